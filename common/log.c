@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: ISC */
+#include "log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LINE_MAX_BYTES = 2048 };
+
+static struct {
+    const char *prog;
+    enum log_level most;
+    bool plain;
+    bool quiet;
+    char context[301];
+    char reason[512];
+} state = {.prog = "consign", .most = LOG_LVL_INFO};
+
+void log_init(const char *prog, enum log_level most, bool plain)
+{
+    state.prog = prog;
+    state.most = most;
+    state.plain = plain;
+}
+
+void log_context(const char *context)
+{
+    snprintf(state.context, sizeof state.context, "%s", context ? context : "");
+}
+
+void log_quiet(bool quiet)
+{
+    state.quiet = quiet;
+}
+
+/* The length of the valid UTF-8 sequence of 2 to 4 bytes at s that shows as a character; 0 otherwise. */
+static size_t utf8_visible(const unsigned char *s, size_t n)
+{
+    size_t len = s[0] >= 0xc2 && s[0] <= 0xdf   ? 2
+                 : s[0] >= 0xe0 && s[0] <= 0xef ? 3
+                 : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4
+                                                : 0;
+    if (len == 0 || len > n)
+        return 0;
+    unsigned cp = s[0] & (0xffu >> (len + 1));
+    for (size_t i = 1; i < len; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+        cp = cp << 6 | (s[i] & 0x3fu);
+    }
+    bool overlong = (len == 3 && cp < 0x800) || (len == 4 && cp < 0x10000);
+    bool surrogate = cp >= 0xd800 && cp <= 0xdfff;
+    bool control = cp < 0xa0 || cp == 0x2028 || cp == 0x2029;
+    bool bidi = cp == 0x61c || cp == 0x200e || cp == 0x200f || (cp >= 0x202a && cp <= 0x202e) ||
+                (cp >= 0x2066 && cp <= 0x2069);
+    return overlong || surrogate || control || bidi || cp > 0x10ffff ? 0 : len;
+}
+
+size_t log_scrub(char *dst, size_t cap, const void *src, size_t n)
+{
+    const unsigned char *s = src;
+    size_t out = 0;
+    if (cap == 0)
+        return 0;
+    for (size_t i = 0; i < n;) {
+        size_t len = s[i] >= 0x20 && s[i] < 0x7f && s[i] != '\\' ? 1 : utf8_visible(s + i, n - i);
+        if (out + (len ? len : 4) >= cap)
+            break;
+        if (len) {
+            memcpy(dst + out, s + i, len);
+            out += len;
+            i += len;
+        } else {
+            static const char hex[] = "0123456789abcdef";
+            dst[out++] = '\\';
+            dst[out++] = 'x';
+            dst[out++] = hex[s[i] >> 4];
+            dst[out++] = hex[s[i] & 15];
+            i++;
+        }
+    }
+    dst[out] = '\0';
+    return out;
+}
+
+static void emit(enum log_level level, const char *text)
+{
+    static const char *const names[] = {"error", "warning", "info", "debug"};
+    char line[LINE_MAX_BYTES];
+    int n;
+    if (level > state.most)
+        return;
+    if (state.plain)
+        n = snprintf(line, sizeof line, "%s: %s\n", state.prog, text);
+    else
+        n = snprintf(line, sizeof line, "%s[%d] %s%s%s: %s\n", state.prog, (int)getpid(),
+                     names[level], state.context[0] ? " " : "", state.context, text);
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
+    if (len == sizeof line - 1)
+        line[len - 1] = '\n';
+    while (write(STDERR_FILENO, line, len) < 0 && errno == EINTR)
+        continue;
+}
+
+void log_at(enum log_level level, const char *fmt, ...)
+{
+    char raw[1024], text[1536];
+    va_list ap;
+    int saved = errno;
+    va_start(ap, fmt);
+    vsnprintf(raw, sizeof raw, fmt, ap);
+    va_end(ap);
+    log_scrub(text, sizeof text, raw, strlen(raw));
+    emit(level, text);
+    errno = saved;
+}
+
+static void fail(const char *fmt, va_list ap, const char *cause)
+{
+    char raw[512];
+    vsnprintf(raw, sizeof raw, fmt, ap);
+    if (cause) {
+        size_t n = strlen(raw);
+        snprintf(raw + n, sizeof raw - n, ": %s", cause);
+    }
+    log_scrub(state.reason, sizeof state.reason, raw, strlen(raw));
+    if (!state.quiet)
+        emit(LOG_LVL_ERROR, state.reason);
+}
+
+enum err log_fail(enum err e, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    fail(fmt, ap, NULL);
+    va_end(ap);
+    return e;
+}
+
+enum err log_fail_errno(const char *fmt, ...)
+{
+    int saved = errno;
+    va_list ap;
+    va_start(ap, fmt);
+    fail(fmt, ap, strerror(saved));
+    va_end(ap);
+    errno = saved;
+    enum err e = err_from_errno(saved);
+    return e == ERR_OK ? ERR_INTERNAL : e;
+}
+
+const char *log_reason(void)
+{
+    return state.reason;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: ISC */
+/* The authorisation map: certificate -> user. Pure: reads one file, answers questions, opens nothing else.
+ *
+ *   # who            rule name = user name, 1 to 64 of [A-Za-z0-9._@-], not starting with "." or "-"
+ *   [alice]
+ *   anchor      = acme                       the trust anchor that must have issued it (required)
+ *   subject     = CN=alice,O=Acme Corp       RFC 4514; or one of:
+ *   uri         = urn:acme:batch             a SAN, byte for byte (dns, email likewise; dns without case)
+ *   fingerprint = SHA256:9f86d0...           of the public key, hex
+ *   root        = /srv/consign/alice         the folder that is "/"
+ *   root /inbox = /srv/consign/shared        another virtual root
+ *   rights      = list read create           for all roots; default: none, so it must be given
+ *   rights /inbox = create                   for one
+ *   quota       = 10G                        bytes (K M G T: powers of 1024); 0 or absent: none
+ *   sessions    = 8                          at once; default 16
+ *   account     = alice                      the local account to run as: required when consignd runs as
+ *                                            root (never uid 0), otherwise refused unless it is its own
+ *
+ * All selectors of a rule that are given must match. The first rule in file order that matches counts; none: refused.
+ * An unknown or repeated key, two rules of one name, two rules with the very same selectors, a rule without
+ * selector, root, anchor or rights, an unknown anchor or account, a root that is not an absolute path: ERR_CONFIG with
+ * file:line, and the whole map is refused. */
+#ifndef CONSIGN_MAP_H
+#define CONSIGN_MAP_H
+
+#include "cert.h"
+#include "fs.h"
+#include <sys/types.h>
+
+struct map_root {
+    char *prefix;
+    char *dir;
+    unsigned rights;
+};
+
+struct map_user {
+    char name[65];
+    unsigned line; /* where the rule begins in the map */
+    struct map_root *roots;
+    size_t n_roots;
+    uint64_t quota;
+    unsigned sessions;
+    bool has_account;
+    uid_t uid;
+    gid_t gid;
+    gid_t *groups;
+    size_t n_groups;
+};
+
+struct map;
+
+/* Reads the map. as_root: accounts are required. anchors tells which anchor names exist. */
+enum err map_load(const char *file, const struct cert_store *anchors, bool as_root,
+                  struct map **out) MUST_CHECK;
+void map_free(struct map *m);
+
+/* The rule for id (whose anchor is set by cert_judge), or NULL. Where explain is not NULL it gets a line of
+ * text per rule looked at: the rule, whether it matched, and why not. */
+typedef void map_explain_fn(void *arg, const char *line);
+const struct map_user *map_match(const struct map *m, const struct cert_id *id, map_explain_fn *explain,
+                                 void *arg);
+
+size_t map_count(const struct map *m);
+const struct map_user *map_user(const struct map *m, size_t i);
+
+#endif
