@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: ISC */
+/* Messages between consignd's processes: one SOCK_SEQPACKET datagram each, u8 type and the fields of
+ * ipc.def, at most IPC_FDS descriptors along. Every socketpair joins exactly two processes, so who speaks is known by
+ * the socket and never by what is said.
+ *
+ *   master  - keeper    ATTACH ->  <- KEEPER_UP, KEEPER_FAILED
+ *   master  - scribe    ATTACH, REOPEN, RECORD ->  <- RECORDED
+ *   master  - session   <- GRANT  GRANTED ->
+ *   session - keeper    SIGN ->  <- SIGNED       one signature, then the keeper closes
+ *   session - scribe    RECORD ->  <- RECORDED
+ *   session - store     ST_* ->  <- ST_INFO, ST_PART, ANSWER
+ */
+#ifndef CONSIGND_IPC_H
+#define CONSIGND_IPC_H
+
+#include "err.h"
+#include "wire.h"
+
+enum { IPC_FDS = 2, IPC_MAX = 16 * 1024 };
+
+enum ipc_type {
+#define CODEC_PASS_NUMBER
+#define CODEC_DEF       "ipc.def"
+#define CODEC_NUMBER(N) IPC_##N
+#include "codec.h"
+#undef CODEC_PASS_NUMBER
+};
+
+#define CODEC_NAME(x) ipc_##x
+#define CODEC_PASS_STRUCT
+#include "codec.h"
+#undef CODEC_PASS_STRUCT
+#define CODEC_PASS_PROTO
+#include "codec.h"
+#undef CODEC_PASS_PROTO
+
+/* A received message; body borrows from the caller's buffer. Descriptors not used must be closed: ipc_drop. */
+struct ipc_in {
+    uint8_t type;
+    const uint8_t *body;
+    size_t n;
+    int fds[IPC_FDS];
+    unsigned n_fds;
+};
+
+/* A connected pair of close-on-exec SOCK_SEQPACKET sockets. */
+enum err ipc_pair(int pair[static 2]) MUST_CHECK;
+
+/* Sends one message: body is an encoded struct of ipc.def (from buf_*), fds may be NULL. ERR_CONN (silent)
+ * when the other side is gone; other failures are logged. Blocks while the socket is full unless dontwait, which
+ * then is ERR_BUSY (silent). */
+enum err ipc_send(int fd, uint8_t type, const struct buf *body, const int *fds, unsigned n_fds,
+                  bool dontwait) MUST_CHECK;
+
+/* Encodes and sends: IPC_SEND(fd, granted, GRANTED, .status = 0) */
+#define IPC_SEND_FDS(fd, name, NAME, fds, n_fds, ...)                                              \
+    ({                                                                                             \
+        struct buf ipc_body_;                                                                      \
+        struct ipc_##name ipc_msg_ = {__VA_ARGS__};                                                \
+        buf_init(&ipc_body_, IPC_MAX);                                                             \
+        enum err ipc_rc_ = ipc_put_##name(&ipc_body_, &ipc_msg_)                                   \
+                               ? ipc_send(fd, IPC_##NAME, &ipc_body_, fds, n_fds, false)           \
+                               : ERR_LIMIT;                                                        \
+        buf_release(&ipc_body_);                                                                   \
+        ipc_rc_;                                                                                   \
+    })
+#define IPC_SEND(fd, name, NAME, ...) IPC_SEND_FDS(fd, name, NAME, NULL, 0, __VA_ARGS__)
+
+/* Receives one message into buffer (IPC_MAX bytes). ERR_CONN (silent) when the other side closed; ERR_TIMEOUT
+ * (silent) after timeout_ms without one (-1: no limit); ERR_PROTO, logged, for an empty, oversized or truncated datagram. */
+enum err ipc_recv(int fd, uint8_t buffer[static IPC_MAX], struct ipc_in *in, int timeout_ms) MUST_CHECK;
+
+/* Closes the descriptors that came along. */
+void ipc_drop(struct ipc_in *in);
+
+/* "GRANT" and so on; "?" for a number that is not in the table. */
+const char *ipc_name(uint8_t type);
+
+#endif
