@@ -16,11 +16,11 @@
 #include "err.h"
 #include "wire.h"
 
-enum { IPC_FDS = 2, IPC_MAX = 16 * 1024 };
+enum { IPC_FDS = 2, IPC_MAX = 16 * 1024, IPC_SESSION_TEXT = 24 };
 
 enum ipc_type {
 #define CODEC_PASS_NUMBER
-#define CODEC_DEF       "ipc.def"
+#define CODEC_DEF       "../server/ipc.def" /* seen from codec.h */
 #define CODEC_NUMBER(N) IPC_##N
 #include "codec.h"
 #undef CODEC_PASS_NUMBER
@@ -72,6 +72,10 @@ enum err ipc_recv(int fd, uint8_t buffer[static IPC_MAX], struct ipc_in *in, int
 
 /* Closes the descriptors that came along. */
 void ipc_drop(struct ipc_in *in);
+
+/* How a session's number is written wherever people read it, "1f3a-42": the upper half (the server's start) in
+ * hex, the lower (the count) in decimal. */
+void ipc_session_text(uint64_t session, char out[static IPC_SESSION_TEXT]);
 
 /* "GRANT" and so on; "?" for a number that is not in the table. */
 const char *ipc_name(uint8_t type);
