@@ -34,7 +34,8 @@ void log_quiet(bool quiet)
     state.quiet = quiet;
 }
 
-/* The length of the valid UTF-8 sequence of 2 to 4 bytes at s that shows as a character; 0 otherwise. */
+/* The length of the valid UTF-8 sequence of 2 to 4 bytes at s that shows as a character; 0
+ * otherwise. */
 static size_t utf8_visible(const unsigned char *s, size_t n)
 {
     size_t len = s[0] >= 0xc2 && s[0] <= 0xdf   ? 2
@@ -148,6 +149,11 @@ enum err log_fail_errno(const char *fmt, ...)
     errno = saved;
     enum err e = err_from_errno(saved);
     return e == ERR_OK ? ERR_INTERNAL : e;
+}
+
+void log_clear_reason(void)
+{
+    state.reason[0] = '\0';
 }
 
 const char *log_reason(void)

@@ -3,9 +3,10 @@
  *
  *   consignd[4711] error peer=192.0.2.7:50312 user=alice: part of "in/a.bin": write: no space left
  *
- * Rules: lower case, no full stop; the cause is logged once, where it is known; never a PIN, a key or
- * payload. Every byte that is not printable ASCII or valid UTF-8 is written as \xNN, whatever put it
- * there, so a name or a subject from outside can neither break a line nor reach a terminal. */
+ * Rules: lower case, no full stop; the cause is logged once, where it is known; never a PIN, a key
+ * or payload. Every byte that is not printable ASCII or valid UTF-8 is written as \xNN, whatever
+ * put it there, so a name or a subject from outside can neither break a line nor reach a terminal.
+ */
 #ifndef CONSIGN_LOG_H
 #define CONSIGN_LOG_H
 
@@ -16,10 +17,12 @@
 enum log_level { LOG_LVL_ERROR, LOG_LVL_WARN, LOG_LVL_INFO, LOG_LVL_DEBUG };
 
 /* Sets the name that starts each line and the least important level that is written.
- * prog must live as long as the process. With plain set, lines are "prog: text" (the client's form). */
+ * prog must live as long as the process. With plain set, lines are "prog: text" (the client's
+ * form). */
 void log_init(const char *prog, enum log_level most, bool plain);
 
-/* Sets the " key=value" context of this process's lines (copied, cut at 300 bytes); NULL clears it. */
+/* Sets the " key=value" context of this process's lines (copied, cut at 300 bytes); NULL clears it.
+ */
 void log_context(const char *context);
 
 #define LOG_PRINTF(f, a) __attribute__((format(printf, f, a)))
@@ -37,16 +40,17 @@ enum err log_fail(enum err e, const char *fmt, ...) LOG_PRINTF(2, 3) MUST_CHECK;
 enum err log_fail_errno(const char *fmt, ...) LOG_PRINTF(1, 2) MUST_CHECK;
 
 /* The text of the last log_fail* in this process, scrubbed; "" when there was none. What a process
- * reports to its peer or user. Borrowed until the next log_fail*. */
+ * reports to its peer or user. Borrowed until the next log_fail*. log_clear_reason forgets it. */
 const char *log_reason(void);
+void log_clear_reason(void);
 
 /* While quiet is set, log_fail* remember their text but write nothing: for a process whose caller
  * reports the reason itself. */
 void log_quiet(bool quiet);
 
-/* Copies n bytes of src to dst (size cap, always ended by NUL), with every byte outside printable ASCII
- * and valid, visible UTF-8 (no C1 controls, no bidirectional overrides) and the backslash as \xNN.
- * Returns the length written, cut before an escape that does not fit. */
+/* Copies n bytes of src to dst (size cap, always ended by NUL), with every byte outside printable
+ * ASCII and valid, visible UTF-8 (no C1 controls, no bidirectional overrides) and the backslash as
+ * \xNN. Returns the length written, cut before an escape that does not fit. */
 size_t log_scrub(char *dst, size_t cap, const void *src, size_t n);
 
 #endif

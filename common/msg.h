@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The messages of the protocol consign/1, made from msg.def by codec.h. PROTOCOL.md is their manual. */
+/* The messages of the protocol consign/1, made from msg.def by codec.h. PROTOCOL.md is their
+ * manual. */
 #ifndef CONSIGN_MSG_H
 #define CONSIGN_MSG_H
 
@@ -19,11 +20,17 @@ enum {
     MSG_HAVE_MAX = 512,                    /* hashes in one HAVE */
 };
 
+/* The table that codec.h reads next: this one. */
+#undef CODEC_DEF
+#undef CODEC_NAME
+#undef CODEC_NUMBER
+#define CODEC_DEF       "msg.def"
+#define CODEC_NAME(x)   msg_##x
+#define CODEC_NUMBER(N) MSG_##N
+
 /* The status texts and names of the handshake's limits live in err.def. */
 enum msg_type {
 #define CODEC_PASS_NUMBER
-#define CODEC_DEF       "msg.def"
-#define CODEC_NUMBER(N) MSG_##N
 #include "codec.h"
 #undef CODEC_PASS_NUMBER
 };
@@ -37,17 +44,16 @@ enum msg_phase { MSG_PHASE_HASHING = 1, MSG_PHASE_COMMITTING = 2 };
 
 /* Flags of STAT, MKDIR, REMOVE, RENAME, PUT and GET; unknown bits are refused. */
 enum {
-    MSG_STAT_ROOT = 1,      /* the content's root too, hashing it when it is not stored */
-    MSG_MKDIR_PARENTS = 1,  /* make what is missing above; an existing folder is success */
-    MSG_REMOVE_FOLDER = 1,  /* an empty folder instead of a file */
-    MSG_REMOVE_PART = 2,    /* the unfinished part for that path */
+    MSG_STAT_ROOT = 1,     /* the content's root too, hashing it when it is not stored */
+    MSG_MKDIR_PARENTS = 1, /* make what is missing above; an existing folder is success */
+    MSG_REMOVE_FOLDER = 1, /* an empty folder instead of a file */
+    MSG_REMOVE_PART = 2,   /* the unfinished part for that path */
     MSG_RENAME_OVERWRITE = 1,
-    MSG_PUT_OVERWRITE = 1,  /* replace what stands there */
-    MSG_PUT_RECHECK = 2,    /* hash the basis anew even where the journal could be trusted */
-    MSG_GET_RECHECK = 1,    /* hash the source even where a stored tree is valid */
+    MSG_PUT_OVERWRITE = 1, /* replace what stands there */
+    MSG_PUT_RECHECK = 2,   /* hash the basis anew even where the journal could be trusted */
+    MSG_GET_RECHECK = 1,   /* hash the source even where a stored tree is valid */
 };
 
-#define CODEC_NAME(x) msg_##x
 #define CODEC_PASS_STRUCT
 #include "codec.h"
 #undef CODEC_PASS_STRUCT

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* Messages between consignd's processes: one SOCK_SEQPACKET datagram each, u8 type and the fields of
- * ipc.def, at most IPC_FDS descriptors along. Every socketpair joins exactly two processes, so who speaks is known by
- * the socket and never by what is said.
+/* Messages between consignd's processes: one SOCK_SEQPACKET datagram each, u8 type and the fields
+ * of ipc.def, at most IPC_FDS descriptors along. Every socketpair joins exactly two processes, so
+ * who speaks is known by the socket and never by what is said.
  *
  *   master  - keeper    ATTACH ->  <- KEEPER_UP, KEEPER_FAILED
  *   master  - scribe    ATTACH, REOPEN, RECORD ->  <- RECORDED
@@ -18,15 +18,20 @@
 
 enum { IPC_FDS = 2, IPC_MAX = 16 * 1024, IPC_SESSION_TEXT = 24 };
 
+/* The table that codec.h reads next: this one. */
+#undef CODEC_DEF
+#undef CODEC_NAME
+#undef CODEC_NUMBER
+#define CODEC_DEF       "../server/ipc.def" /* seen from codec.h */
+#define CODEC_NAME(x)   ipc_##x
+#define CODEC_NUMBER(N) IPC_##N
+
 enum ipc_type {
 #define CODEC_PASS_NUMBER
-#define CODEC_DEF       "../server/ipc.def" /* seen from codec.h */
-#define CODEC_NUMBER(N) IPC_##N
 #include "codec.h"
 #undef CODEC_PASS_NUMBER
 };
 
-#define CODEC_NAME(x) ipc_##x
 #define CODEC_PASS_STRUCT
 #include "codec.h"
 #undef CODEC_PASS_STRUCT
@@ -34,7 +39,8 @@ enum ipc_type {
 #include "codec.h"
 #undef CODEC_PASS_PROTO
 
-/* A received message; body borrows from the caller's buffer. Descriptors not used must be closed: ipc_drop. */
+/* A received message; body borrows from the caller's buffer. Descriptors not used must be closed:
+ * ipc_drop. */
 struct ipc_in {
     uint8_t type;
     const uint8_t *body;
@@ -46,9 +52,9 @@ struct ipc_in {
 /* A connected pair of close-on-exec SOCK_SEQPACKET sockets. */
 enum err ipc_pair(int pair[static 2]) MUST_CHECK;
 
-/* Sends one message: body is an encoded struct of ipc.def (from buf_*), fds may be NULL. ERR_CONN (silent)
- * when the other side is gone; other failures are logged. Blocks while the socket is full unless dontwait, which
- * then is ERR_BUSY (silent). */
+/* Sends one message: body is an encoded struct of ipc.def (from buf_*), fds may be NULL. ERR_CONN
+ * (silent) when the other side is gone; other failures are logged. Blocks while the socket is full
+ * unless dontwait, which then is ERR_BUSY (silent). */
 enum err ipc_send(int fd, uint8_t type, const struct buf *body, const int *fds, unsigned n_fds,
                   bool dontwait) MUST_CHECK;
 
@@ -66,15 +72,17 @@ enum err ipc_send(int fd, uint8_t type, const struct buf *body, const int *fds, 
     })
 #define IPC_SEND(fd, name, NAME, ...) IPC_SEND_FDS(fd, name, NAME, NULL, 0, __VA_ARGS__)
 
-/* Receives one message into buffer (IPC_MAX bytes). ERR_CONN (silent) when the other side closed; ERR_TIMEOUT
- * (silent) after timeout_ms without one (-1: no limit); ERR_PROTO, logged, for an empty, oversized or truncated datagram. */
-enum err ipc_recv(int fd, uint8_t buffer[static IPC_MAX], struct ipc_in *in, int timeout_ms) MUST_CHECK;
+/* Receives one message into buffer (IPC_MAX bytes). ERR_CONN (silent) when the other side closed;
+ * ERR_TIMEOUT (silent) after timeout_ms without one (-1: no limit); ERR_PROTO, logged, for an
+ * empty, oversized or truncated datagram. */
+enum err ipc_recv(int fd, uint8_t buffer[static IPC_MAX], struct ipc_in *in,
+                  int timeout_ms) MUST_CHECK;
 
 /* Closes the descriptors that came along. */
 void ipc_drop(struct ipc_in *in);
 
-/* How a session's number is written wherever people read it, "1f3a-42": the upper half (the server's start) in
- * hex, the lower (the count) in decimal. */
+/* How a session's number is written wherever people read it, "1f3a-42": the upper half (the
+ * server's start) in hex, the lower (the count) in decimal. */
 void ipc_session_text(uint64_t session, char out[static IPC_SESSION_TEXT]);
 
 /* "GRANT" and so on; "?" for a number that is not in the table. */

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: ISC */
+#include "chan.h"
+
+#include "log.h"
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    RECORD = 16384,           /* content of one TLS record */
+    GATHER_PLAIN = 16 * 1024, /* queued frames are encrypted from here on */
+    REJECT_MS = 1000,
+};
+
+enum err chan_init(struct chan *c, struct tls *tls, const struct chan_limits *limits)
+{
+    *c = (struct chan){.tls = tls, .limits = *limits, .frame_max = MSG_FRAME_MAX_EARLY};
+    /* Pages of the long buffer are only touched once long frames arrive. */
+    c->in_cap = MSG_HEADER + MSG_FRAME_MAX + 2 * RECORD;
+    c->in = malloc(c->in_cap);
+    buf_init(&c->out, GATHER_PLAIN + 4 * MSG_FRAME_MAX_EARLY);
+    if (c->in)
+        return ERR_OK;
+    chan_release(c);
+    return log_fail(ERR_INTERNAL, "out of memory for a connection");
+}
+
+void chan_release(struct chan *c)
+{
+    tls_free(c->tls);
+    free(c->in);
+    buf_release(&c->out);
+    *c = (struct chan){.failed = true};
+}
+
+void chan_allow_data(struct chan *c)
+{
+    c->frame_max = MSG_FRAME_MAX;
+}
+
+static enum err broken(struct chan *c, enum err e)
+{
+    c->failed = true;
+    return e;
+}
+
+/* ---- progress watch ---- */
+
+static void watch_start(struct chan *c)
+{
+    c->watch_ms = tls_now_ms();
+    c->watch_moved = c->moved;
+}
+
+/* Waits for the socket; ERR_TIMEOUT, logged, when too little moved in the running span. */
+static enum err watch_wait(struct chan *c, short events, short *ready)
+{
+    for (;;) {
+        enum err e = tls_wait(c->tls, events, c->watch_ms + c->limits.stall_ms, ready);
+        if (e != ERR_TIMEOUT)
+            return e;
+        uint64_t need = c->limits.min_rate * (uint64_t)c->limits.stall_ms / 1000;
+        if (c->moved - c->watch_moved < (need ? need : 1))
+            return log_fail(ERR_TIMEOUT, "connection stalled: %llu bytes in %lld s",
+                            (unsigned long long)(c->moved - c->watch_moved),
+                            (long long)c->limits.stall_ms / 1000);
+        watch_start(c);
+    }
+}
+
+/* ---- receiving ---- */
+
+static size_t in_len(const struct chan *c)
+{
+    return c->in_to - c->in_from;
+}
+
+/* The length of the frame at the front including its header, 0 while unknown; *e for an illegal
+ * one. */
+static size_t front_size(const struct chan *c, enum err *e)
+{
+    *e = ERR_OK;
+    if (in_len(c) < 4)
+        return 0;
+    uint32_t n = wire_load_u32(c->in + c->in_from);
+    if (n == 0)
+        *e = log_fail(ERR_PROTO, "the peer sent an empty frame");
+    else if (n > c->frame_max)
+        *e = log_fail(ERR_PROTO, "the peer sent a frame of %lu bytes; at most %lu are allowed here",
+                      (unsigned long)n, (unsigned long)c->frame_max);
+    return *e == ERR_OK ? 4 + (size_t)n : 0;
+}
+
+/* Takes in one record's content if there is room and the peer sent one. */
+static enum err take_in(struct chan *c)
+{
+    size_t got, room = c->in_cap - c->in_to;
+    if (room < RECORD)
+        return ERR_BUSY;
+    enum err e = tls_read(c->tls, c->in + c->in_to, room, &got);
+    c->in_to += got;
+    c->moved += got;
+    return e;
+}
+
+static void compact(struct chan *c)
+{
+    if (c->in_from == 0)
+        return;
+    memmove(c->in, c->in + c->in_from, in_len(c));
+    c->in_to -= c->in_from;
+    c->in_from = 0;
+}
+
+/* Waits for more input: for a frame's first byte until deadline, inside a frame by the progress
+ * watch. */
+static enum err wait_input(struct chan *c, int64_t deadline)
+{
+    short ready;
+    if (in_len(c) == 0)
+        return tls_wait(c->tls, POLLIN, deadline, &ready);
+    return watch_wait(c, POLLIN, &ready);
+}
+
+enum err chan_recv(struct chan *c, struct frame *f, int64_t timeout_ms)
+{
+    enum err e = chan_flush(c);
+    int64_t deadline = tls_now_ms() + timeout_ms;
+    size_t size;
+    if (e != ERR_OK)
+        return e;
+    compact(c);
+    watch_start(c);
+    while ((size = front_size(c, &e)) == 0 || size > in_len(c)) {
+        if (e != ERR_OK)
+            return broken(c, e);
+        bool inside = in_len(c) > 0;
+        e = take_in(c);
+        if (e == ERR_BUSY)
+            e = wait_input(c, deadline);
+        else if (e == ERR_OK && !inside)
+            watch_start(c);
+        if (e == ERR_CONN && inside)
+            return broken(c, log_fail(e, "connection lost inside a message"));
+        if (e == ERR_TIMEOUT && !inside)
+            return e; /* nothing was lost: the channel is still good */
+        if (e != ERR_OK)
+            return broken(c, e);
+    }
+    *f = (struct frame){c->in[c->in_from + 4], c->in + c->in_from + MSG_HEADER, size - MSG_HEADER};
+    c->in_from += size;
+    return ERR_OK;
+}
+
+bool chan_ready(struct chan *c)
+{
+    for (;;) {
+        if (in_len(c) >= 4) {
+            uint32_t n = wire_load_u32(c->in + c->in_from);
+            if (n == 0 || n > c->frame_max || 4 + (size_t)n <= in_len(c))
+                return true;
+        }
+        if (c->failed)
+            return true;
+        enum err e = take_in(c);
+        if (e == ERR_BUSY)
+            return false;
+        if (e != ERR_OK) {
+            c->failed = true;
+            return true;
+        }
+    }
+}
+
+/* ---- sending ---- */
+
+/* Encrypts n bytes at p, waiting for the socket as needed and taking in what the peer sends
+ * meanwhile. */
+static enum err write_all(struct chan *c, const uint8_t *p, size_t n)
+{
+    while (n > 0) {
+        size_t done;
+        short ready;
+        enum err e = tls_write(c->tls, p, n, &done);
+        if (e == ERR_OK) {
+            p += done;
+            n -= done;
+            c->moved += done;
+            continue;
+        }
+        if (e != ERR_BUSY)
+            return broken(c, e);
+        short events = POLLOUT;
+        if (c->in_cap - c->in_to >= RECORD)
+            events |= POLLIN;
+        if ((e = watch_wait(c, events, &ready)) != ERR_OK)
+            return broken(c, e);
+        if (ready & POLLIN && (e = take_in(c)) != ERR_OK && e != ERR_BUSY)
+            return broken(c, e);
+    }
+    return ERR_OK;
+}
+
+/* Encrypts the queued frames. */
+static enum err encrypt(struct chan *c)
+{
+    enum err e = write_all(c, c->out.data, c->out.len);
+    buf_clear(&c->out);
+    return e;
+}
+
+size_t chan_begin(struct chan *c, uint8_t type)
+{
+    size_t at = c->out.len;
+    wire_put_u32(&c->out, 0);
+    wire_put_u8(&c->out, type);
+    return at;
+}
+
+enum err chan_end(struct chan *c, size_t at)
+{
+    if (c->failed)
+        return ERR_CONN;
+    if (c->out.bad) {
+        buf_clear(&c->out);
+        return broken(c, log_fail(ERR_INTERNAL, "a message is too long to send"));
+    }
+    wire_store_u32(c->out.data + at, (uint32_t)(c->out.len - at - 4));
+    if (c->out.len < GATHER_PLAIN)
+        return ERR_OK;
+    watch_start(c);
+    return encrypt(c);
+}
+
+enum err chan_send_data(struct chan *c, const struct msg_data *m)
+{
+    struct msg_data head = *m;
+    size_t at = chan_begin(c, MSG_DATA);
+    head.bytes.n = 0;
+    (void)msg_put_data(&c->out, &head);
+    if (c->out.bad || m->bytes.n > MSG_DATA_MAX)
+        return broken(c, log_fail(ERR_INTERNAL, "a message is too long to send"));
+    if (c->failed)
+        return ERR_CONN;
+    wire_store_u32(c->out.data + at, (uint32_t)(c->out.len - at - 4 + m->bytes.n));
+    watch_start(c);
+    enum err e = encrypt(c);
+    return e == ERR_OK ? write_all(c, m->bytes.p, m->bytes.n) : e;
+}
+
+enum err chan_flush(struct chan *c)
+{
+    enum err e;
+    if (c->failed)
+        return ERR_CONN;
+    watch_start(c);
+    if (c->out.len > 0 && (e = encrypt(c)) != ERR_OK)
+        return e;
+    while ((e = tls_flush(c->tls)) == ERR_BUSY) {
+        short ready, events = POLLOUT;
+        if (c->in_cap - c->in_to >= RECORD)
+            events |= POLLIN;
+        if ((e = watch_wait(c, events, &ready)) != ERR_OK)
+            return broken(c, e);
+        if (ready & POLLIN && (e = take_in(c)) != ERR_OK && e != ERR_BUSY)
+            return broken(c, e);
+    }
+    return e == ERR_OK ? e : broken(c, e);
+}
+
+/* ---- endings ---- */
+
+void chan_reject(struct chan *c, enum err status, const char *reason)
+{
+    struct slice text = slice_str(reason);
+    if (c->failed && status != ERR_PROTO)
+        return;
+    c->failed = false;
+    c->limits = (struct chan_limits){REJECT_MS, 1};
+    text.n = text.n > 512 ? 512 : text.n;
+    buf_clear(&c->out);
+    if (CHAN_SEND(c, error, ERROR, .status = (uint16_t)status, .reason = text) == ERR_OK &&
+        chan_flush(c) == ERR_OK)
+        tls_bye(c->tls);
+    c->failed = true;
+}
+
+void chan_bye(struct chan *c)
+{
+    if (chan_flush(c) == ERR_OK)
+        tls_bye(c->tls);
+    c->failed = true;
+}
+
+enum err chan_unexpected(const struct frame *f, const char *where)
+{
+    return log_fail(ERR_PROTO, "the peer sent %s (type %u) %s", msg_name(f->type), f->type, where);
+}
+
+enum err chan_malformed(const struct frame *f)
+{
+    return log_fail(ERR_PROTO, "the peer sent a malformed %s (type %u, %zu bytes)",
+                    msg_name(f->type), f->type, f->n);
+}

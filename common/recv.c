@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: ISC */
+/* The receiver of a transfer: xfer.h has the contract. */
+#include "log.h"
+#include "xfer.h"
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TICK_MS = 1000 }; /* between two PROGRESS frames */
+
+struct receiver {
+    const struct xfer *x;
+    const struct xfer_sink *sink;
+    struct xfer_result *result;
+    struct msg_offer offer;
+    uint64_t chunks;
+    struct fs_part files;
+    bool opened; /* sink->open succeeded */
+    struct part part;
+    struct tree_chunk hasher;
+    uint64_t cursor;  /* the chunk that comes next: all before it are settled */
+    uint64_t at;      /* bytes of it received */
+    uint64_t told;    /* chunks whose hashes went out in HAVE */
+    bool sender_done; /* COMMIT or ABORT came: the sender is silent now */
+    bool replied;     /* the peer answered instead of sending */
+    int64_t tick_ms;
+};
+
+/* ---- what goes back ---- */
+
+static enum err hashing(void *arg, uint64_t done, uint64_t total)
+{
+    struct receiver *r = arg;
+    int64_t now = tls_now_ms();
+    if (r->x->event)
+        r->x->event(r->x->event_arg, XFER_HASHING, done, total);
+    if (now - r->tick_ms < TICK_MS)
+        return ERR_OK;
+    r->tick_ms = now;
+    enum err e = CHAN_SEND(r->x->chan, progress, PROGRESS, .id = r->x->id,
+                           .phase = MSG_PHASE_HASHING, .done = done, .total = total);
+    return e == ERR_OK ? chan_flush(r->x->chan) : e;
+}
+
+/* Sends the hashes the sender may know now: it works in the window of the cursor, so that one and
+ * the next. */
+static enum err send_have(struct receiver *r)
+{
+    uint8_t hashes[XFER_WINDOW * TREE_HASH];
+    while (r->told < r->part.have &&
+           r->told < (r->cursor / XFER_WINDOW + XFER_WINDOWS) * XFER_WINDOW) {
+        uint64_t left = r->part.have - r->told;
+        size_t n = left < XFER_WINDOW ? (size_t)left : XFER_WINDOW;
+        enum err e = part_slots_read(r->part.journal, r->told, n, hashes);
+        if (e == ERR_OK)
+            e = CHAN_SEND(r->x->chan, have, HAVE, .id = r->x->id, .first = r->told,
+                          .hashes = slice_of(hashes, n * TREE_HASH));
+        if (e != ERR_OK)
+            return e;
+        r->told += n;
+    }
+    return ERR_OK;
+}
+
+/* ---- what comes ---- */
+
+static enum err on_data(struct receiver *r, const struct frame *f)
+{
+    struct msg_data m;
+    if (!CHAN_GET(f, data, &m) || m.id != r->x->id)
+        return chan_malformed(f);
+    uint64_t size = tree_chunk_size(r->offer.length, r->offer.chunk_log2, m.index);
+    if (m.index >= r->chunks || m.index != r->cursor || m.offset != r->at || m.bytes.n == 0 ||
+        m.bytes.n > size - r->at || (m.bytes.n % TREE_LEAF && r->at + m.bytes.n != size))
+        return chan_unexpected(f, "out of place: not the next piece of the content");
+    if (m.kind != MSG_KIND_PLAIN)
+        return chan_unexpected(f, "of a kind that was not agreed on");
+    if (r->at == 0)
+        tree_chunk_begin(&r->hasher, r->offer.length);
+    tree_chunk_add(&r->hasher, m.bytes.p, m.bytes.n);
+    enum err e = part_write(&r->part, m.index, m.offset, m.bytes.p, m.bytes.n);
+    r->at += m.bytes.n;
+    r->result->moved += m.bytes.n;
+    return e;
+}
+
+static enum err advance(struct receiver *r, uint64_t chunks)
+{
+    r->cursor += chunks;
+    r->at = 0;
+    if (r->x->event) {
+        uint64_t done = r->cursor << r->offer.chunk_log2;
+        r->x->event(r->x->event_arg, XFER_MOVING, done < r->offer.length ? done : r->offer.length,
+                    r->offer.length);
+    }
+    return send_have(r);
+}
+
+static enum err on_chunk(struct receiver *r, const struct frame *f)
+{
+    struct msg_chunk m;
+    uint8_t hash[TREE_HASH];
+    if (!CHAN_GET(f, chunk, &m) || m.id != r->x->id)
+        return chan_malformed(f);
+    if (m.index != r->cursor || r->at == 0 ||
+        r->at != tree_chunk_size(r->offer.length, r->offer.chunk_log2, m.index))
+        return chan_unexpected(f, "for a chunk that is not complete");
+    tree_chunk_end(&r->hasher, hash);
+    if (memcmp(hash, m.hash, TREE_HASH) != 0)
+        return log_fail(ERR_CORRUPT,
+                        "%s: chunk %llu (bytes %llu and on) does not match its hash: "
+                        "the sender's copy is damaged",
+                        r->x->name, (unsigned long long)m.index,
+                        (unsigned long long)(m.index << r->offer.chunk_log2));
+    enum err e = part_settle(&r->part, m.index, hash);
+    return e == ERR_OK ? advance(r, 1) : e;
+}
+
+static enum err on_keep(struct receiver *r, const struct frame *f)
+{
+    struct msg_keep m;
+    if (!CHAN_GET(f, keep, &m) || m.id != r->x->id)
+        return chan_malformed(f);
+    if (m.first != r->cursor || r->at != 0 || m.count == 0 || m.count > r->chunks - m.first)
+        return chan_unexpected(f, "out of place: not the next chunks");
+    enum err e = part_keep(&r->part, m.first, m.count);
+    if (e != ERR_OK)
+        return e;
+    uint64_t end = (m.first + m.count) << r->offer.chunk_log2;
+    r->result->kept +=
+        (end < r->offer.length ? end : r->offer.length) - (m.first << r->offer.chunk_log2);
+    return advance(r, m.count);
+}
+
+static enum err on_commit(struct receiver *r, const struct frame *f)
+{
+    struct msg_commit m;
+    if (!CHAN_GET(f, commit, &m) || m.id != r->x->id)
+        return chan_malformed(f);
+    r->sender_done = true;
+    if (m.length != r->offer.length || r->cursor != r->chunks || r->at != 0)
+        return chan_unexpected(f, "before the content was complete");
+    if (r->x->event)
+        r->x->event(r->x->event_arg, XFER_COMMITTING, m.length, m.length);
+    enum err e = part_finish(&r->part, r->x->engine, r->result->root);
+    if (e != ERR_OK)
+        return e;
+    if (memcmp(r->result->root, m.root, TREE_HASH) != 0)
+        return log_fail(ERR_CORRUPT, "%s: the root of what arrived is not the sender's",
+                        r->x->name);
+    return r->sink->commit(r->sink->arg, &r->files, &r->offer);
+}
+
+static enum err on_abort(struct receiver *r, const struct frame *f)
+{
+    struct msg_abort m;
+    if (!CHAN_GET(f, abort, &m) || m.id != r->x->id)
+        return chan_malformed(f);
+    r->sender_done = true;
+    r->result->peer_said = true;
+    log_scrub(r->result->reason, sizeof r->result->reason, m.reason.p, m.reason.n);
+    enum err e = err_from_wire(m.status);
+    return e == ERR_OK ? ERR_PROTO : e;
+}
+
+static enum err on_frame(struct receiver *r, const struct frame *f)
+{
+    switch (f->type) {
+    case MSG_DATA:
+        return on_data(r, f);
+    case MSG_CHUNK:
+        return on_chunk(r, f);
+    case MSG_KEEP:
+        return on_keep(r, f);
+    case MSG_COMMIT:
+        return on_commit(r, f);
+    case MSG_ABORT:
+        return on_abort(r, f);
+    default:
+        return f->type >= MSG_IGNORABLE ? ERR_OK : chan_unexpected(f, "while it sends a file");
+    }
+}
+
+/* ---- the beginning ---- */
+
+/* A server that can't send answers GET with DONE; PROGRESS may come while it hashes. */
+static enum err on_done_instead(struct receiver *r, const struct frame *f)
+{
+    struct msg_done m;
+    if (!CHAN_GET(f, done, &m) || m.id != r->x->id || m.status == ERR_OK)
+        return chan_malformed(f);
+    r->replied = r->result->peer_said = true;
+    log_scrub(r->result->reason, sizeof r->result->reason, m.reason.p, m.reason.n);
+    return err_from_wire(m.status);
+}
+
+static enum err take_offer(struct receiver *r)
+{
+    struct frame f;
+    enum err e;
+    do {
+        if ((e = chan_recv(r->x->chan, &f, XFER_WAIT_MS)) == ERR_TIMEOUT)
+            return log_fail(e, "%s: no offer from the sender", r->x->name);
+    } while (e == ERR_OK && (f.type == MSG_PROGRESS || f.type >= MSG_IGNORABLE));
+    if (e != ERR_OK)
+        return e;
+    if (f.type == MSG_DONE)
+        return on_done_instead(r, &f);
+    if (f.type == MSG_ABORT)
+        return on_abort(r, &f);
+    if (f.type != MSG_OFFER)
+        return chan_unexpected(&f, "where an offer was due");
+    if (!CHAN_GET(&f, offer, &r->offer) || r->offer.id != r->x->id)
+        return chan_malformed(&f);
+    if (r->offer.chunk_log2 < TREE_CHUNK_LOG2_MIN || r->offer.chunk_log2 > TREE_CHUNK_LOG2_MAX ||
+        r->offer.length > INT64_MAX || r->offer.mtime_ns >= 1000000000 ||
+        tree_chunks(r->offer.length, r->offer.chunk_log2) > TREE_CHUNKS_MAX)
+        return log_fail(ERR_PROTO, "%s: an offer that can't be (%llu bytes in chunks of 2^%u)",
+                        r->x->name, (unsigned long long)r->offer.length, r->offer.chunk_log2);
+    r->chunks = tree_chunks(r->offer.length, r->offer.chunk_log2);
+    r->result->length = r->offer.length;
+    return ERR_OK;
+}
+
+static enum err begin(struct receiver *r)
+{
+    enum err e;
+    if ((e = tree_chunk_init(&r->hasher, r->x->engine, r->offer.chunk_log2)) != ERR_OK ||
+        (e = r->sink->open(r->sink->arg, r->offer.length, &r->files)) != ERR_OK)
+        return e;
+    r->opened = true;
+    r->tick_ms = tls_now_ms();
+    e = part_begin(&r->part, r->files.data, r->files.journal, r->offer.length, r->offer.chunk_log2,
+                   r->x->recheck, r->x->engine, hashing, r);
+    if (e != ERR_OK)
+        return e;
+    /* Slots may be filled anywhere before the last one that is. */
+    if (r->part.have > 0)
+        r->part.have = r->chunks;
+    e = CHAN_SEND(r->x->chan, ready, READY, .id = r->x->id,
+                  .basis = r->part.have ? MSG_BASIS_PART : MSG_BASIS_NONE, .have = r->part.have);
+    return e == ERR_OK ? send_have(r) : e;
+}
+
+/* ---- the end ---- */
+
+/* Drops what is in flight until the sender knows that it is over. */
+static enum err drain(const struct xfer *x, bool *sender_done)
+{
+    struct frame f;
+    enum err e = ERR_OK;
+    while (!*sender_done && (e = chan_recv(x->chan, &f, XFER_WAIT_MS)) == ERR_OK)
+        *sender_done = f.type == MSG_ABORT || f.type == MSG_COMMIT;
+    return e;
+}
+
+static enum err finish(struct receiver *r, enum err outcome, const char *reason)
+{
+    struct slice text = slice_str(reason);
+    if (r->sink->record) {
+        enum err e = r->sink->record(r->sink->arg, outcome, r->result);
+        if (outcome == ERR_OK && e != ERR_OK) {
+            outcome = e;
+            text = slice_str(log_reason());
+        }
+    }
+    text.n = outcome == ERR_OK ? 0 : text.n > 512 ? 512 : text.n;
+    if (r->x->chan->failed || r->replied)
+        return outcome;
+    enum err e = CHAN_SEND(r->x->chan, done, DONE, .id = r->x->id, .status = (uint16_t)outcome,
+                           .reason = text);
+    if (e == ERR_OK)
+        e = chan_flush(r->x->chan);
+    if (e == ERR_OK)
+        e = drain(r->x, &r->sender_done);
+    return outcome == ERR_OK ? e : outcome;
+}
+
+static void let_go(struct receiver *r, enum err outcome)
+{
+    if (!r->opened)
+        return;
+    /* What arrived before an error counts when the transfer is taken up again. */
+    if (outcome != ERR_OK && !r->part.failed && part_checkpoint(&r->part) != ERR_OK)
+        log_warn("%s: what was received may have to be sent again", r->x->name);
+    part_release(&r->part);
+    if (r->sink->release)
+        r->sink->release(r->sink->arg);
+}
+
+enum err xfer_receive(const struct xfer *x, const struct xfer_sink *sink,
+                      struct xfer_result *result)
+{
+    struct receiver r = {.x = x, .sink = sink, .result = result};
+    char reason[513];
+    struct frame f;
+    *result = (struct xfer_result){0};
+    enum err e = take_offer(&r);
+    if (e == ERR_OK)
+        e = begin(&r);
+    while (e == ERR_OK && !r.sender_done) {
+        e = chan_recv(x->chan, &f, x->chan->limits.stall_ms);
+        if (e == ERR_TIMEOUT) {
+            e = log_fail(e, "%s: the sender fell silent", x->name);
+            x->chan->failed = true;
+        } else if (e == ERR_OK) {
+            e = on_frame(&r, &f);
+        }
+    }
+    snprintf(reason, sizeof reason, "%s", result->peer_said ? result->reason : log_reason());
+    let_go(&r, e);
+    e = finish(&r, e, reason);
+    tree_chunk_release(&r.hasher);
+    return e;
+}
+
+enum err xfer_refuse(const struct xfer *x, enum err e, const char *reason)
+{
+    struct slice text = slice_str(reason);
+    bool sender_done = false;
+    text.n = text.n > 512 ? 512 : text.n;
+    enum err rc =
+        CHAN_SEND(x->chan, done, DONE, .id = x->id, .status = (uint16_t)e, .reason = text);
+    return rc == ERR_OK ? drain(x, &sender_done) : rc;
+}

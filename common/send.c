@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: ISC */
+/* The sender of a transfer: xfer.h has the contract. */
+#include "log.h"
+#include "xfer.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct sender {
+    const struct xfer *x;
+    const struct fs_source *source;
+    struct xfer_result *result;
+    uint64_t length, chunks;
+    unsigned chunk_log2;
+    bool stored;    /* hashes come from the stored tree */
+    uint8_t *piece; /* XFER_PIECE bytes */
+    struct tree_chunk hasher;
+    struct tree_root root;
+    uint8_t *own; /* window of hashes of the stored tree */
+    uint64_t own_first;
+    size_t own_n;
+    uint8_t *theirs; /* the receiver's hashes: XFER_WINDOWS windows, by chunk index modulo */
+    uint64_t have, have_known; /* how many will come; how many came */
+    uint64_t keep_first, keep_n;
+    int64_t keep_ms; /* when the last KEEP went out */
+    bool over;       /* the receiver said DONE */
+    enum err status; /* with this */
+};
+
+enum { THEIRS = XFER_WINDOW * XFER_WINDOWS, KEEP_MS = 5000 };
+
+/* ---- what the receiver says ---- */
+
+static enum err on_done(struct sender *s, const struct frame *f)
+{
+    struct msg_done m;
+    if (!CHAN_GET(f, done, &m) || m.id != s->x->id)
+        return chan_malformed(f);
+    s->over = true;
+    s->status = err_from_wire(m.status);
+    if (s->status != ERR_OK) {
+        s->result->peer_said = true;
+        log_scrub(s->result->reason, sizeof s->result->reason, m.reason.p, m.reason.n);
+    }
+    return ERR_OK;
+}
+
+static enum err on_have(struct sender *s, const struct frame *f)
+{
+    struct msg_have m;
+    if (!CHAN_GET(f, have, &m) || m.id != s->x->id)
+        return chan_malformed(f);
+    uint64_t n = m.hashes.n / TREE_HASH;
+    if (m.hashes.n % TREE_HASH || n == 0 || m.first != s->have_known || n > s->have - m.first ||
+        m.first % XFER_WINDOW || (n < XFER_WINDOW && m.first + n != s->have))
+        return chan_unexpected(f, "that does not follow the one before");
+    memcpy(s->theirs + m.first % THEIRS * TREE_HASH, m.hashes.p, m.hashes.n);
+    s->have_known += n;
+    return ERR_OK;
+}
+
+static enum err on_progress(struct sender *s, const struct frame *f)
+{
+    struct msg_progress m;
+    if (!CHAN_GET(f, progress, &m) || m.id != s->x->id)
+        return chan_malformed(f);
+    if (s->x->event)
+        s->x->event(s->x->event_arg,
+                    m.phase == MSG_PHASE_COMMITTING ? XFER_COMMITTING : XFER_PEER_HASHING, m.done,
+                    m.total);
+    return ERR_OK;
+}
+
+/* One frame of the receiver's, whatever it is. */
+static enum err take_frame(struct sender *s, struct msg_ready *ready)
+{
+    struct frame f;
+    enum err e = chan_recv(s->x->chan, &f, XFER_WAIT_MS);
+    if (e == ERR_TIMEOUT)
+        return log_fail(e, "%s: no answer from the receiver", s->x->name);
+    if (e != ERR_OK)
+        return e;
+    switch (f.type) {
+    case MSG_DONE:
+        return on_done(s, &f);
+    case MSG_HAVE:
+        return on_have(s, &f);
+    case MSG_PROGRESS:
+        return on_progress(s, &f);
+    case MSG_READY:
+        if (ready && CHAN_GET(&f, ready, ready) && ready->id == s->x->id)
+            return ERR_OK;
+        break;
+    default:
+        if (f.type >= MSG_IGNORABLE)
+            return ERR_OK;
+    }
+    return chan_unexpected(&f, "while a file is sent to it");
+}
+
+/* ---- hashes ---- */
+
+static enum err open_tree(struct sender *s)
+{
+    struct part_header h;
+    if (s->source->tree < 0 || s->x->recheck)
+        return ERR_OK;
+    enum err e = part_header_read(s->source->tree, &h);
+    if (e == ERR_NOENT)
+        return ERR_OK;
+    if (e != ERR_OK)
+        return e;
+    if (h.complete && h.length == s->length) {
+        s->stored = true;
+        s->chunk_log2 = h.chunk_log2;
+    }
+    return ERR_OK;
+}
+
+static enum err stored_hash(struct sender *s, uint64_t index, uint8_t hash[static TREE_HASH])
+{
+    if (index < s->own_first || index >= s->own_first + s->own_n) {
+        size_t n = s->chunks - index < XFER_WINDOW ? (size_t)(s->chunks - index) : XFER_WINDOW;
+        enum err e = part_slots_read(s->source->tree, index, n, s->own);
+        if (e != ERR_OK)
+            return e;
+        s->own_first = index;
+        s->own_n = n;
+    }
+    memcpy(hash, s->own + (index - s->own_first) * TREE_HASH, TREE_HASH);
+    return ERR_OK;
+}
+
+/* ---- the chunks ---- */
+
+static enum err changed(const struct sender *s)
+{
+    return log_fail(ERR_CHANGED, "%s: the file changed while it was read; nothing was replaced",
+                    s->x->name);
+}
+
+static enum err read_piece(struct sender *s, uint64_t at, size_t n)
+{
+    for (size_t got = 0; got < n;) {
+        ssize_t r = pread(s->source->fd, s->piece + got, n - got, (off_t)(at + got));
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r < 0)
+            return log_fail_errno("%s: reading", s->x->name);
+        if (r == 0)
+            return changed(s);
+        got += (size_t)r;
+    }
+    return ERR_OK;
+}
+
+/* Reads one chunk piece by piece: hashes it when hash is set, sends it when send is set. */
+static enum err walk_chunk(struct sender *s, uint64_t index, bool hash, bool send)
+{
+    uint64_t size = tree_chunk_size(s->length, s->chunk_log2, index);
+    for (uint64_t at = 0; at < size; at += XFER_PIECE) {
+        size_t n = size - at < XFER_PIECE ? (size_t)(size - at) : XFER_PIECE;
+        enum err e = read_piece(s, (index << s->chunk_log2) + at, n);
+        if (e != ERR_OK)
+            return e;
+        if (hash)
+            tree_chunk_add(&s->hasher, s->piece, n);
+        if (!send)
+            continue;
+        struct msg_data m = {s->x->id, index, (uint32_t)at, MSG_KIND_PLAIN, slice_of(s->piece, n)};
+        if ((e = chan_send_data(s->x->chan, &m)) != ERR_OK)
+            return e;
+        s->result->moved += n;
+    }
+    return ERR_OK;
+}
+
+static enum err flush_keep(struct sender *s)
+{
+    uint64_t n = s->keep_n;
+    s->keep_n = 0;
+    s->keep_ms = tls_now_ms();
+    return n == 0 ? ERR_OK
+                  : CHAN_SEND(s->x->chan, keep, KEEP, .id = s->x->id, .first = s->keep_first,
+                              .count = n);
+}
+
+static enum err keep(struct sender *s, uint64_t index)
+{
+    if (s->keep_n++ == 0)
+        s->keep_first = index;
+    s->result->kept += tree_chunk_size(s->length, s->chunk_log2, index);
+    /* A run ends with its window, so that the receiver sends the next one; and it is heard of in
+     * time where reading is slow, so that the receiver does not take this side for dead. */
+    bool window = (index + 1) % XFER_WINDOW == 0;
+    bool late = tls_now_ms() - s->keep_ms > KEEP_MS;
+    if (!window && !late)
+        return ERR_OK;
+    enum err e = flush_keep(s);
+    return e == ERR_OK && late ? chan_flush(s->x->chan) : e;
+}
+
+static enum err send_chunk(struct sender *s, uint64_t index)
+{
+    static const uint8_t none[TREE_HASH];
+    uint8_t hash[TREE_HASH];
+    const uint8_t *theirs = none;
+    bool one_piece = tree_chunk_size(s->length, s->chunk_log2, index) <= XFER_PIECE;
+    bool has = false, sent = false;
+    enum err e;
+
+    while (index < s->have && index >= s->have_known && !s->over)
+        if ((e = take_frame(s, NULL)) != ERR_OK)
+            return e;
+    if (s->over)
+        return ERR_OK;
+    if (index < s->have)
+        theirs = s->theirs + index % THEIRS * TREE_HASH;
+    has = memcmp(theirs, none, TREE_HASH) != 0;
+
+    if (s->stored) {
+        if ((e = stored_hash(s, index, hash)) != ERR_OK)
+            return e;
+    } else {
+        /* A long chunk the receiver surely lacks is read once; else it is hashed first. */
+        sent = !has && !one_piece;
+        if (sent && (e = flush_keep(s)) != ERR_OK)
+            return e;
+        tree_chunk_begin(&s->hasher, s->length);
+        if ((e = walk_chunk(s, index, true, sent)) != ERR_OK)
+            return e;
+        tree_chunk_end(&s->hasher, hash);
+    }
+    tree_root_add(&s->root, hash);
+    if (has && memcmp(theirs, hash, TREE_HASH) == 0)
+        return keep(s, index);
+    if ((e = flush_keep(s)) != ERR_OK)
+        return e;
+    if (!sent && !s->stored && one_piece) {
+        size_t n = (size_t)tree_chunk_size(s->length, s->chunk_log2, index);
+        struct msg_data m = {s->x->id, index, 0, MSG_KIND_PLAIN, slice_of(s->piece, n)};
+        if ((e = chan_send_data(s->x->chan, &m)) != ERR_OK)
+            return e;
+        s->result->moved += n;
+    } else if (!sent && (e = walk_chunk(s, index, false, true)) != ERR_OK) {
+        return e;
+    }
+    struct msg_chunk m = {.id = s->x->id, .index = index};
+    memcpy(m.hash, hash, TREE_HASH);
+    size_t at = chan_begin(s->x->chan, MSG_CHUNK);
+    (void)msg_put_chunk(&s->x->chan->out, &m);
+    return chan_end(s->x->chan, at);
+}
+
+static enum err send_chunks(struct sender *s)
+{
+    for (uint64_t i = 0; i < s->chunks && !s->over; i++) {
+        enum err e = send_chunk(s, i);
+        if (e != ERR_OK)
+            return e;
+        while (!s->over && chan_ready(s->x->chan))
+            if ((e = take_frame(s, NULL)) != ERR_OK)
+                return e;
+        if (s->x->event) {
+            uint64_t done = (i + 1) << s->chunk_log2;
+            s->x->event(s->x->event_arg, XFER_MOVING, done < s->length ? done : s->length,
+                        s->length);
+        }
+    }
+    return s->over ? ERR_OK : flush_keep(s);
+}
+
+/* ---- the whole ---- */
+
+static enum err check_source(const struct sender *s)
+{
+    struct stat now;
+    struct part_stamp before, after;
+    if (fstat(s->source->fd, &now) < 0)
+        return log_fail_errno("%s: looking at the file again", s->x->name);
+    part_stamp_of(&s->source->st, &before);
+    part_stamp_of(&now, &after);
+    return part_stamp_eq(&before, &after) ? ERR_OK : changed(s);
+}
+
+static enum err commit(struct sender *s)
+{
+    struct msg_commit m = {.id = s->x->id, .length = s->length};
+    if (!tree_root_end(&s->root, m.root))
+        return log_fail(ERR_INTERNAL, "%s: not all chunks were hashed", s->x->name);
+    memcpy(s->result->root, m.root, TREE_HASH);
+    size_t at = chan_begin(s->x->chan, MSG_COMMIT);
+    (void)msg_put_commit(&s->x->chan->out, &m);
+    enum err e = chan_end(s->x->chan, at);
+    if (e == ERR_OK && s->x->event)
+        s->x->event(s->x->event_arg, XFER_COMMITTING, s->length, s->length);
+    while (e == ERR_OK && !s->over)
+        e = take_frame(s, NULL);
+    return e;
+}
+
+/* Tells the receiver that nothing more comes, and waits until it has let go. */
+static enum err abort_send(struct sender *s, enum err why)
+{
+    enum err e = CHAN_SEND(s->x->chan, abort, ABORT, .id = s->x->id, .status = (uint16_t)why,
+                           .reason = slice_str(s->over ? "" : log_reason()));
+    if (e == ERR_OK)
+        e = chan_flush(s->x->chan);
+    while (e == ERR_OK && !s->over)
+        e = take_frame(s, NULL);
+    return why;
+}
+
+static enum err prepare(struct sender *s)
+{
+    enum err e;
+    s->length = (uint64_t)s->source->st.st_size;
+    s->chunk_log2 = tree_chunk_log2(s->length);
+    s->result->length = s->length;
+    if (s->chunk_log2 == 0)
+        return log_fail(ERR_LIMIT, "%s: too long", s->x->name);
+    if ((e = open_tree(s)) != ERR_OK ||
+        (e = tree_chunk_init(&s->hasher, s->x->engine, s->chunk_log2)) != ERR_OK)
+        return e;
+    s->chunks = tree_chunks(s->length, s->chunk_log2);
+    tree_root_begin(&s->root, s->x->engine, s->length, s->chunk_log2);
+    s->piece = malloc(XFER_PIECE);
+    s->own = malloc((size_t)XFER_WINDOW * TREE_HASH);
+    s->theirs = calloc(THEIRS, TREE_HASH);
+    if (!s->piece || !s->own || !s->theirs)
+        return log_fail(ERR_INTERNAL, "%s: out of memory", s->x->name);
+    return ERR_OK;
+}
+
+static enum err offer(struct sender *s)
+{
+    const struct stat *st = &s->source->st;
+    struct msg_ready ready = {0};
+    enum err e =
+        CHAN_SEND(s->x->chan, offer, OFFER, .id = s->x->id, .length = s->length,
+                  .chunk_log2 = (uint8_t)s->chunk_log2, .mtime_s = (uint64_t)st->st_mtim.tv_sec,
+                  .mtime_ns = (uint32_t)st->st_mtim.tv_nsec, .mode = st->st_mode & 0777);
+    while (e == ERR_OK && ready.id == 0 && !s->over)
+        e = take_frame(s, &ready);
+    if (e != ERR_OK || s->over)
+        return e;
+    if (ready.have > s->chunks)
+        return log_fail(ERR_PROTO, "%s: the receiver claims more chunks than there are",
+                        s->x->name);
+    s->have = ready.have;
+    return ERR_OK;
+}
+
+enum err xfer_send(const struct xfer *x, const struct fs_source *source, struct xfer_result *result)
+{
+    struct sender s = {.x = x, .source = source, .result = result, .keep_ms = tls_now_ms()};
+    *result = (struct xfer_result){0};
+    enum err e = prepare(&s);
+    if (e == ERR_OK)
+        e = offer(&s);
+    if (e == ERR_OK && !s.over)
+        e = send_chunks(&s);
+    if (e == ERR_OK && !s.over)
+        e = check_source(&s);
+    if (e == ERR_OK && !s.over) {
+        e = commit(&s);
+        if (e == ERR_OK)
+            e = s.status;
+    } else if (s.over && e == ERR_OK) {
+        e = abort_send(&s, s.status ? s.status : ERR_PROTO);
+    } else if (!x->chan->failed) {
+        e = abort_send(&s, e);
+    }
+    tree_chunk_release(&s.hasher);
+    free(s.piece);
+    free(s.own);
+    free(s.theirs);
+    return e;
+}

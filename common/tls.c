@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: ISC */
+#include "tls.h"
+
+#include "log.h"
+#include "msg.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    GATHER = 128 * 1024, /* bytes a send: measured best between 64 KiB and 1 MiB */
+    RECORD_MAX = 16384 + 256 + 5,
+    HANDSHAKE_MAX = 64 * 1024, /* one handshake message, the certificates' */
+};
+
+/* AES first: GnuTLS runs ChaCha20 at a tenth of its speed where AES instructions exist. The PKCS#1
+ * signatures are for certificates in a chain; TLS 1.3 itself never uses them. */
+static const char priority_default[] =
+    "NONE:+VERS-TLS1.3:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:+AEAD:+SHA256:+SHA384:"
+    "+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:"
+    "+SIGN-ECDSA-SECP256R1-SHA256:+SIGN-ECDSA-SECP384R1-SHA384:+SIGN-ECDSA-SECP521R1-SHA512:"
+    "+SIGN-EDDSA-ED25519:+SIGN-RSA-PSS-RSAE-SHA256:+SIGN-RSA-PSS-RSAE-SHA384:"
+    "+SIGN-RSA-PSS-RSAE-SHA512:+SIGN-RSA-SHA256:+SIGN-RSA-SHA384:+SIGN-RSA-SHA512:+CTYPE-X509:"
+    "%SERVER_PRECEDENCE:%PROFILE_MEDIUM";
+static const char priority_approved[] =
+    "NONE:+VERS-TLS1.3:+AES-128-GCM:+AES-256-GCM:+AEAD:+SHA256:+SHA384:"
+    "+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1:"
+    "+SIGN-ECDSA-SECP256R1-SHA256:+SIGN-ECDSA-SECP384R1-SHA384:+SIGN-ECDSA-SECP521R1-SHA512:"
+    "+SIGN-RSA-PSS-RSAE-SHA256:+SIGN-RSA-PSS-RSAE-SHA384:+SIGN-RSA-PSS-RSAE-SHA512:"
+    "+SIGN-RSA-SHA256:+SIGN-RSA-SHA384:+SIGN-RSA-SHA512:+CTYPE-X509:"
+    "%SERVER_PRECEDENCE:%PROFILE_MEDIUM";
+
+struct tls_identity {
+    bool server;
+    gnutls_priority_t priority;
+    gnutls_certificate_credentials_t cred;
+};
+
+struct tls {
+    int fd;
+    gnutls_session_t session;
+    uint8_t gather[GATHER + RECORD_MAX];
+    size_t from, to; /* gather[from, to) waits for the socket */
+    bool in_record;  /* GnuTLS holds an encrypted record that the gather had no room for */
+    uint64_t in, out;
+    char cipher[64];
+};
+
+int64_t tls_now_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static enum err fail_tls(enum err e, int rc, const char *what)
+{
+    return log_fail(e, "%s: %s", what, gnutls_strerror(rc));
+}
+
+/* ---- identity ---- */
+
+enum err tls_identity_new(bool server, bool approved, const gnutls_pcert_st *chain, unsigned n,
+                          gnutls_privkey_t key, struct tls_identity **out)
+{
+    struct tls_identity *id = calloc(1, sizeof *id);
+    gnutls_pcert_st *copies = calloc(n ? n : 1, sizeof *copies);
+    const char *bad = NULL;
+    unsigned copied = 0;
+    bool taken = false;
+    int rc = GNUTLS_E_MEMORY_ERROR;
+    *out = NULL;
+    if (!id || !copies)
+        goto out;
+    id->server = server;
+    if ((rc = gnutls_priority_init(&id->priority, approved ? priority_approved : priority_default,
+                                   &bad)) < 0 ||
+        (rc = gnutls_certificate_allocate_credentials(&id->cred)) < 0)
+        goto out;
+    for (; copied < n; copied++)
+        if ((rc = gnutls_pcert_import_x509_raw(&copies[copied], &chain[copied].cert,
+                                               GNUTLS_X509_FMT_DER, 0)) < 0)
+            goto out;
+    /* The check would cost a test signature; the owner of the key has made it (token_match). */
+    gnutls_certificate_set_flags(id->cred, GNUTLS_CERTIFICATE_SKIP_KEY_CERT_MATCH);
+    rc = gnutls_certificate_set_key(id->cred, NULL, 0, copies, (int)n, key);
+    if (rc >= 0) {
+        taken = true;
+        copied = 0;
+    }
+out:
+    if (rc < 0) {
+        while (copied > 0)
+            gnutls_pcert_deinit(&copies[--copied]);
+        if (!taken)
+            gnutls_privkey_deinit(key);
+        tls_identity_free(id);
+        id = NULL;
+    }
+    free(copies); /* GnuTLS copied the array and owns what it points to */
+    *out = id;
+    return rc < 0 ? fail_tls(ERR_CONFIG, rc, "setting up TLS") : ERR_OK;
+}
+
+void tls_identity_free(struct tls_identity *id)
+{
+    if (!id)
+        return;
+    if (id->cred)
+        gnutls_certificate_free_credentials(id->cred);
+    if (id->priority)
+        gnutls_priority_deinit(id->priority);
+    free(id);
+}
+
+/* ---- a key that lives elsewhere ---- */
+
+struct external {
+    tls_sign_fn *sign;
+    void *arg;
+    gnutls_pk_algorithm_t pk;
+    unsigned bits;
+};
+
+static int external_sign(gnutls_privkey_t key, gnutls_sign_algorithm_t algorithm, void *userdata,
+                         unsigned flags, const gnutls_datum_t *data, gnutls_datum_t *signature)
+{
+    struct external *x = userdata;
+    uint8_t sig[2048];
+    size_t n = sizeof sig;
+    (void)key;
+    (void)flags;
+    if (x->sign(x->arg, (uint32_t)algorithm, data->data, data->size, sig, &n) != ERR_OK)
+        return GNUTLS_E_PK_SIGN_FAILED;
+    signature->data = gnutls_malloc(n);
+    if (!signature->data)
+        return GNUTLS_E_MEMORY_ERROR;
+    memcpy(signature->data, sig, n);
+    signature->size = (unsigned)n;
+    return 0;
+}
+
+static int external_info(gnutls_privkey_t key, unsigned flags, void *userdata)
+{
+    struct external *x = userdata;
+    (void)key;
+    if (flags & GNUTLS_PRIVKEY_INFO_PK_ALGO)
+        return (int)x->pk;
+    if (flags & GNUTLS_PRIVKEY_INFO_PK_ALGO_BITS)
+        return (int)x->bits;
+    if (flags & GNUTLS_PRIVKEY_INFO_HAVE_SIGN_ALGO)
+        return gnutls_sign_supports_pk_algorithm(GNUTLS_FLAGS_TO_SIGN_ALGO(flags), x->pk) ? 1 : 0;
+    return -1;
+}
+
+static void external_deinit(gnutls_privkey_t key, void *userdata)
+{
+    (void)key;
+    free(userdata);
+}
+
+enum err tls_key_external(const gnutls_pcert_st *leaf, tls_sign_fn *sign, void *arg,
+                          gnutls_privkey_t *out)
+{
+    struct external *x = calloc(1, sizeof *x);
+    int pk, rc = GNUTLS_E_MEMORY_ERROR;
+    *out = NULL;
+    if (!x)
+        goto out;
+    x->sign = sign;
+    x->arg = arg;
+    pk = gnutls_pubkey_get_pk_algorithm(leaf->pubkey, &x->bits);
+    if (pk < 0) {
+        rc = pk;
+        goto out;
+    }
+    x->pk = (gnutls_pk_algorithm_t)pk;
+    if ((rc = gnutls_privkey_init(out)) < 0)
+        goto out;
+    rc = gnutls_privkey_import_ext4(*out, x, external_sign, external_sign, NULL, external_deinit,
+                                    external_info, 0);
+    if (rc >= 0)
+        x = NULL;
+out:
+    free(x);
+    if (rc >= 0)
+        return ERR_OK;
+    if (*out)
+        gnutls_privkey_deinit(*out);
+    *out = NULL;
+    return fail_tls(ERR_TLS, rc, "setting up the server's key");
+}
+
+/* ---- the socket below ---- */
+
+/* Hands what is gathered to the socket: 0, or -1 with errno. */
+static int drain(struct tls *t)
+{
+    while (t->from < t->to) {
+        ssize_t n = send(t->fd, t->gather + t->from, t->to - t->from, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        t->from += (size_t)n;
+        t->out += (uint64_t)n;
+    }
+    t->from = t->to = 0;
+    return 0;
+}
+
+/* GnuTLS's push: takes a record whole, or refuses it with EAGAIN while the socket is full. */
+static ssize_t push(gnutls_transport_ptr_t ptr, const void *data, size_t n)
+{
+    struct tls *t = ptr;
+    if (t->to + n > sizeof t->gather || t->to >= GATHER) {
+        if (drain(t) < 0 && errno != EAGAIN)
+            return -1;
+        if (t->from > 0) {
+            memmove(t->gather, t->gather + t->from, t->to - t->from);
+            t->to -= t->from;
+            t->from = 0;
+        }
+        if (t->to + n > sizeof t->gather) {
+            errno = EAGAIN;
+            return -1;
+        }
+    }
+    memcpy(t->gather + t->to, data, n);
+    t->to += n;
+    return (ssize_t)n;
+}
+
+static ssize_t pull(gnutls_transport_ptr_t ptr, void *data, size_t n)
+{
+    struct tls *t = ptr;
+    ssize_t got = recv(t->fd, data, n, 0);
+    if (got > 0)
+        t->in += (uint64_t)got;
+    return got;
+}
+
+static int pull_timeout(gnutls_transport_ptr_t ptr, unsigned ms)
+{
+    struct tls *t = ptr;
+    struct pollfd p = {.fd = t->fd, .events = POLLIN};
+    return poll(&p, 1, ms == GNUTLS_INDEFINITE_TIMEOUT ? -1 : (int)ms);
+}
+
+enum err tls_wait(struct tls *t, short events, int64_t deadline_ms, short *ready)
+{
+    for (;;) {
+        int64_t left = deadline_ms - tls_now_ms();
+        struct pollfd p = {.fd = t->fd, .events = events};
+        int rc = poll(&p, 1, left <= 0 ? 0 : left > 3600000 ? 3600000 : (int)left);
+        if (rc < 0 && errno != EINTR)
+            return log_fail_errno("waiting for the connection");
+        if (rc > 0) {
+            /* An error or hang-up shows at the next read or write. */
+            *ready = (short)(p.revents & (POLLERR | POLLHUP | POLLNVAL) ? events : p.revents);
+            return ERR_OK;
+        }
+        if (rc == 0 && left <= 0)
+            return ERR_TIMEOUT;
+    }
+}
+
+/* ---- connection ---- */
+
+static bool is_address(const char *host)
+{
+    unsigned char a[sizeof(struct in6_addr)];
+    return inet_pton(AF_INET, host, a) == 1 || inet_pton(AF_INET6, host, a) == 1;
+}
+
+static int set_up(struct tls *t, struct tls_identity *id, const char *host)
+{
+    gnutls_datum_t alpn = {(unsigned char *)CONSIGN_ALPN, sizeof CONSIGN_ALPN - 1};
+    int rc;
+    if ((rc = gnutls_init(&t->session, (id->server ? GNUTLS_SERVER : GNUTLS_CLIENT) |
+                                           GNUTLS_NONBLOCK | GNUTLS_NO_TICKETS)) < 0 ||
+        (rc = gnutls_priority_set(t->session, id->priority)) < 0 ||
+        (rc = gnutls_credentials_set(t->session, GNUTLS_CRD_CERTIFICATE, id->cred)) < 0 ||
+        (rc = gnutls_alpn_set_protocols(t->session, &alpn, 1, GNUTLS_ALPN_MANDATORY)) < 0)
+        return rc;
+    if (id->server)
+        gnutls_certificate_server_set_request(t->session, GNUTLS_CERT_REQUIRE);
+    else if (host && !is_address(host) &&
+             (rc = gnutls_server_name_set(t->session, GNUTLS_NAME_DNS, host, strlen(host))) < 0)
+        return rc;
+    gnutls_handshake_set_max_packet_length(t->session, HANDSHAKE_MAX);
+    gnutls_transport_set_ptr(t->session, t);
+    gnutls_transport_set_push_function(t->session, push);
+    gnutls_transport_set_pull_function(t->session, pull);
+    gnutls_transport_set_pull_timeout_function(t->session, pull_timeout);
+    return 0;
+}
+
+enum err tls_new(struct tls_identity *id, int fd, const char *host, struct tls **out)
+{
+    struct tls *t = calloc(1, sizeof *t);
+    int rc, one = 1;
+    *out = NULL;
+    if (!t) {
+        close(fd);
+        return log_fail(ERR_INTERNAL, "out of memory for a connection");
+    }
+    t->fd = fd;
+    /* Requests and their answers are small: without this each waits for the peer's delayed ACK. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if ((rc = set_up(t, id, host)) < 0) {
+        tls_free(t);
+        return fail_tls(ERR_TLS, rc, "setting up TLS");
+    }
+    *out = t;
+    return ERR_OK;
+}
+
+void tls_free(struct tls *t)
+{
+    if (!t)
+        return;
+    if (t->session)
+        gnutls_deinit(t->session);
+    close(t->fd);
+    free(t);
+}
+
+/* Says why a handshake failed, in words that help. */
+static enum err handshake_failed(struct tls *t, int rc)
+{
+    switch (rc) {
+    case GNUTLS_E_FATAL_ALERT_RECEIVED:
+        return log_fail(ERR_TLS, "TLS handshake: the peer refused it with alert \"%s\"",
+                        gnutls_alert_get_strname(gnutls_alert_get(t->session)));
+    case GNUTLS_E_CERTIFICATE_REQUIRED:
+    case GNUTLS_E_NO_CERTIFICATE_FOUND:
+        return log_fail(ERR_AUTH, "TLS handshake: the peer showed no certificate");
+    case GNUTLS_E_PREMATURE_TERMINATION:
+    case GNUTLS_E_PULL_ERROR:
+    case GNUTLS_E_PUSH_ERROR:
+        return log_fail(ERR_CONN, "TLS handshake: the peer closed the connection");
+    case GNUTLS_E_UNEXPECTED_PACKET:
+    case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
+    case GNUTLS_E_RECORD_OVERFLOW:
+        return log_fail(ERR_TLS, "TLS handshake: the peer does not speak TLS 1.3 (%s)",
+                        gnutls_strerror(rc));
+    case GNUTLS_E_PK_SIGN_FAILED:
+        return ERR_TOKEN; /* logged where it failed */
+    default:
+        return fail_tls(ERR_TLS, rc, "TLS handshake");
+    }
+}
+
+static enum err handshake_step(struct tls *t, int64_t deadline_ms, int *rc)
+{
+    short ready;
+    *rc = gnutls_handshake(t->session);
+    if (drain(t) < 0) {
+        if (errno != EAGAIN)
+            return *rc < 0 && gnutls_error_is_fatal(*rc) ? ERR_OK : log_fail_errno("TLS handshake");
+        return tls_wait(t, POLLOUT, deadline_ms, &ready);
+    }
+    if (*rc == GNUTLS_E_AGAIN || *rc == GNUTLS_E_INTERRUPTED)
+        return tls_wait(t, gnutls_record_get_direction(t->session) ? POLLOUT : POLLIN, deadline_ms,
+                        &ready);
+    return ERR_OK;
+}
+
+enum err tls_handshake(struct tls *t, int64_t deadline_ms)
+{
+    gnutls_datum_t alpn = {0};
+    int rc;
+    do {
+        enum err e = handshake_step(t, deadline_ms, &rc);
+        if (e == ERR_TIMEOUT)
+            return log_fail(e, "TLS handshake: not finished in time");
+        if (e != ERR_OK)
+            return e;
+    } while (rc < 0 && !gnutls_error_is_fatal(rc));
+    if (rc < 0) {
+        gnutls_alert_send_appropriate(t->session, rc);
+        (void)drain(t);
+        return handshake_failed(t, rc);
+    }
+    /* GnuTLS lets a peer without ALPN pass, "mandatory" or not. */
+    if (gnutls_alpn_get_selected_protocol(t->session, &alpn) < 0) {
+        gnutls_alert_send(t->session, GNUTLS_AL_FATAL, GNUTLS_A_NO_APPLICATION_PROTOCOL);
+        (void)drain(t);
+        return log_fail(ERR_PROTO, "TLS handshake: the peer does not speak " CONSIGN_ALPN
+                                   " (no such ALPN protocol)");
+    }
+    snprintf(t->cipher, sizeof t->cipher, "TLS1.3-%s",
+             gnutls_cipher_get_name(gnutls_cipher_get(t->session)));
+    return ERR_OK;
+}
+
+const gnutls_datum_t *tls_peer_chain(const struct tls *t, unsigned *n)
+{
+    *n = 0;
+    return gnutls_certificate_get_peers(t->session, n);
+}
+
+const char *tls_cipher(const struct tls *t)
+{
+    return t->cipher;
+}
+
+/* ---- content ---- */
+
+static enum err lost(struct tls *t, const char *what)
+{
+    if (errno == ECONNRESET || errno == EPIPE)
+        return log_fail(ERR_CONN, "%s: the peer closed the connection", what);
+    (void)t;
+    return log_fail_errno("%s", what);
+}
+
+enum err tls_write(struct tls *t, const void *p, size_t n, size_t *done)
+{
+    ssize_t rc;
+    *done = 0;
+    do {
+        /* A record that was refused once is kept encrypted by GnuTLS and must be offered as (NULL,
+         * 0). */
+        rc = t->in_record ? gnutls_record_send(t->session, NULL, 0)
+                          : gnutls_record_send(t->session, p, n);
+    } while (rc == GNUTLS_E_INTERRUPTED);
+    t->in_record = rc == GNUTLS_E_AGAIN;
+    if (rc >= 0) {
+        *done = (size_t)rc;
+        return ERR_OK;
+    }
+    if (rc == GNUTLS_E_AGAIN)
+        return ERR_BUSY;
+    if (rc == GNUTLS_E_PUSH_ERROR)
+        return lost(t, "sending");
+    return fail_tls(ERR_CONN, (int)rc, "sending");
+}
+
+enum err tls_flush(struct tls *t)
+{
+    if (drain(t) == 0)
+        return ERR_OK;
+    return errno == EAGAIN ? ERR_BUSY : lost(t, "sending");
+}
+
+enum err tls_read(struct tls *t, void *p, size_t n, size_t *got)
+{
+    ssize_t rc;
+    *got = 0;
+    do {
+        rc = gnutls_record_recv(t->session, p, n);
+    } while (rc == GNUTLS_E_INTERRUPTED);
+    if (rc > 0) {
+        *got = (size_t)rc;
+        return ERR_OK;
+    }
+    switch (rc) {
+    case 0:
+        return ERR_CONN;
+    case GNUTLS_E_AGAIN:
+        return ERR_BUSY;
+    case GNUTLS_E_PREMATURE_TERMINATION:
+        return log_fail(ERR_CONN, "connection lost (cut without a TLS close)");
+    case GNUTLS_E_PULL_ERROR:
+        return lost(t, "receiving");
+    case GNUTLS_E_FATAL_ALERT_RECEIVED:
+        return log_fail(ERR_CONN, "the peer ended the connection with alert \"%s\"",
+                        gnutls_alert_get_strname(gnutls_alert_get(t->session)));
+    case GNUTLS_E_REHANDSHAKE:
+    case GNUTLS_E_REAUTH_REQUEST:
+        return log_fail(ERR_PROTO, "the peer asked for a renegotiation");
+    default:
+        return fail_tls(ERR_CONN, (int)rc, "receiving");
+    }
+}
+
+bool tls_has_input(const struct tls *t)
+{
+    return gnutls_record_check_pending(t->session) > 0;
+}
+
+void tls_bye(struct tls *t)
+{
+    if (!t->in_record && drain(t) == 0) {
+        (void)gnutls_bye(t->session, GNUTLS_SHUT_WR);
+        (void)drain(t);
+    }
+}
+
+uint64_t tls_bytes_in(const struct tls *t)
+{
+    return t->in;
+}
+
+uint64_t tls_bytes_out(const struct tls *t)
+{
+    return t->out;
+}

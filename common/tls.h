@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: ISC */
+/* TLS as consign uses it: version 1.3 only, ALPN consign/1 demanded and checked, certificates on
+ * both sides, no tickets, no early data. Sockets are non-blocking; sending is gathered to 128 KiB a
+ * system call.
+ *
+ * The peer's certificate is NOT judged here: after tls_handshake the caller takes tls_peer_chain to
+ * cert_judge (cert.h). One struct tls serves one connection in one process. */
+#ifndef CONSIGN_TLS_H
+#define CONSIGN_TLS_H
+
+#include "err.h"
+#include <gnutls/abstract.h>
+#include <gnutls/gnutls.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What is the same for all connections of a process: the algorithms and who we are. */
+struct tls_identity;
+
+/* With approved set only NIST-approved algorithms are offered. key moves in (also on failure);
+ * chain is copied (n certificates, leaf first). */
+enum err tls_identity_new(bool server, bool approved, const gnutls_pcert_st *chain, unsigned n,
+                          gnutls_privkey_t key, struct tls_identity **out) MUST_CHECK;
+void tls_identity_free(struct tls_identity *id);
+
+/* A private key that lives elsewhere: sign is called with a gnutls_sign_algorithm_t, the digest
+ * (Ed25519: the text) and room for *sig_n bytes, and returns ERR_OK with the signature. The key's
+ * kind and size are those of leaf. */
+typedef enum err tls_sign_fn(void *arg, uint32_t algorithm, const void *data, size_t n,
+                             uint8_t *sig, size_t *sig_n);
+enum err tls_key_external(const gnutls_pcert_st *leaf, tls_sign_fn *sign, void *arg,
+                          gnutls_privkey_t *out) MUST_CHECK;
+
+struct tls;
+
+/* A connection over the connected socket fd, which moves in (closed by tls_free, also on failure).
+ * The client gives the server's host name for SNI (not used for addresses); the server gives NULL.
+ */
+enum err tls_new(struct tls_identity *id, int fd, const char *host, struct tls **out) MUST_CHECK;
+void tls_free(struct tls *t);
+
+/* Runs the handshake until deadline_ms (tls_now_ms). On failure an alert is sent and the reason is
+ * logged. */
+enum err tls_handshake(struct tls *t, int64_t deadline_ms) MUST_CHECK;
+
+/* The peer's certificates, leaf first; borrowed; NULL and 0 when there are none. */
+const gnutls_datum_t *tls_peer_chain(const struct tls *t, unsigned *n);
+
+/* "TLS1.3-AES-256-GCM" and so on, for logs. */
+const char *tls_cipher(const struct tls *t);
+
+/* Encrypts and gathers n bytes; returns ERR_OK with *done bytes taken (at most 16 KiB a call), or
+ * ERR_BUSY (silent) when the socket is full: poll for it, call again with the same arguments. */
+enum err tls_write(struct tls *t, const void *p, size_t n, size_t *done) MUST_CHECK;
+
+/* Hands gathered bytes to the socket. ERR_BUSY (silent) when it took only a part. */
+enum err tls_flush(struct tls *t) MUST_CHECK;
+
+/* At most n bytes of content. ERR_BUSY (silent): nothing there yet. ERR_CONN (silent) with *got 0:
+ * the peer closed in order; logged: it did not. */
+enum err tls_read(struct tls *t, void *p, size_t n, size_t *got) MUST_CHECK;
+
+/* Waits until deadline_ms for the socket: events and result as poll's POLLIN and POLLOUT.
+ * ERR_TIMEOUT is silent. */
+enum err tls_wait(struct tls *t, short events, int64_t deadline_ms, short *ready) MUST_CHECK;
+
+/* Whether content is decrypted already, so that waiting for the socket would be wrong. */
+bool tls_has_input(const struct tls *t);
+
+/* Says close_notify (best effort, never waits). */
+void tls_bye(struct tls *t);
+
+/* Payload and handshake bytes that crossed the socket. */
+uint64_t tls_bytes_in(const struct tls *t);
+uint64_t tls_bytes_out(const struct tls *t);
+
+/* CLOCK_MONOTONIC in milliseconds. */
+int64_t tls_now_ms(void);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: ISC */
+/* One transfer of one file, the same code whichever side sends: xfer_send and xfer_receive run
+ * against each other over a channel.
+ *
+ *   sender                                   receiver
+ *   OFFER length, chunk size, mtime, mode ->
+ *                                         <- READY basis, how many chunks it may have
+ *                                         <- HAVE  their hashes, XFER_WINDOWS windows ahead at most
+ *   for each chunk in order: KEEP runs of equal ones, or DATA ... and CHUNK with its hash ->
+ *   COMMIT length, root                   ->
+ *                                         <- DONE
+ *
+ * PROGRESS may come from either side while it is busy. The receiver ends a transfer early by DONE
+ * with an error: the sender answers with ABORT (or had sent COMMIT already), and until then the
+ * receiver drops what is in flight. The sender ends it early by ABORT; the receiver answers with
+ * DONE. So a transfer is over when the sender has sent COMMIT or ABORT and the receiver DONE, and
+ * the connection goes on. */
+#ifndef CONSIGN_XFER_H
+#define CONSIGN_XFER_H
+
+#include "chan.h"
+#include "fs.h"
+#include "tree.h"
+
+enum {
+    XFER_WINDOW = MSG_HAVE_MAX, /* chunk hashes in one HAVE */
+    XFER_WINDOWS = 2,           /* windows the receiver is ahead of the sender */
+    XFER_PIECE = MSG_DATA_MAX,  /* bytes read, hashed and sent at once */
+    XFER_WAIT_MS =
+        10 * 60 * 1000, /* for an answer that may take hashing or syncing at the other side */
+};
+
+enum xfer_phase { XFER_HASHING, XFER_PEER_HASHING, XFER_MOVING, XFER_COMMITTING };
+
+/* Called now and then, at least once a chunk. */
+typedef void xfer_event_fn(void *arg, enum xfer_phase phase, uint64_t done, uint64_t total);
+
+/* What a transfer needs on either side. */
+struct xfer {
+    struct chan *chan;
+    uint32_t id;
+    const char *name; /* for messages: the path as the user knows it */
+    const struct tree_engine *engine;
+    bool recheck;         /* trust neither journal nor stored tree */
+    xfer_event_fn *event; /* may be NULL */
+    void *event_arg;
+};
+
+/* How it went. */
+struct xfer_result {
+    uint64_t length;
+    uint64_t moved; /* content bytes that crossed the wire */
+    uint64_t kept;  /* content bytes the receiver had */
+    uint8_t root[TREE_HASH];
+    bool peer_said; /* the error is the peer's: its words are in reason */
+    char reason[513];
+};
+
+/* Sends source (whose descriptors stay the caller's). On an error the transfer is over on both
+ * sides, unless the channel failed. */
+enum err xfer_send(const struct xfer *x, const struct fs_source *source,
+                   struct xfer_result *result) MUST_CHECK;
+
+/* Where the receiver puts it. */
+struct xfer_sink {
+    /* Opens the part for a content of length bytes. */
+    enum err (*open)(void *arg, uint64_t length, struct fs_part *out);
+    /* Makes the finished part visible and durable. */
+    enum err (*commit)(void *arg, const struct fs_part *part, const struct msg_offer *offer);
+    /* The part is finished or given up: both descriptors are closed already. May be NULL. */
+    void (*release)(void *arg);
+    /* Called with the outcome before the peer learns of it; an error here replaces success. May be
+     * NULL. */
+    enum err (*record)(void *arg, enum err outcome, const struct xfer_result *result);
+    void *arg;
+};
+
+/* Receives a transfer whose OFFER is the next frame. What was received before an error is kept,
+ * checked and durable, in the part. With no offer at all (the peer answered DONE instead) that
+ * status is returned. */
+enum err xfer_receive(const struct xfer *x, const struct xfer_sink *sink,
+                      struct xfer_result *result) MUST_CHECK;
+
+/* For a request that was refused before its transfer could be opened: answers DONE with e and the
+ * reason, and drops what the sender has in flight until its ABORT or COMMIT. */
+enum err xfer_refuse(const struct xfer *x, enum err e, const char *reason) MUST_CHECK;
+
+#endif

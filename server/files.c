@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: ISC */
+#include "files.h"
+
+#include "log.h"
+#include <unistd.h>
+
+enum { STORE_WAIT_MS = 10 * 60 * 1000 }; /* a sync of a slow disk */
+
+static enum err gone(enum err e)
+{
+    return log_fail(ERR_INTERNAL, "the store does not answer (%s)", err_text(e));
+}
+
+/* One message of the store's. */
+static enum err next(struct files *f, struct ipc_in *in)
+{
+    enum err e = ipc_recv(f->fd, f->buffer, in, STORE_WAIT_MS);
+    return e == ERR_OK ? e : gone(e);
+}
+
+/* What an ANSWER says. */
+static enum err verdict(const struct ipc_in *in)
+{
+    struct ipc_answer m;
+    if (in->type != IPC_ANSWER || !ipc_get_answer(in->body, in->n, &m))
+        return log_fail(ERR_INTERNAL, "the store sent %s where an answer was due",
+                        ipc_name(in->type));
+    if (m.status == ERR_OK)
+        return ERR_OK;
+    return log_fail(err_from_wire(m.status), "%.*s", (int)m.reason.n, (const char *)m.reason.p);
+}
+
+/* The answer to a request that was sent with the result sent; it brings no descriptors. */
+static enum err await(struct files *f, enum err sent)
+{
+    struct ipc_in in;
+    enum err e = sent == ERR_OK ? next(f, &in) : gone(sent);
+    if (e != ERR_OK)
+        return e;
+    e = verdict(&in);
+    ipc_drop(&in);
+    return e;
+}
+
+enum err files_ready(struct files *f)
+{
+    return await(f, ERR_OK);
+}
+
+static enum err read_info(const struct ipc_in *in, struct fs_info *out, char name[static 4097])
+{
+    struct ipc_st_info m;
+    if (!ipc_get_st_info(in->body, in->n, &m) || !slice_copy(m.name, name, 4097))
+        return log_fail(ERR_INTERNAL, "the store sent a malformed entry");
+    *out = (struct fs_info){.type = m.type,
+                            .mode = m.mode,
+                            .size = m.size,
+                            .mtime_s = (int64_t)m.mtime_s,
+                            .mtime_ns = m.mtime_ns,
+                            .has_root = m.has_root};
+    for (size_t i = 0; i < TREE_HASH; i++)
+        out->root[i] = m.root[i];
+    return ERR_OK;
+}
+
+/* Reads entries until the ANSWER. each may be NULL: then *only is the one entry expected. */
+static enum err read_infos(struct files *f, enum err sent, struct fs_info *only, fs_entry_fn *each,
+                           void *arg)
+{
+    struct fs_info info;
+    struct ipc_in in;
+    char name[4097];
+    enum err result = ERR_OK, e;
+    if (sent != ERR_OK)
+        return gone(sent);
+    while ((e = next(f, &in)) == ERR_OK && in.type == IPC_ST_INFO) {
+        ipc_drop(&in);
+        if ((e = read_info(&in, &info, name)) != ERR_OK)
+            return e;
+        if (only)
+            *only = info;
+        else if (result == ERR_OK)
+            result = each(arg, name, &info);
+    }
+    if (e != ERR_OK)
+        return e;
+    e = verdict(&in);
+    ipc_drop(&in);
+    return e != ERR_OK ? e : result;
+}
+
+enum err files_stat(struct files *f, const char *path, struct fs_info *out)
+{
+    *out = (struct fs_info){0};
+    return read_infos(f, IPC_SEND(f->fd, st_stat, ST_STAT, .path = slice_str(path)), out, NULL,
+                      NULL);
+}
+
+enum err files_list(struct files *f, const char *path, fs_entry_fn *each, void *arg)
+{
+    return read_infos(f, IPC_SEND(f->fd, st_list, ST_LIST, .path = slice_str(path)), NULL, each,
+                      arg);
+}
+
+enum err files_mkdir(struct files *f, const char *path, uint32_t mode, bool parents)
+{
+    return await(f, IPC_SEND(f->fd, st_mkdir, ST_MKDIR, .mode = mode, .parents = parents,
+                             .path = slice_str(path)));
+}
+
+enum err files_remove(struct files *f, const char *path, bool folder)
+{
+    return await(f,
+                 IPC_SEND(f->fd, st_remove, ST_REMOVE, .folder = folder, .path = slice_str(path)));
+}
+
+enum err files_rename(struct files *f, const char *from, const char *to, bool overwrite)
+{
+    return await(f, IPC_SEND(f->fd, st_rename, ST_RENAME, .overwrite = overwrite,
+                             .from = slice_str(from), .to = slice_str(to)));
+}
+
+/* An answer that brings between min and 2 descriptors, which move to fds (-1 where there is none).
+ */
+static enum err await_fds(struct files *f, enum err sent, unsigned min, int fds[static 2])
+{
+    struct ipc_in in;
+    fds[0] = fds[1] = -1;
+    enum err e = sent == ERR_OK ? next(f, &in) : gone(sent);
+    if (e != ERR_OK)
+        return e;
+    e = verdict(&in);
+    if (e == ERR_OK && (in.n_fds < min || in.n_fds > 2))
+        e = log_fail(ERR_INTERNAL, "the store sent %u descriptors", in.n_fds);
+    if (e != ERR_OK) {
+        ipc_drop(&in);
+        return e;
+    }
+    for (unsigned i = 0; i < in.n_fds; i++)
+        fds[i] = in.fds[i];
+    return ERR_OK;
+}
+
+enum err files_open_source(struct files *f, const char *path, struct fs_source *out)
+{
+    int fds[2];
+    enum err e =
+        await_fds(f, IPC_SEND(f->fd, st_source, ST_SOURCE, .path = slice_str(path)), 1, fds);
+    *out = (struct fs_source){.fd = fds[0], .tree = fds[1]};
+    if (e != ERR_OK)
+        return e;
+    if (fstat(out->fd, &out->st) == 0)
+        return ERR_OK;
+    e = log_fail_errno("%s", path);
+    close(out->fd);
+    if (out->tree >= 0)
+        close(out->tree);
+    return e;
+}
+
+enum err files_open_part(struct files *f, const char *path, uint64_t length, bool overwrite,
+                         struct fs_part *out)
+{
+    int fds[2];
+    enum err e = await_fds(f,
+                           IPC_SEND(f->fd, st_part_open, ST_PART_OPEN, .length = length,
+                                    .overwrite = overwrite, .path = slice_str(path)),
+                           2, fds);
+    *out = (struct fs_part){.data = fds[0], .journal = fds[1]};
+    return e;
+}
+
+enum err files_commit(struct files *f, const struct fs_commit *how)
+{
+    return await(f, IPC_SEND(f->fd, st_commit, ST_COMMIT, .overwrite = how->overwrite,
+                             .mode = how->mode, .mtime_s = (uint64_t)how->mtime_s,
+                             .mtime_ns = how->mtime_ns, .path = slice_str(how->path)));
+}
+
+enum err files_release(struct files *f)
+{
+    return await(f, IPC_SEND(f->fd, st_release, ST_RELEASE, ));
+}
+
+enum err files_discard(struct files *f, const char *path)
+{
+    return await(f, IPC_SEND(f->fd, st_discard, ST_DISCARD, .path = slice_str(path)));
+}
+
+enum err files_list_pending(struct files *f, const char *path, fs_pending_fn *each, void *arg)
+{
+    struct ipc_in in;
+    struct ipc_st_part m;
+    char name[4097];
+    enum err result = ERR_OK;
+    enum err e = IPC_SEND(f->fd, st_pending, ST_PENDING, .path = slice_str(path));
+    if (e != ERR_OK)
+        return gone(e);
+    while ((e = next(f, &in)) == ERR_OK && in.type == IPC_ST_PART) {
+        ipc_drop(&in);
+        if (!ipc_get_st_part(in.body, in.n, &m) || !slice_copy(m.path, name, sizeof name))
+            return log_fail(ERR_INTERNAL, "the store sent a malformed part");
+        struct fs_pending p = {name, m.length, m.have, (int64_t)m.mtime_s, m.active};
+        if (result == ERR_OK)
+            result = each(arg, &p);
+    }
+    if (e != ERR_OK)
+        return e;
+    e = verdict(&in);
+    ipc_drop(&in);
+    return e != ERR_OK ? e : result;
+}

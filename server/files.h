@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: ISC */
+/* The session's side of the store: each call is one request over the store's socket (ipc.def) and
+ * has the contract of the function of the same name in fs.h. Failures are remembered for log_reason
+ * with the store's words. */
+#ifndef CONSIGND_FILES_H
+#define CONSIGND_FILES_H
+
+#include "fs.h"
+#include "ipc.h"
+
+struct files {
+    int fd; /* the store's socket */
+    uint8_t buffer[IPC_MAX];
+};
+
+/* Waits for the store's first word: whether it is ready. */
+enum err files_ready(struct files *f) MUST_CHECK;
+enum err files_stat(struct files *f, const char *path, struct fs_info *out) MUST_CHECK;
+enum err files_list(struct files *f, const char *path, fs_entry_fn *each, void *arg) MUST_CHECK;
+enum err files_mkdir(struct files *f, const char *path, uint32_t mode, bool parents) MUST_CHECK;
+enum err files_remove(struct files *f, const char *path, bool folder) MUST_CHECK;
+enum err files_rename(struct files *f, const char *from, const char *to, bool overwrite) MUST_CHECK;
+enum err files_open_source(struct files *f, const char *path, struct fs_source *out) MUST_CHECK;
+enum err files_open_part(struct files *f, const char *path, uint64_t length, bool overwrite,
+                         struct fs_part *out) MUST_CHECK;
+enum err files_commit(struct files *f, const struct fs_commit *how) MUST_CHECK;
+/* The store lets go of the part it opened. */
+enum err files_release(struct files *f) MUST_CHECK;
+enum err files_discard(struct files *f, const char *path) MUST_CHECK;
+enum err files_list_pending(struct files *f, const char *path, fs_pending_fn *each,
+                            void *arg) MUST_CHECK;
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: ISC */
+/* All that decides who may connect and what they may do, loaded as one: trust anchors, CRLs, the
+ * map and the server's own certificates. Held by the master, shared by its children as it was when
+ * they were forked. */
+#ifndef CONSIGND_POLICY_H
+#define CONSIGND_POLICY_H
+
+#include "cert.h"
+#include "config.h"
+#include "map.h"
+#include <gnutls/abstract.h>
+
+struct policy {
+    uint64_t generation; /* counts loads: a verdict is good only for the policy it was made under */
+    struct config *config;
+    struct cert_store *anchors;
+    struct map *map;
+    gnutls_pcert_st *chain; /* the server's, leaf first */
+    unsigned n_chain;
+};
+
+/* Reads config_file and all it names. On failure nothing is kept. */
+enum err policy_load(const char *config_file, uint64_t generation, struct policy **out) MUST_CHECK;
+void policy_free(struct policy *p);
+
+#endif

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: ISC */
+#include "requests.h"
+
+#include "log.h"
+#include "scribe.h"
+#include "xfer.h"
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PROGRESS_MS = 1000 };
+
+/* What a request did, for the audit log; NULL members are left out. */
+struct deed {
+    const char *op;
+    const char *path;
+    const char *to;
+    const struct xfer_result *moved;
+};
+
+static enum err record(const struct requests *r, const struct deed *d, enum err status)
+{
+    char length[24], moved[24], root[2 * TREE_HASH + 1];
+    if (d->moved) {
+        snprintf(length, sizeof length, "%llu", (unsigned long long)d->moved->length);
+        snprintf(moved, sizeof moved, "%llu", (unsigned long long)d->moved->moved);
+        for (size_t i = 0; i < TREE_HASH; i++)
+            snprintf(root + 2 * i, 3, "%02x", d->moved->root[i]);
+    }
+    bool whole = d->moved && status == ERR_OK;
+    const char *reason = d->moved && d->moved->peer_said ? d->moved->reason : log_reason();
+    return scribe_record(r->scribe, d->op, "status", err_name(status), "user", r->user->name,
+                         "path", d->path, "to", d->to, "length", whole ? length : NULL, "moved",
+                         d->moved ? moved : NULL, "root", whole ? root : NULL, "reason",
+                         status == ERR_OK ? NULL : reason, NULL);
+}
+
+/* Records, then answers: nothing is acknowledged that is not in the audit log. */
+static enum err conclude(struct requests *r, uint32_t id, const struct deed *d, enum err status)
+{
+    char reason[513];
+    snprintf(reason, sizeof reason, "%s", status == ERR_OK ? "" : log_reason());
+    enum err e = record(r, d, status);
+    if (e != ERR_OK)
+        return e;
+    return CHAN_SEND(r->chan, done, DONE, .id = id, .status = (uint16_t)status,
+                     .reason = slice_str(reason));
+}
+
+static enum err bad_flags(uint32_t flags)
+{
+    return log_fail(ERR_PROTO, "unknown flags %lx in a request", (unsigned long)flags);
+}
+
+/* ---- small requests ---- */
+
+static enum err do_ping(struct requests *r, const struct frame *f)
+{
+    struct msg_ping m;
+    if (!CHAN_GET(f, ping, &m))
+        return chan_malformed(f);
+    return CHAN_SEND(r->chan, done, DONE, .id = m.id);
+}
+
+struct hashing {
+    struct requests *r;
+    uint32_t id;
+    int64_t last_ms;
+};
+
+static enum err tell_progress(void *arg, uint64_t done, uint64_t total)
+{
+    struct hashing *h = arg;
+    int64_t now = tls_now_ms();
+    if (now - h->last_ms < PROGRESS_MS)
+        return ERR_OK;
+    h->last_ms = now;
+    enum err e = CHAN_SEND(h->r->chan, progress, PROGRESS, .id = h->id, .phase = MSG_PHASE_HASHING,
+                           .done = done, .total = total);
+    return e == ERR_OK ? chan_flush(h->r->chan) : e;
+}
+
+/* The root of a file that has no valid stored tree. */
+static enum err hash_file(struct requests *r, uint32_t id, struct fs_info *info)
+{
+    struct fs_source source;
+    struct hashing h = {r, id, tls_now_ms()};
+    struct tree_visitor visitor = {tell_progress, NULL, &h};
+    enum err e = files_open_source(&r->files, r->path, &source);
+    if (e != ERR_OK)
+        return e;
+    info->size = (uint64_t)source.st.st_size;
+    e = tree_file(source.fd, r->path, info->size, tree_chunk_log2(info->size), r->engine, &visitor,
+                  info->root);
+    info->has_root = e == ERR_OK;
+    close(source.fd);
+    if (source.tree >= 0)
+        close(source.tree);
+    return e;
+}
+
+static enum err send_info(struct requests *r, uint32_t id, const struct fs_info *i)
+{
+    struct msg_info m = {.id = id,
+                         .type = i->type,
+                         .mode = i->mode,
+                         .size = i->size,
+                         .mtime_s = (uint64_t)i->mtime_s,
+                         .mtime_ns = i->mtime_ns,
+                         .has_root = i->has_root};
+    memcpy(m.root, i->root, TREE_HASH);
+    size_t at = chan_begin(r->chan, MSG_INFO);
+    (void)msg_put_info(&r->chan->out, &m);
+    return chan_end(r->chan, at);
+}
+
+static enum err do_stat(struct requests *r, const struct frame *f)
+{
+    struct msg_stat m;
+    struct fs_info info;
+    if (!CHAN_GET(f, stat, &m))
+        return chan_malformed(f);
+    if (m.flags & ~(uint32_t)MSG_STAT_ROOT)
+        return bad_flags(m.flags);
+    uint32_t id = m.id;
+    bool root = m.flags & MSG_STAT_ROOT;
+    enum err e = path_parse(m.path, r->path);
+    struct deed d = {.op = "stat", .path = e == ERR_OK ? r->path : NULL};
+    if (e == ERR_OK)
+        e = files_stat(&r->files, r->path, &info);
+    if (e == ERR_OK && root && info.type == MSG_FILE && !info.has_root)
+        e = hash_file(r, id, &info);
+    if (e == ERR_OK && (e = send_info(r, id, &info)) != ERR_OK)
+        return e;
+    return conclude(r, id, &d, e);
+}
+
+struct listing {
+    struct requests *r;
+    uint32_t id;
+};
+
+static enum err list_entry(void *arg, const char *name, const struct fs_info *i)
+{
+    struct listing *l = arg;
+    return CHAN_SEND(l->r->chan, entry, ENTRY, .id = l->id, .type = i->type, .mode = i->mode,
+                     .size = i->size, .mtime_s = (uint64_t)i->mtime_s, .mtime_ns = i->mtime_ns,
+                     .name = slice_str(name));
+}
+
+static enum err do_list(struct requests *r, const struct frame *f)
+{
+    struct msg_list m;
+    if (!CHAN_GET(f, list, &m))
+        return chan_malformed(f);
+    if (m.flags)
+        return bad_flags(m.flags);
+    struct listing l = {r, m.id};
+    enum err e = path_parse(m.path, r->path);
+    struct deed d = {.op = "list", .path = e == ERR_OK ? r->path : NULL};
+    if (e == ERR_OK)
+        e = files_list(&r->files, r->path, list_entry, &l);
+    return conclude(r, l.id, &d, e);
+}
+
+static enum err pending_entry(void *arg, const struct fs_pending *p)
+{
+    struct listing *l = arg;
+    return CHAN_SEND(l->r->chan, part, PART, .id = l->id, .length = p->length, .have = p->have,
+                     .mtime_s = (uint64_t)p->mtime_s, .active = p->active,
+                     .path = slice_str(p->path));
+}
+
+static enum err do_pending(struct requests *r, const struct frame *f)
+{
+    struct msg_pending m;
+    if (!CHAN_GET(f, pending, &m))
+        return chan_malformed(f);
+    struct listing l = {r, m.id};
+    enum err e = path_parse(m.path, r->path);
+    struct deed d = {.op = "pending", .path = e == ERR_OK ? r->path : NULL};
+    if (e == ERR_OK)
+        e = files_list_pending(&r->files, r->path, pending_entry, &l);
+    return conclude(r, l.id, &d, e);
+}
+
+static enum err do_mkdir(struct requests *r, const struct frame *f)
+{
+    struct msg_mkdir m;
+    if (!CHAN_GET(f, mkdir, &m))
+        return chan_malformed(f);
+    if (m.flags & ~(uint32_t)MSG_MKDIR_PARENTS)
+        return bad_flags(m.flags);
+    enum err e = path_parse(m.path, r->path);
+    struct deed d = {.op = "mkdir", .path = e == ERR_OK ? r->path : NULL};
+    if (e == ERR_OK)
+        e = files_mkdir(&r->files, r->path, m.mode, m.flags & MSG_MKDIR_PARENTS);
+    return conclude(r, m.id, &d, e);
+}
+
+static enum err do_remove(struct requests *r, const struct frame *f)
+{
+    struct msg_remove m;
+    if (!CHAN_GET(f, remove, &m))
+        return chan_malformed(f);
+    if (m.flags & ~(uint32_t)(MSG_REMOVE_FOLDER | MSG_REMOVE_PART) ||
+        m.flags == (MSG_REMOVE_FOLDER | MSG_REMOVE_PART))
+        return bad_flags(m.flags);
+    enum err e = path_parse(m.path, r->path);
+    struct deed d = {.op = m.flags & MSG_REMOVE_PART ? "discard" : "remove",
+                     .path = e == ERR_OK ? r->path : NULL};
+    if (e == ERR_OK && m.flags & MSG_REMOVE_PART)
+        e = files_discard(&r->files, r->path);
+    else if (e == ERR_OK)
+        e = files_remove(&r->files, r->path, m.flags & MSG_REMOVE_FOLDER);
+    return conclude(r, m.id, &d, e);
+}
+
+static enum err do_rename(struct requests *r, const struct frame *f)
+{
+    struct msg_rename m;
+    if (!CHAN_GET(f, rename, &m))
+        return chan_malformed(f);
+    if (m.flags & ~(uint32_t)MSG_RENAME_OVERWRITE)
+        return bad_flags(m.flags);
+    enum err e = path_parse(m.from, r->path);
+    if (e == ERR_OK)
+        e = path_parse(m.to, r->path2);
+    bool named = e == ERR_OK;
+    struct deed d = {.op = "rename", .path = named ? r->path : NULL, .to = named ? r->path2 : NULL};
+    if (e == ERR_OK)
+        e = files_rename(&r->files, r->path, r->path2, m.flags & MSG_RENAME_OVERWRITE);
+    return conclude(r, m.id, &d, e);
+}
+
+/* ---- transfers ---- */
+
+struct upload {
+    struct requests *r;
+    bool overwrite;
+};
+
+static enum err upload_open(void *arg, uint64_t length, struct fs_part *out)
+{
+    struct upload *u = arg;
+    return files_open_part(&u->r->files, u->r->path, length, u->overwrite, out);
+}
+
+static enum err upload_commit(void *arg, const struct fs_part *part, const struct msg_offer *o)
+{
+    struct upload *u = arg;
+    struct fs_commit how = {u->r->path, u->overwrite, o->mode, (int64_t)o->mtime_s, o->mtime_ns};
+    (void)part; /* the store has its own descriptors of it */
+    return files_commit(&u->r->files, &how);
+}
+
+static void upload_release(void *arg)
+{
+    struct upload *u = arg;
+    if (files_release(&u->r->files) != ERR_OK)
+        log_warn("%s", log_reason());
+}
+
+static enum err upload_record(void *arg, enum err outcome, const struct xfer_result *result)
+{
+    struct upload *u = arg;
+    struct deed d = {.op = "put", .path = u->r->path, .moved = result};
+    return record(u->r, &d, outcome);
+}
+
+/* A failed transfer leaves the connection usable, a failed channel does not. */
+static enum err after_transfer(const struct requests *r, enum err e)
+{
+    return e != ERR_OK && r->chan->failed ? e : ERR_OK;
+}
+
+static enum err do_put(struct requests *r, const struct frame *f)
+{
+    struct msg_put m;
+    struct xfer_result result;
+    if (!CHAN_GET(f, put, &m))
+        return chan_malformed(f);
+    if (m.flags & ~(uint32_t)(MSG_PUT_OVERWRITE | MSG_PUT_RECHECK))
+        return bad_flags(m.flags);
+    struct upload u = {r, m.flags & MSG_PUT_OVERWRITE};
+    struct xfer x = {.chan = r->chan,
+                     .id = m.id,
+                     .name = r->path,
+                     .engine = r->engine,
+                     .recheck = m.flags & MSG_PUT_RECHECK};
+    struct xfer_sink sink = {upload_open, upload_commit, upload_release, upload_record, &u};
+    enum err e = path_parse(m.path, r->path);
+    if (e == ERR_OK)
+        return after_transfer(r, xfer_receive(&x, &sink, &result));
+    struct deed d = {.op = "put"};
+    char reason[513];
+    snprintf(reason, sizeof reason, "%s", log_reason());
+    enum err recorded = record(r, &d, e);
+    return recorded != ERR_OK ? recorded : xfer_refuse(&x, e, reason);
+}
+
+static enum err do_get(struct requests *r, const struct frame *f)
+{
+    struct msg_get m;
+    struct fs_source source;
+    struct xfer_result result;
+    if (!CHAN_GET(f, get, &m))
+        return chan_malformed(f);
+    if (m.flags & ~(uint32_t)MSG_GET_RECHECK)
+        return bad_flags(m.flags);
+    struct xfer x = {.chan = r->chan,
+                     .id = m.id,
+                     .name = r->path,
+                     .engine = r->engine,
+                     .recheck = m.flags & MSG_GET_RECHECK};
+    enum err e = path_parse(m.path, r->path);
+    struct deed d = {.op = "get", .path = e == ERR_OK ? r->path : NULL};
+    if (e == ERR_OK)
+        e = files_open_source(&r->files, r->path, &source);
+    if (e != ERR_OK)
+        return conclude(r, x.id, &d, e);
+    e = xfer_send(&x, &source, &result);
+    close(source.fd);
+    if (source.tree >= 0)
+        close(source.tree);
+    d.moved = &result;
+    enum err recorded = record(r, &d, e);
+    return recorded != ERR_OK ? recorded : after_transfer(r, e);
+}
+
+static const struct row {
+    uint8_t type;
+    enum err (*handle)(struct requests *r, const struct frame *f);
+} rows[] = {
+    {MSG_PING, do_ping},   {MSG_STAT, do_stat},     {MSG_LIST, do_list},
+    {MSG_MKDIR, do_mkdir}, {MSG_REMOVE, do_remove}, {MSG_RENAME, do_rename},
+    {MSG_PUT, do_put},     {MSG_GET, do_get},       {MSG_PENDING, do_pending},
+};
+
+enum err requests_serve(struct requests *r)
+{
+    struct frame f;
+    log_clear_reason();
+    enum err e = chan_recv(r->chan, &f, 0);
+    if (e != ERR_OK)
+        return e == ERR_TIMEOUT ? ERR_OK : e;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i].type == f.type)
+            return rows[i].handle(r, &f);
+    return f.type >= MSG_IGNORABLE ? ERR_OK : chan_unexpected(&f, "where a request was due");
+}

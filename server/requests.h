@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: ISC */
+/* The requests of an authorised user: a table of rows, served one after the other. */
+#ifndef CONSIGND_REQUESTS_H
+#define CONSIGND_REQUESTS_H
+
+#include "chan.h"
+#include "files.h"
+#include "map.h"
+#include "tree.h"
+
+struct requests {
+    struct chan *chan;
+    struct files files;
+    int scribe;
+    const struct map_user *user;
+    const struct tree_engine *engine;
+    char path[PATH_MAX_BYTES + 1], path2[PATH_MAX_BYTES + 1];
+};
+
+/* Takes the next frame, carries it out, answers it and records it. An error ends the connection:
+ * the channel failed, the peer broke the protocol, or the audit log can't be written. A request
+ * that fails is answered and is ERR_OK. */
+enum err requests_serve(struct requests *r) MUST_CHECK;
+
+#endif

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: ISC */
+/* From the accepted socket to an authorised channel; what is asked over it is in requests.c. */
+#include "session.h"
+
+#include "confine.h"
+#include "ipc.h"
+#include "keeper.h"
+#include "log.h"
+#include "probe.h"
+#include "requests.h"
+#include "scribe.h"
+#include "tree.h"
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { GRANT_WAIT_MS = 30 * 1000, REFUSED_WAIT_MS = 2000, RETRY_AFTER_S = 30 };
+
+struct session {
+    const struct session_start *start;
+    const struct config *config;
+    struct tls_identity *identity;
+    struct chan chan;
+    struct cert_id id;
+    const struct map_user *user;
+    struct requests *requests;
+};
+
+static enum err sign(void *arg, uint32_t algorithm, const void *data, size_t n, uint8_t *sig,
+                     size_t *sig_n)
+{
+    const struct session *s = arg;
+    return keeper_sign(s->start->keeper, algorithm, data, n, sig, sig_n);
+}
+
+/* All that may still open files or allocate much happens here, before the kernel shuts the door. */
+static enum err prepare(struct session *s)
+{
+    const struct policy *p = s->start->policy;
+    gnutls_privkey_t key;
+    s->requests = calloc(1, sizeof *s->requests);
+    if (!s->requests)
+        return log_fail(ERR_INTERNAL, "out of memory for a session");
+    (void)tree_engine(s->config->approved);
+    enum err e = tls_key_external(p->chain, sign, s, &key);
+    if (e == ERR_OK)
+        e = tls_identity_new(true, s->config->approved, p->chain, p->n_chain, key, &s->identity);
+    return e;
+}
+
+static enum err confine(struct session *s)
+{
+    const struct session_start *t = s->start;
+    int keep[] = {t->connection, t->master, t->keeper, t->scribe}, abi;
+    enum err e = confine_start(keep, 4);
+    if (e == ERR_OK)
+        e = prepare(s);
+    if (e == ERR_OK)
+        e = confine_files(NULL, 0, s->config->confine_require, &abi);
+    if (e == ERR_OK && geteuid() == 0)
+        e = confine_become(s->config->session_uid, s->config->session_gid, NULL, 0);
+    if (e == ERR_OK)
+        e = confine_calls(CONFINE_SESSION);
+    return e;
+}
+
+static enum err shake_hands(struct session *s)
+{
+    struct chan_limits limits = {(int64_t)s->config->stall_s * 1000, s->config->min_rate};
+    int64_t deadline = tls_now_ms() + (int64_t)s->config->handshake_s * 1000;
+    struct tls *tls;
+    enum err e = tls_new(s->identity, s->start->connection, NULL, &tls);
+    if (e != ERR_OK)
+        return e;
+    if ((e = tls_handshake(tls, deadline)) != ERR_OK) {
+        /* The reason must not be lost to a record that can't be written. */
+        if (scribe_record(s->start->scribe, "handshake", "status", err_name(e), "reason",
+                          log_reason(), NULL) != ERR_OK)
+            log_warn("the failed handshake is not in the audit log");
+        tls_free(tls);
+        return e;
+    }
+    return chan_init(&s->chan, tls, &limits);
+}
+
+/* Who the peer is and which rule is theirs. */
+static enum err judge(struct session *s)
+{
+    const struct policy *p = s->start->policy;
+    unsigned n;
+    const gnutls_datum_t *chain = tls_peer_chain(s->chan.tls, &n);
+    enum err e = cert_judge(p->anchors, chain, n, CERT_CLIENT, NULL, time(NULL), &s->id);
+    if (e != ERR_OK)
+        return e;
+    s->user = map_match(p->map, &s->id, NULL, NULL);
+    if (!s->user)
+        return log_fail(ERR_AUTH, "no rule of the map is for %s, issued under anchor %s",
+                        s->id.subject_text, s->id.anchor);
+    return ERR_OK;
+}
+
+static uint32_t rule_of(const struct policy *p, const struct map_user *user)
+{
+    for (size_t i = 0; i < map_count(p->map); i++)
+        if (map_user(p->map, i) == user)
+            return (uint32_t)i;
+    return UINT32_MAX;
+}
+
+/* Has the master start this user's store. */
+static enum err ask_grant(struct session *s)
+{
+    uint8_t buffer[IPC_MAX];
+    struct ipc_in in;
+    struct ipc_granted m;
+    const struct policy *p = s->start->policy;
+    enum err e = IPC_SEND(s->start->master, grant, GRANT, .generation = p->generation,
+                          .rule = rule_of(p, s->user), .subject = slice_str(s->id.subject_text));
+    if (e == ERR_OK)
+        e = ipc_recv(s->start->master, buffer, &in, GRANT_WAIT_MS);
+    if (e != ERR_OK)
+        return log_fail(ERR_LIMIT, "the server is stopping or overloaded");
+    if (in.type != IPC_GRANTED || !ipc_get_granted(in.body, in.n, &m)) {
+        e = log_fail(ERR_LIMIT, "the server is stopping");
+    } else if (m.status != ERR_OK) {
+        e = log_fail(err_from_wire(m.status), "%.*s", (int)m.reason.n, (const char *)m.reason.p);
+    } else if (in.n_fds == 1) {
+        s->requests->files.fd = in.fds[0];
+        in.n_fds = 0;
+        e = files_ready(&s->requests->files);
+    } else {
+        e = log_fail(ERR_INTERNAL, "the master granted no store");
+    }
+    ipc_drop(&in);
+    return e;
+}
+
+static enum err record_verdict(const struct session *s, enum err e)
+{
+    return scribe_record(s->start->scribe, e == ERR_OK ? "login" : "refused", "status", err_name(e),
+                         "user", s->user ? s->user->name : NULL, "subject",
+                         s->id.subject_text[0] ? s->id.subject_text : NULL, "serial",
+                         s->id.serial[0] ? s->id.serial : NULL, "issuer",
+                         s->id.issuer_text[0] ? s->id.issuer_text : NULL, "anchor",
+                         s->id.anchor[0] ? s->id.anchor : NULL, "cipher", tls_cipher(s->chan.tls),
+                         "reason", e == ERR_OK ? NULL : log_reason(), NULL);
+}
+
+/* What a refused peer's certificate claims, for the audit log only. */
+static void read_claims(struct session *s)
+{
+    char reason[513];
+    unsigned n;
+    const gnutls_datum_t *chain = tls_peer_chain(s->chan.tls, &n);
+    if (n == 0 || s->id.subject_text[0])
+        return;
+    snprintf(reason, sizeof reason, "%s", log_reason());
+    if (cert_id_read(&chain[0], &s->id) != ERR_OK)
+        log_warn("the refused certificate can't be read: %s", log_reason());
+    if (log_fail(ERR_AUTH, "%s", reason) != ERR_OK) /* the reason to report stays the verdict's */
+        s->id.anchor[0] = '\0';
+}
+
+static void refuse(struct session *s, enum err e)
+{
+    struct slice reason = slice_str(log_reason());
+    struct frame f;
+    reason.n = reason.n > 512 ? 512 : reason.n;
+    enum err sent = CHAN_SEND(&s->chan, refused, REFUSED, .status = (uint16_t)e,
+                              .retry_after = err_retry(e) ? RETRY_AFTER_S : 0,
+                              .session = slice_str(s->start->name), .reason = reason);
+    if (sent == ERR_OK && chan_flush(&s->chan) == ERR_OK) {
+        tls_bye(s->chan.tls);
+        /* Closing on unread bytes would reset the connection and could lose the refusal on its way.
+         */
+        while (chan_recv(&s->chan, &f, REFUSED_WAIT_MS) == ERR_OK)
+            continue;
+    }
+}
+
+static void rights_of(const struct map_user *u, char *out, size_t cap)
+{
+    size_t at = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < u->n_roots && at < cap; i++) {
+        char words[80];
+        fs_rights_text(u->roots[i].rights, words, sizeof words);
+        int n = snprintf(out + at, cap - at, "%s%s: %s", i ? "; " : "", u->roots[i].prefix, words);
+        at += n > 0 ? (size_t)n : 0;
+    }
+}
+
+static enum err welcome(struct session *s)
+{
+    char rights[257];
+    struct frame f;
+    struct msg_hello hello;
+    rights_of(s->user, rights, sizeof rights);
+    enum err e = CHAN_SEND(
+        &s->chan, welcome, WELCOME, .version_min = MSG_VERSION, .version_max = MSG_VERSION,
+        .features = 0, .agent = slice_str("consignd/" CONSIGN_VERSION),
+        .user = slice_str(s->user->name), .session = slice_str(s->start->name),
+        .rights = slice_str(rights), .quota = s->user->quota, .idle = (uint32_t)s->config->idle_s);
+    if (e == ERR_OK)
+        e = chan_recv(&s->chan, &f, (int64_t)s->config->request_s * 1000);
+    if (e == ERR_TIMEOUT)
+        return log_fail(e, "no HELLO within %llu s", (unsigned long long)s->config->request_s);
+    if (e != ERR_OK)
+        return e;
+    if (f.type != MSG_HELLO)
+        return chan_unexpected(&f, "where HELLO was due");
+    if (!CHAN_GET(&f, hello, &hello))
+        return chan_malformed(&f);
+    if (hello.version != MSG_VERSION)
+        return log_fail(ERR_PROTO, "the peer wants version %u; this is version %d", hello.version,
+                        MSG_VERSION);
+    if (hello.features != 0)
+        return log_fail(ERR_PROTO, "the peer wants features that were not offered (%llx)",
+                        (unsigned long long)hello.features);
+    chan_allow_data(&s->chan);
+    return ERR_OK;
+}
+
+/* Waits for the next request: ERR_LIMIT when the server is stopping, ERR_TIMEOUT for an idle peer.
+ */
+static enum err wait_request(struct session *s, int64_t idle_ms)
+{
+    struct pollfd p[2] = {{.fd = s->start->connection, .events = POLLIN},
+                          {.fd = s->start->master, .events = POLLIN}};
+    enum err e = chan_flush(&s->chan);
+    int64_t deadline = tls_now_ms() + idle_ms;
+    while (e == ERR_OK && !chan_ready(&s->chan)) {
+        int64_t left = deadline - tls_now_ms();
+        if (left <= 0)
+            return log_fail(ERR_TIMEOUT, "idle for %lld s", (long long)idle_ms / 1000);
+        if (poll(p, 2, (int)(left > 60000 ? 60000 : left)) < 0)
+            continue;
+        if (p[1].revents)
+            return log_fail(ERR_LIMIT, "the server is stopping");
+    }
+    return e;
+}
+
+static enum err serve(struct session *s)
+{
+    struct requests *r = s->requests;
+    int64_t wait_ms = (int64_t)s->config->request_s * 1000;
+    enum err e = ERR_OK;
+    r->chan = &s->chan;
+    r->scribe = s->start->scribe;
+    r->user = s->user;
+    r->engine = tree_engine(s->config->approved);
+    while ((e = wait_request(s, wait_ms)) == ERR_OK && (e = requests_serve(r)) == ERR_OK)
+        wait_ms = (int64_t)s->config->idle_s * 1000;
+    return e;
+}
+
+/* Ends the connection in words and leaves the record of it. */
+static void end(struct session *s, enum err e)
+{
+    char in[24], out[24], reason[513];
+    bool orderly = e == ERR_CONN && s->chan.in_to == s->chan.in_from && !log_reason()[0];
+    snprintf(reason, sizeof reason, "%s", orderly ? "" : log_reason());
+    snprintf(in, sizeof in, "%llu", (unsigned long long)tls_bytes_in(s->chan.tls));
+    snprintf(out, sizeof out, "%llu", (unsigned long long)tls_bytes_out(s->chan.tls));
+    if (!orderly && e != ERR_CONN)
+        chan_reject(&s->chan, e, reason);
+    if (scribe_record(s->start->scribe, "end", "status", err_name(orderly ? ERR_OK : e), "user",
+                      s->user->name, "bytes_in", in, "bytes_out", out, "reason",
+                      reason[0] ? reason : NULL, NULL) != ERR_OK)
+        log_warn("the end of the session is not in the audit log");
+    if (!orderly)
+        log_info("session ends: %s", reason);
+}
+
+static enum err authorise(struct session *s)
+{
+    enum err e = judge(s);
+    if (e == ERR_OK)
+        e = ask_grant(s);
+    if (e != ERR_OK)
+        read_claims(s);
+    enum err recorded = record_verdict(s, e);
+    if (e == ERR_OK)
+        e = recorded;
+    if (e == ERR_OK)
+        return e;
+    log_info("refused %s: %s", s->id.subject_text, log_reason());
+    refuse(s, e);
+    return e;
+}
+
+static enum err run(struct session *s)
+{
+    enum err e = confine(s);
+    if (e != ERR_OK)
+        return e;
+    probe_run("session-before");
+    /* What fails from here on is told to the peer and recorded; the log gets one line at the end.
+     */
+    log_quiet(true);
+    if ((e = shake_hands(s)) != ERR_OK) {
+        log_info("%s", log_reason());
+        return e;
+    }
+    if ((e = authorise(s)) != ERR_OK)
+        return e;
+    probe_run("session-after");
+    log_clear_reason();
+    if ((e = welcome(s)) == ERR_OK)
+        e = serve(s);
+    end(s, e);
+    return e == ERR_CONN ? ERR_OK : e;
+}
+
+int session_main(const struct session_start *start)
+{
+    struct session s = {.start = start, .config = start->policy->config};
+    char context[128];
+    snprintf(context, sizeof context, "session=%s peer=%s", start->name, start->peer);
+    log_context(context);
+    enum err e = fcntl(start->connection, F_SETFL, O_NONBLOCK) < 0
+                     ? log_fail_errno("setting up the connection")
+                     : run(&s);
+    return err_exit(e);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: ISC */
+/* The session: one process per connection, forked from the master, confined before it reads the
+ * peer's first byte. TLS, the verdict, then the requests of one user until the connection ends. */
+#ifndef CONSIGND_SESSION_H
+#define CONSIGND_SESSION_H
+
+#include "policy.h"
+
+struct session_start {
+    const struct policy *policy;
+    uint64_t number;            /* of this session */
+    char name[33];              /* the same for people: goes into the audit log and to the peer */
+    char peer[64];              /* "ADDRESS:PORT" */
+    int connection;             /* the accepted socket */
+    int master, keeper, scribe; /* sockets of its own to each of them */
+};
+
+/* The session's life; returns the exit status. */
+int session_main(const struct session_start *start);
+
+#endif

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: ISC */
+#include "store.h"
+
+#include "confine.h"
+#include "fs.h"
+#include "ipc.h"
+#include "log.h"
+#include "probe.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LOCK_WAIT_MS = 10 * 1000 }; /* for the part of a connection that was just lost */
+
+struct store {
+    struct fs fs;
+    int fd;
+    struct fs_part part; /* open for the session; data < 0: none */
+    char path[PATH_MAX_BYTES + 1], path2[PATH_MAX_BYTES + 1];
+};
+
+static enum err answer(const struct store *s, enum err status, const int *fds, unsigned n_fds)
+{
+    struct slice reason = status == ERR_OK ? (struct slice){0} : slice_str(log_reason());
+    reason.n = reason.n > 512 ? 512 : reason.n;
+    return IPC_SEND_FDS(s->fd, answer, ANSWER, fds, n_fds, .status = (uint16_t)status,
+                        .reason = reason);
+}
+
+static void release_part(struct store *s)
+{
+    if (s->part.data >= 0)
+        close(s->part.data);
+    if (s->part.journal >= 0)
+        close(s->part.journal);
+    s->part = (struct fs_part){.data = -1, .journal = -1};
+}
+
+static enum err send_info(const struct store *s, const struct fs_info *i, const char *name)
+{
+    struct ipc_st_info m = {.type = i->type,
+                            .mode = i->mode,
+                            .size = i->size,
+                            .mtime_s = (uint64_t)i->mtime_s,
+                            .mtime_ns = i->mtime_ns,
+                            .has_root = i->has_root,
+                            .name = slice_str(name)};
+    struct buf b;
+    memcpy(m.root, i->root, TREE_HASH);
+    buf_init(&b, IPC_MAX);
+    enum err e =
+        ipc_put_st_info(&b, &m) ? ipc_send(s->fd, IPC_ST_INFO, &b, NULL, 0, false) : ERR_LIMIT;
+    buf_release(&b);
+    return e;
+}
+
+/* ---- requests: each decodes, acts and leaves the status; false for a malformed one ---- */
+
+static bool do_stat(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_stat m;
+    struct fs_info info;
+    if (!ipc_get_st_stat(in->body, in->n, &m))
+        return false;
+    if ((*status = path_parse(m.path, s->path)) == ERR_OK &&
+        (*status = fs_stat(&s->fs, s->path, &info)) == ERR_OK)
+        *status = send_info(s, &info, "");
+    return true;
+}
+
+static enum err list_entry(void *arg, const char *name, const struct fs_info *info)
+{
+    return send_info(arg, info, name);
+}
+
+static bool do_list(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_list m;
+    if (!ipc_get_st_list(in->body, in->n, &m))
+        return false;
+    if ((*status = path_parse(m.path, s->path)) == ERR_OK)
+        *status = fs_list(&s->fs, s->path, list_entry, s);
+    return true;
+}
+
+static bool do_mkdir(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_mkdir m;
+    if (!ipc_get_st_mkdir(in->body, in->n, &m))
+        return false;
+    if ((*status = path_parse(m.path, s->path)) == ERR_OK)
+        *status = fs_mkdir(&s->fs, s->path, m.mode, m.parents);
+    return true;
+}
+
+static bool do_remove(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_remove m;
+    if (!ipc_get_st_remove(in->body, in->n, &m))
+        return false;
+    if ((*status = path_parse(m.path, s->path)) == ERR_OK)
+        *status = fs_remove(&s->fs, s->path, m.folder);
+    return true;
+}
+
+static bool do_rename(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_rename m;
+    if (!ipc_get_st_rename(in->body, in->n, &m))
+        return false;
+    if ((*status = path_parse(m.from, s->path)) == ERR_OK &&
+        (*status = path_parse(m.to, s->path2)) == ERR_OK)
+        *status = fs_rename(&s->fs, s->path, s->path2, m.overwrite);
+    return true;
+}
+
+static bool do_commit(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_commit m;
+    if (!ipc_get_st_commit(in->body, in->n, &m))
+        return false;
+    if (s->part.data < 0) {
+        *status = log_fail(ERR_PROTO, "a commit without an open part");
+    } else if ((*status = path_parse(m.path, s->path)) == ERR_OK) {
+        struct fs_commit how = {s->path, m.overwrite, m.mode, (int64_t)m.mtime_s, m.mtime_ns};
+        *status = fs_commit(&s->fs, &s->part, &how);
+    }
+    return true;
+}
+
+static bool do_release(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_release m;
+    if (!ipc_get_st_release(in->body, in->n, &m))
+        return false;
+    release_part(s);
+    *status = ERR_OK;
+    return true;
+}
+
+static bool do_discard(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_discard m;
+    if (!ipc_get_st_discard(in->body, in->n, &m))
+        return false;
+    if ((*status = path_parse(m.path, s->path)) == ERR_OK)
+        *status = fs_discard(&s->fs, s->path);
+    return true;
+}
+
+static enum err pending_entry(void *arg, const struct fs_pending *p)
+{
+    struct store *s = arg;
+    return IPC_SEND(s->fd, st_part, ST_PART, .length = p->length, .have = p->have,
+                    .mtime_s = (uint64_t)p->mtime_s, .active = p->active,
+                    .path = slice_str(p->path));
+}
+
+static bool do_pending(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_pending m;
+    if (!ipc_get_st_pending(in->body, in->n, &m))
+        return false;
+    if ((*status = path_parse(m.path, s->path)) == ERR_OK)
+        *status = fs_list_pending(&s->fs, s->path, pending_entry, s);
+    return true;
+}
+
+/* The two that hand out descriptors answer themselves. */
+
+static bool do_source(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_source m;
+    struct fs_source source;
+    if (!ipc_get_st_source(in->body, in->n, &m))
+        return false;
+    if ((*status = path_parse(m.path, s->path)) == ERR_OK)
+        *status = fs_open_source(&s->fs, s->path, &source);
+    if (*status != ERR_OK) {
+        *status = answer(s, *status, NULL, 0);
+        return true;
+    }
+    int fds[2] = {source.fd, source.tree};
+    *status = answer(s, ERR_OK, fds, source.tree >= 0 ? 2 : 1);
+    close(source.fd);
+    if (source.tree >= 0)
+        close(source.tree);
+    return true;
+}
+
+static bool do_part_open(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_part_open m;
+    if (!ipc_get_st_part_open(in->body, in->n, &m))
+        return false;
+    if (s->part.data >= 0)
+        *status = log_fail(ERR_PROTO, "one part is open already");
+    else if ((*status = path_parse(m.path, s->path)) == ERR_OK)
+        *status = fs_open_part(&s->fs, s->path, m.length, m.overwrite, LOCK_WAIT_MS, &s->part);
+    if (*status != ERR_OK) {
+        *status = answer(s, *status, NULL, 0);
+        return true;
+    }
+    int fds[2] = {s->part.data, s->part.journal};
+    *status = answer(s, ERR_OK, fds, 2);
+    return true;
+}
+
+static const struct row {
+    uint8_t type;
+    bool answers; /* the handler answers itself */
+    bool (*handle)(struct store *s, const struct ipc_in *in, enum err *status);
+} rows[] = {
+    {IPC_ST_STAT, false, do_stat},          {IPC_ST_LIST, false, do_list},
+    {IPC_ST_MKDIR, false, do_mkdir},        {IPC_ST_REMOVE, false, do_remove},
+    {IPC_ST_RENAME, false, do_rename},      {IPC_ST_SOURCE, true, do_source},
+    {IPC_ST_PART_OPEN, true, do_part_open}, {IPC_ST_COMMIT, false, do_commit},
+    {IPC_ST_RELEASE, false, do_release},    {IPC_ST_DISCARD, false, do_discard},
+    {IPC_ST_PENDING, false, do_pending},
+};
+
+/* One request. An error here ends the store: the session is gone, or does not keep to the table. */
+static enum err serve_one(struct store *s, const struct ipc_in *in)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        enum err status = ERR_OK;
+        if (rows[i].type != in->type)
+            continue;
+        if (!rows[i].handle(s, in, &status))
+            break;
+        return rows[i].answers ? status : answer(s, status, NULL, 0);
+    }
+    log_warn("store: the session sent a malformed request (%s)", ipc_name(in->type));
+    return ERR_PROTO;
+}
+
+/* Opens the roots while still able to, then gives up all else. */
+static enum err prepare(struct store *s, const struct config *config, const struct map_user *user)
+{
+    int folders[64], abi;
+    unsigned n = 0;
+    enum err e = ERR_OK;
+    fs_init(&s->fs, user->name, false);
+    s->part = (struct fs_part){.data = -1, .journal = -1};
+    for (size_t i = 0; e == ERR_OK && i < user->n_roots; i++)
+        e = fs_add_root(&s->fs, user->roots[i].prefix, user->roots[i].dir, user->roots[i].rights);
+    for (size_t i = 0; e == ERR_OK && i < s->fs.n && n < 64; i++)
+        folders[n++] = s->fs.roots[i].fd;
+    if (e == ERR_OK && s->fs.n > 64)
+        e = log_fail(ERR_CONFIG, "user %s: more than 64 roots", user->name);
+    if (e == ERR_OK)
+        e = confine_files(folders, n, config->confine_require, &abi);
+    if (e == ERR_OK && user->has_account)
+        e = confine_become(user->uid, user->gid, user->groups, user->n_groups);
+    if (e == ERR_OK)
+        e = confine_calls(CONFINE_STORE);
+    return e;
+}
+
+int store_main(const struct config *config, const struct map_user *user, int fd)
+{
+    struct store s = {.fd = fd};
+    struct ipc_in in;
+    uint8_t *buffer = malloc(IPC_MAX);
+    char context[80];
+    snprintf(context, sizeof context, "store user=%s", user->name);
+    log_context(context);
+    enum err e = confine_start(&fd, 1);
+    if (e == ERR_OK && !buffer)
+        e = log_fail(ERR_INTERNAL, "out of memory");
+    if (e == ERR_OK)
+        e = prepare(&s, config, user);
+    probe_run("store");
+    /* From here on the session reports what fails. */
+    log_quiet(true);
+    enum err sent = answer(&s, e, NULL, 0);
+    while (e == ERR_OK && sent == ERR_OK && ipc_recv(fd, buffer, &in, -1) == ERR_OK) {
+        sent = serve_one(&s, &in);
+        ipc_drop(&in);
+    }
+    return err_exit(e);
+}
+
+int store_sweep(const struct config *config, const struct map_user *user)
+{
+    struct store s = {.fd = -1};
+    unsigned removed = 0;
+    char context[80];
+    snprintf(context, sizeof context, "sweep user=%s", user->name);
+    log_context(context);
+    enum err e = confine_start(NULL, 0);
+    if (e == ERR_OK)
+        e = prepare(&s, config, user);
+    if (e == ERR_OK)
+        e = fs_sweep(&s.fs, (int64_t)config->part_expiry_s, &removed);
+    if (removed > 0)
+        log_info("removed %u expired parts and orphaned trees", removed);
+    return err_exit(e);
+}

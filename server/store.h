@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: ISC */
+/* The store: one process per authorised connection, the only one that touches the file tree. Runs
+ * as the mapped account, confined to that user's roots; parses only its session's small, fixed
+ * requests (ipc.def, ST_*). */
+#ifndef CONSIGND_STORE_H
+#define CONSIGND_STORE_H
+
+#include "config.h"
+#include "map.h"
+
+/* The store's life in a freshly forked child: opens the roots, becomes the account, confines
+ * itself, answers once (ANSWER: ready, or why not) and serves until fd closes. Returns the exit
+ * status. */
+int store_main(const struct config *config, const struct map_user *user, int fd);
+
+/* The same process for housekeeping: removes the user's expired parts and orphaned trees, then
+ * ends. */
+int store_sweep(const struct config *config, const struct map_user *user);
+
+#endif
