@@ -4,22 +4,25 @@
  *   {"time":"2026-11-24T13:37:05.123456Z","seq":17,"session":"1f3a-42","peer":"192.0.2.7:50312","event":"commit",
  *    "user":"alice","path":"/a.bin", ...}
  *
- * time, seq, session and peer are the scribe's own (the master told it which session has which socket); event and
- * the rest come from that session, every value a JSON string with all but printable ASCII and valid UTF-8 escaped. A line is written by one
- * write, at most 16 KiB. A record that can't be written whole is answered with ERR_IO (ERR_NOSPACE when the disk is full),
- * and the partial line is cut off again (ftruncate); what asked for it must not go on as if it were recorded. */
+ * time, seq, session and peer are the scribe's own (the master told it which session has which
+ * socket); event and the rest come from that session, every value a JSON string with all but
+ * printable ASCII and valid UTF-8 escaped. A line is written by one write, at most 16 KiB. A record
+ * that can't be written whole is answered with ERR_IO (ERR_NOSPACE when the disk is full), and the
+ * partial line is cut off again (ftruncate); what asked for it must not go on as if it were
+ * recorded. */
 #ifndef CONSIGND_SCRIBE_H
 #define CONSIGND_SCRIBE_H
 
 #include "err.h"
-#include <stdarg.h>
+#include <sys/types.h>
 
-/* Starts the scribe: opens file for appending (mode 0640; created; NULL: standard output), forks, confines. *control is the master's
- * end of the control socket. */
+/* Starts the scribe: opens file for appending (mode 0640; created; NULL: standard output), forks,
+ * confines. *control is the master's end of the control socket. */
 enum err scribe_start(const char *file, int *control, pid_t *pid) MUST_CHECK;
 
-/* Records an event over fd (a session's socket or the control socket) and waits for it to be written: pairs of key and
- * value (C strings; a NULL value leaves the pair out) ended by NULL. ERR_IO, ERR_NOSPACE or ERR_CONN (the scribe is gone), logged. */
+/* Records an event over fd (a session's socket or the control socket) and waits for it to be
+ * written: pairs of key and value (C strings; a NULL value leaves the pair out) ended by NULL.
+ * ERR_IO, ERR_NOSPACE or ERR_CONN (the scribe is gone), logged. */
 enum err scribe_record(int fd, const char *event, ...) __attribute__((sentinel)) MUST_CHECK;
 
 #endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: ISC */
+/* What the keeper and the scribe have in common: a process that serves many sessions, each over a
+ * socket of its own that the master hands over (ATTACH).
+ *
+ * Who speaks is known by the socket. A socket that says something malformed, or that does not take
+ * its answer, is closed. */
+#ifndef CONSIGND_HUB_H
+#define CONSIGND_HUB_H
+
+#include "ipc.h"
+
+struct hub_client {
+    int fd;
+    bool control; /* the master itself: session and peer are then empty */
+    char session[IPC_SESSION_TEXT];
+    char peer[65]; /* scrubbed (log.h) */
+    struct hub_client *next, *prev;
+};
+
+enum hub_next {
+    HUB_KEEP,  /* wait for this client's next message */
+    HUB_CLOSE, /* it is done with */
+    HUB_STOP,  /* the process ends: hub_run returns */
+};
+
+/* Handles one message, which is dropped afterwards. HUB_CLOSE for control
+ * is as if control had closed. */
+typedef enum hub_next hub_fn(void *arg, const struct hub_client *from, const struct ipc_in *in);
+
+/* Serves until control closes or handle says HUB_STOP; never has more than max sessions: those
+ * above are refused, with a warning. Once control closed, what sessions have sent already is still
+ * handled, for at most drain_ms. All sockets but control are closed on return. */
+enum err hub_run(int control, size_t max, int drain_ms, hub_fn *handle, void *arg) MUST_CHECK;
+
+/* Answers a client without ever waiting for it: HUB_CLOSE (logged) when it does not take the
+ * answer. */
+enum hub_next hub_answer(const struct hub_client *to, uint8_t type,
+                         const struct buf *body) MUST_CHECK;
+
+#endif

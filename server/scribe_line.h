@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: ISC */
+/* One line of the audit log: pure text, no files. */
+#ifndef CONSIGND_SCRIBE_LINE_H
+#define CONSIGND_SCRIBE_LINE_H
+
+#include "ipc.h"
+#include <time.h>
+
+enum { SCRIBE_LINE_MAX = 16 * 1024 };
+
+/* What the scribe knows by itself. session and peer may be "": then they are left out. */
+struct scribe_facts {
+    struct timespec time;
+    uint64_t seq;
+    const char *session;
+    const char *peer;
+};
+
+/* Appends s as a JSON string with its quotes: visible ASCII and visible UTF-8 as they are; quote,
+ * backslash, control characters and what could reorder or break a line in a terminal as \uXXXX; a
+ * byte that is no UTF-8 as \u00XX. */
+void scribe_line_string(struct buf *out, struct slice s);
+
+/* Appends the whole line with its newline. NULL on success, else what is wrong with the record: a
+ * name of an event or key that is not 1 to 32 of [a-z0-9_-], a key that is the scribe's own or
+ * comes twice, fields that are not pairs, or a line over SCRIBE_LINE_MAX; out is then of no use. */
+const char *scribe_line_put(struct buf *out, const struct scribe_facts *facts,
+                            const struct ipc_record *record) MUST_CHECK;
+
+#endif
