@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: ISC */
+/* consignd: the server. Reads its options and its configuration, then becomes the master, or the
+ * keeper. */
+#include "explain.h"
+#include "keeper.h"
+#include "log.h"
+#include "master.h"
+#include "msg.h"
+#include <limits.h>
+#include <popt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_CONFIG "/etc/consign/consignd.conf"
+
+struct options {
+    char *config;
+    int check, explain, daemon, verbose, quiet, version;
+    int ready_fd;
+    int keeper;
+};
+
+static enum err parse(int argc, const char **argv, struct options *o, poptContext *ctx)
+{
+    struct poptOption table[] = {
+        {"config", 'c', POPT_ARG_STRING, &o->config, 0, "Read FILE instead of " DEFAULT_CONFIG,
+         "FILE"},
+        {"check", '\0', POPT_ARG_NONE, &o->check, 0,
+         "Check configuration, certificates, revocation lists and map, and exit", NULL},
+        {"explain", '\0', POPT_ARG_NONE, &o->explain, 0,
+         "Say which rule applies to the certificate CERT and whether it may do OP at PATH", NULL},
+        {"daemon", 'd', POPT_ARG_NONE, &o->daemon, 0,
+         "Detach from the terminal once connections are served", NULL},
+        {"ready-fd", '\0', POPT_ARG_INT, &o->ready_fd, 0,
+         "Write \"ready ADDRESS:PORT\" to descriptor N once connections are served", "N"},
+        {"verbose", 'v', POPT_ARG_NONE, &o->verbose, 0, "Log more", NULL},
+        {"quiet", 'q', POPT_ARG_NONE, &o->quiet, 0, "Log warnings and errors only", NULL},
+        {"version", 'V', POPT_ARG_NONE, &o->version, 0, "Print the version and exit", NULL},
+        {"keeper", '\0', POPT_ARG_NONE | POPT_ARGFLAG_DOC_HIDDEN, &o->keeper, 0, NULL, NULL},
+        POPT_AUTOHELP POPT_TABLEEND};
+    *ctx = poptGetContext("consignd", argc, argv, table, 0);
+    poptSetOtherOptionHelp(*ctx, "[OPTION...] [--explain CERT OP PATH]");
+    int rc = poptGetNextOpt(*ctx);
+    if (rc < -1)
+        return log_fail(ERR_USAGE, "%s: %s", poptBadOption(*ctx, POPT_BADOPTION_NOALIAS),
+                        poptStrerror(rc));
+    return ERR_OK;
+}
+
+static enum err check_arguments(const struct options *o, const char **args)
+{
+    int n = 0;
+    while (args && args[n])
+        n++;
+    if (o->check + o->explain + o->keeper > 1)
+        return log_fail(ERR_USAGE, "--check and --explain go one at a time");
+    if (o->explain && n != 3)
+        return log_fail(ERR_USAGE, "--explain takes CERT OP PATH");
+    if (!o->explain && n > 0)
+        return log_fail(ERR_USAGE, "%s: no such argument; try --help", args[0]);
+    return ERR_OK;
+}
+
+static int serve(const struct options *o, const char *file, struct policy *policy)
+{
+    struct master_options how = {.config_file = file, .daemon = o->daemon, .ready_fd = o->ready_fd};
+    return master_run(&how, policy);
+}
+
+static int run(const struct options *o, const char **args)
+{
+    char file[PATH_MAX];
+    struct policy *policy = NULL;
+    enum err e = check_arguments(o, args);
+    if (e != ERR_OK)
+        return err_exit(e);
+    if (!realpath(o->config ? o->config : DEFAULT_CONFIG, file))
+        return err_exit(log_fail_errno("%s", o->config ? o->config : DEFAULT_CONFIG) == ERR_OK
+                            ? ERR_INTERNAL
+                            : ERR_CONFIG);
+    if (o->keeper) {
+        struct config *config = NULL;
+        e = config_load(file, &config);
+        int status = e == ERR_OK ? keeper_main(config, 3) : err_exit(e);
+        config_free(config);
+        return status;
+    }
+    if ((e = policy_load(file, 1, &policy)) != ERR_OK)
+        return err_exit(e);
+    if (!o->check && !o->explain)
+        return serve(o, file, policy);
+    if (o->explain)
+        e = explain(policy, args[0], args[1], args[2]);
+    else
+        printf("%s: good: %zu users, %zu trust anchors\n", file, map_count(policy->map),
+               cert_store_count(policy->anchors));
+    policy_free(policy);
+    return err_exit(e);
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.ready_fd = -1};
+    poptContext ctx = NULL;
+    int status;
+    log_init("consignd", LOG_LVL_INFO, false);
+    enum err e = parse(argc, (const char **)argv, &o, &ctx);
+    if (o.verbose || o.quiet)
+        log_init("consignd", o.quiet ? LOG_LVL_WARN : LOG_LVL_DEBUG, false);
+    if (e != ERR_OK) {
+        status = err_exit(e);
+    } else if (o.version) {
+        printf("consignd %s\n", CONSIGN_VERSION);
+        status = 0;
+    } else {
+        signal(SIGPIPE, SIG_IGN);
+        status = run(&o, poptGetArgs(ctx));
+    }
+    free(o.config);
+    poptFreeContext(ctx);
+    return status;
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: ISC */
+#include "sessions.h"
+
+#include "confine.h"
+#include "ipc.h"
+#include "log.h"
+#include "session.h"
+#include "store.h"
+#include "tls.h"
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    GRANT_GRACE_S = 60,         /* beyond the handshake's limit, for the grant */
+    LOST_AFTER_MS = 120 * 1000, /* unacknowledged data: the peer is gone */
+};
+
+void sessions_init(struct sessions *t)
+{
+    *t = (struct sessions){.next = (uint64_t)time(NULL) << 32};
+}
+
+bool sessions_admit(const struct sessions *t, const struct config *c,
+                    const struct sockaddr_storage *address, const char **why)
+{
+    uint64_t same = 0;
+    for (const struct sessions_entry *s = t->head; s; s = s->next)
+        same += listen_same_host(&s->address, address);
+    *why = t->n >= c->sessions               ? "all sessions are taken"
+           : same >= c->sessions_per_address ? "too many sessions from this address"
+                                             : NULL;
+    return !*why;
+}
+
+void sessions_child_signals(void)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* A peer that vanished without a word must not hold its part for hours. */
+static void watch_peer(int connection)
+{
+    int one = 1, idle = 60, every = 15, times = 4;
+    unsigned lost = LOST_AFTER_MS;
+    (void)setsockopt(connection, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    (void)setsockopt(connection, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    (void)setsockopt(connection, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof every);
+    (void)setsockopt(connection, IPPROTO_TCP, TCP_KEEPCNT, &times, sizeof times);
+    (void)setsockopt(connection, IPPROTO_TCP, TCP_USER_TIMEOUT, &lost, sizeof lost);
+}
+
+/* Hands one end of a new pair to keeper or scribe and returns the other; -1 on failure. */
+static int attach(int control, const struct sessions_entry *s)
+{
+    int pair[2];
+    struct buf b;
+    struct ipc_attach m = {s->number, slice_str(s->peer)};
+    if (ipc_pair(pair) != ERR_OK)
+        return -1;
+    buf_init(&b, IPC_MAX);
+    enum err e = ipc_put_attach(&b, &m) ? ipc_send(control, IPC_ATTACH, &b, &pair[1], 1, true)
+                                        : ERR_INTERNAL;
+    buf_release(&b);
+    close(pair[1]);
+    if (e == ERR_OK)
+        return pair[0];
+    close(pair[0]);
+    return -1;
+}
+
+static enum err start(struct sessions_entry *s, struct session_start *t)
+{
+    int pair[2];
+    enum err e = ipc_pair(pair);
+    if (e != ERR_OK)
+        return e;
+    t->number = s->number;
+    snprintf(t->name, sizeof t->name, "%s", s->name);
+    snprintf(t->peer, sizeof t->peer, "%s", s->peer);
+    t->master = pair[1];
+    s->fd = pair[0];
+    s->pid = fork();
+    if (s->pid == 0) {
+        sessions_child_signals();
+        _exit(session_main(t));
+    }
+    close(pair[1]);
+    if (s->pid > 0)
+        return ERR_OK;
+    e = log_fail_errno("starting a session");
+    close(s->fd);
+    return e;
+}
+
+enum err sessions_start(struct sessions *t, const struct policy *policy, int connection,
+                        const struct sockaddr_storage *address, int keeper, int scribe,
+                        struct sessions_entry **out)
+{
+    struct session_start how = {
+        .policy = policy, .connection = connection, .keeper = -1, .scribe = -1};
+    struct sessions_entry *s = calloc(1, sizeof *s);
+    enum err e = ERR_TOKEN;
+    if (!s) {
+        close(connection);
+        return log_fail(ERR_INTERNAL, "out of memory for a session");
+    }
+    s->number = ++t->next;
+    s->address = *address;
+    s->started_ms = tls_now_ms();
+    ipc_session_text(s->number, s->name);
+    listen_peer(address, s->peer);
+    watch_peer(connection);
+    if ((how.keeper = attach(keeper, s)) >= 0 && (how.scribe = attach(scribe, s)) >= 0)
+        e = start(s, &how);
+    else
+        log_warn("%s: dropped: the keeper or the scribe does not take new sessions", s->peer);
+    close(connection);
+    if (how.keeper >= 0)
+        close(how.keeper);
+    if (how.scribe >= 0)
+        close(how.scribe);
+    if (e != ERR_OK) {
+        free(s);
+        return e;
+    }
+    s->next = t->head;
+    t->head = s;
+    t->n++;
+    *out = s;
+    return ERR_OK;
+}
+
+/* ---- grant ---- */
+
+static enum err may_start(const struct sessions *t, const struct sessions_entry *s,
+                          const struct policy *p, const struct ipc_grant *m,
+                          const struct map_user **user)
+{
+    uint64_t same = 0;
+    if (m->generation != p->generation)
+        return log_fail(ERR_LIMIT, "the server has just loaded a new configuration: try again");
+    *user = map_user(p->map, m->rule);
+    if (s->user[0] || m->rule >= map_count(p->map) || !*user)
+        return log_fail(ERR_INTERNAL, "a session asked for a grant it can't have");
+    for (const struct sessions_entry *o = t->head; o; o = o->next)
+        same += strcmp(o->user, (*user)->name) == 0;
+    if (same >= (*user)->sessions)
+        return log_fail(ERR_LIMIT, "user %s has %u sessions already", (*user)->name,
+                        (*user)->sessions);
+    return ERR_OK;
+}
+
+/* Forks the store; *fd is the session's end of its socket. */
+static enum err start_store(const struct policy *p, const struct map_user *user, int *fd)
+{
+    int pair[2];
+    enum err e = ipc_pair(pair);
+    if (e != ERR_OK)
+        return e;
+    pid_t pid = fork();
+    if (pid == 0) {
+        sessions_child_signals();
+        _exit(store_main(p->config, user, pair[1]));
+    }
+    close(pair[1]);
+    if (pid < 0) {
+        e = log_fail_errno("starting a store");
+        close(pair[0]);
+        return e;
+    }
+    *fd = pair[0];
+    return ERR_OK;
+}
+
+enum err sessions_grant(struct sessions *t, struct sessions_entry *s, const struct policy *policy)
+{
+    uint8_t buffer[IPC_MAX];
+    struct ipc_in in;
+    struct ipc_grant m;
+    const struct map_user *user = NULL;
+    int store = -1;
+    enum err e = ipc_recv(s->fd, buffer, &in, 0);
+    if (e != ERR_OK)
+        return e;
+    ipc_drop(&in);
+    if (in.type != IPC_GRANT || !ipc_get_grant(in.body, in.n, &m))
+        return log_fail(ERR_PROTO, "session %s sent %s to the master", s->name, ipc_name(in.type));
+    if ((e = may_start(t, s, policy, &m, &user)) == ERR_OK)
+        e = start_store(policy, user, &store);
+    if (e == ERR_OK)
+        snprintf(s->user, sizeof s->user, "%s", user->name);
+    e = IPC_SEND_FDS(s->fd, granted, GRANTED, &store, store >= 0 ? 1 : 0, .status = (uint16_t)e,
+                     .reason = slice_str(e == ERR_OK ? NULL : log_reason()));
+    if (store >= 0)
+        close(store);
+    return e;
+}
+
+/* ---- the end ---- */
+
+void sessions_close(struct sessions_entry *s)
+{
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = -1;
+}
+
+struct sessions_entry *sessions_reaped(struct sessions *t, pid_t pid)
+{
+    for (struct sessions_entry **at = &t->head; *at; at = &(*at)->next) {
+        struct sessions_entry *s = *at;
+        if (s->pid != pid)
+            continue;
+        *at = s->next;
+        t->n--;
+        sessions_close(s);
+        return s;
+    }
+    return NULL;
+}
+
+void sessions_expire(struct sessions *t, const struct config *c, int64_t now_ms)
+{
+    int64_t limit = (int64_t)(c->handshake_s + GRANT_GRACE_S) * 1000;
+    for (struct sessions_entry *s = t->head; s; s = s->next) {
+        if (s->user[0] || now_ms - s->started_ms < limit)
+            continue;
+        log_warn("session %s peer=%s: killed: not authorised in time", s->name, s->peer);
+        kill(s->pid, SIGKILL);
+    }
+}

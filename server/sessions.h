@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: ISC */
+/* The master's table of running sessions: admission, start, grant, end. */
+#ifndef CONSIGND_SESSIONS_H
+#define CONSIGND_SESSIONS_H
+
+#include "listen.h"
+#include "policy.h"
+#include <stdint.h>
+
+struct sessions_entry {
+    pid_t pid;
+    int fd; /* the master's end of the session's socket; -1: closed */
+    uint64_t number;
+    char name[33];
+    char peer[LISTEN_NAME];
+    struct sockaddr_storage address;
+    char user[65]; /* "" until granted */
+    int64_t started_ms;
+    struct sessions_entry *next;
+};
+
+struct sessions {
+    struct sessions_entry *head;
+    size_t n;
+    uint64_t
+        next; /* number of the next session: start time in the upper half, a count in the lower */
+};
+
+void sessions_init(struct sessions *t);
+
+/* Whether one more connection from this address may be served now: false with *why when not. */
+bool sessions_admit(const struct sessions *t, const struct config *c,
+                    const struct sockaddr_storage *address, const char **why);
+
+/* Forks a session for the accepted connection, which moves in; keeper and scribe are their control
+ * sockets. The entry is borrowed until sessions_reaped. */
+enum err sessions_start(struct sessions *t, const struct policy *policy, int connection,
+                        const struct sockaddr_storage *address, int keeper, int scribe,
+                        struct sessions_entry **out) MUST_CHECK;
+
+/* The session's socket is readable: answers its GRANT by forking the store. An error means that the
+ * session does not keep to its part or is gone: the caller closes (sessions_close). */
+enum err sessions_grant(struct sessions *t, struct sessions_entry *s,
+                        const struct policy *policy) MUST_CHECK;
+
+/* Closes the master's end: the session ends once its running request is done. */
+void sessions_close(struct sessions_entry *s);
+
+/* Removes the entry of a process that ended and gives it to the caller to free; NULL when it was
+ * none of these. */
+struct sessions_entry *sessions_reaped(struct sessions *t, pid_t pid);
+
+/* Kills sessions that did not come to be authorised in time. */
+void sessions_expire(struct sessions *t, const struct config *c, int64_t now_ms);
+
+/* What every child of the master does first: default signals; what a terminal sends is the master's
+ * business. */
+void sessions_child_signals(void);
+
+#endif
