@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* FIELDS_MAX is the bound that ipc.def sets. */
-enum { FIELDS_MAX = 8192, READY_MS = 10 * 1000, ANSWER_MS = 30 * 1000, DRAIN_MS = 2 * 1000 };
+enum { FIELDS_MAX = 10240, READY_MS = 10 * 1000, ANSWER_MS = 30 * 1000, DRAIN_MS = 2 * 1000 };
 
 struct scribe {
     int folder;              /* -1: the log is standard output */

@@ -9,7 +9,9 @@
  * printable ASCII and valid UTF-8 escaped. A line is written by one write, at most 16 KiB. A record
  * that can't be written whole is answered with ERR_IO (ERR_NOSPACE when the disk is full), and the
  * partial line is cut off again (ftruncate); what asked for it must not go on as if it were
- * recorded. */
+ * recorded. Names of events and keys are 1 to 32 of [a-z0-9_-], a key comes once; other records are
+ * refused with ERR_IO. The scribe has no signal to end it: it ends when control closes, after what
+ * sessions have sent by then, for at most 2 s. */
 #ifndef CONSIGND_SCRIBE_H
 #define CONSIGND_SCRIBE_H
 
@@ -21,8 +23,8 @@
 enum err scribe_start(const char *file, int *control, pid_t *pid) MUST_CHECK;
 
 /* Records an event over fd (a session's socket or the control socket) and waits for it to be
- * written: pairs of key and value (C strings; a NULL value leaves the pair out) ended by NULL.
- * ERR_IO, ERR_NOSPACE or ERR_CONN (the scribe is gone), logged. */
+ * written: pairs of key and value (C strings; a NULL value leaves the pair out) ended by NULL, at
+ * most 10240 bytes in all. ERR_IO, ERR_NOSPACE or ERR_CONN (the scribe is gone), logged. */
 enum err scribe_record(int fd, const char *event, ...) __attribute__((sentinel)) MUST_CHECK;
 
 #endif

@@ -41,7 +41,10 @@ static void put_text(struct buf *out, const char *text)
 static void put_escape(struct buf *out, uint32_t point)
 {
     char text[8];
-    snprintf(text, sizeof text, "\\u%04x", (unsigned)(point & 0xffff));
+    if (point == '"' || point == '\\')
+        snprintf(text, sizeof text, "\\%c", (int)point);
+    else
+        snprintf(text, sizeof text, "\\u%04x", (unsigned)(point & 0xffff));
     put_text(out, text);
 }
 

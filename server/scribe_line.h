@@ -17,7 +17,8 @@ struct scribe_facts {
 };
 
 /* Appends s as a JSON string with its quotes: visible ASCII and visible UTF-8 as they are; quote,
- * backslash, control characters and what could reorder or break a line in a terminal as \uXXXX; a
+ * backslash behind a backslash; control characters and what could reorder or break a line in a
+ * terminal as \uXXXX; a
  * byte that is no UTF-8 as \u00XX. */
 void scribe_line_string(struct buf *out, struct slice s);
 
