@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "log.h"
 
+#include "text.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,30 +35,6 @@ void log_quiet(bool quiet)
     state.quiet = quiet;
 }
 
-/* The length of the valid UTF-8 sequence of 2 to 4 bytes at s that shows as a character; 0
- * otherwise. */
-static size_t utf8_visible(const unsigned char *s, size_t n)
-{
-    size_t len = s[0] >= 0xc2 && s[0] <= 0xdf   ? 2
-                 : s[0] >= 0xe0 && s[0] <= 0xef ? 3
-                 : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4
-                                                : 0;
-    if (len == 0 || len > n)
-        return 0;
-    unsigned cp = s[0] & (0xffu >> (len + 1));
-    for (size_t i = 1; i < len; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-        cp = cp << 6 | (s[i] & 0x3fu);
-    }
-    bool overlong = (len == 3 && cp < 0x800) || (len == 4 && cp < 0x10000);
-    bool surrogate = cp >= 0xd800 && cp <= 0xdfff;
-    bool control = cp < 0xa0 || cp == 0x2028 || cp == 0x2029;
-    bool bidi = cp == 0x61c || cp == 0x200e || cp == 0x200f || (cp >= 0x202a && cp <= 0x202e) ||
-                (cp >= 0x2066 && cp <= 0x2069);
-    return overlong || surrogate || control || bidi || cp > 0x10ffff ? 0 : len;
-}
-
 size_t log_scrub(char *dst, size_t cap, const void *src, size_t n)
 {
     const unsigned char *s = src;
@@ -65,7 +42,10 @@ size_t log_scrub(char *dst, size_t cap, const void *src, size_t n)
     if (cap == 0)
         return 0;
     for (size_t i = 0; i < n;) {
-        size_t len = s[i] >= 0x20 && s[i] < 0x7f && s[i] != '\\' ? 1 : utf8_visible(s + i, n - i);
+        uint32_t point;
+        size_t len = text_char(s + i, n - i, &point);
+        if (!text_visible(point))
+            len = 0;
         if (out + (len ? len : 4) >= cap)
             break;
         if (len) {

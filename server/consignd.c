@@ -6,6 +6,7 @@
 #include "log.h"
 #include "master.h"
 #include "msg.h"
+#include <errno.h>
 #include <limits.h>
 #include <popt.h>
 #include <signal.h>
@@ -77,10 +78,9 @@ static int run(const struct options *o, const char **args)
     enum err e = check_arguments(o, args);
     if (e != ERR_OK)
         return err_exit(e);
-    if (!realpath(o->config ? o->config : DEFAULT_CONFIG, file))
-        return err_exit(log_fail_errno("%s", o->config ? o->config : DEFAULT_CONFIG) == ERR_OK
-                            ? ERR_INTERNAL
-                            : ERR_CONFIG);
+    const char *named = o->config ? o->config : DEFAULT_CONFIG;
+    if (!realpath(named, file))
+        return err_exit(log_fail(ERR_CONFIG, "%s: %s", named, strerror(errno)));
     if (o->keeper) {
         struct config *config = NULL;
         e = config_load(file, &config);
