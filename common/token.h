@@ -14,16 +14,19 @@
 struct token_pin;
 enum err token_pin_new(const char *source, struct token_pin **out) MUST_CHECK;
 void token_pin_free(struct token_pin *p);
-/* Reads the PIN now into locked memory and returns it (borrowed until token_pin_forget); NULL, logged, when
- * it can't be had: empty, over 255 bytes, no terminal. */
+/* What a prompt asks for; default "PIN". Copied, cut at 63 bytes. */
+void token_pin_label(struct token_pin *p, const char *label);
+/* Reads the PIN into locked memory and returns it (borrowed until token_pin_forget; read once, then
+ * remembered); NULL, logged, when it can't be had: empty, over 255 bytes, more than one line, no terminal. */
 const char *token_pin_get(struct token_pin *p);
 /* Overwrites what token_pin_get read. */
 void token_pin_forget(struct token_pin *p);
 
 /* Starts PKCS#11 in this process with exactly one module (a path; NULL: the modules p11-kit is configured with)
- * and pin (may be NULL; borrowed) as the one answer to PIN questions. A wrong PIN is given once and never again: the
- * second question, or a token that says its count is low or this is the final try, is answered with a
- * refusal, so that no token is locked by us. */
+ * and pin (may be NULL; borrowed) as the one answer to PIN questions. A wrong PIN is given once and never again:
+ * the second question, or a token that says this is the final try, is answered with a refusal, so that no
+ * token is locked by us. A token that only reports an earlier wrong PIN is warned of and answered, or else
+ * one mistake would shut out the right PIN for good. */
 enum err token_start(const char *module, struct token_pin *pin) MUST_CHECK;
 void token_stop(void);
 
