@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: ISC */
+/* Counting: one bad file does not end the rest, and the sum at the end adds up. */
+#include "client.h"
+
+#include "log.h"
+#include "text.h"
+#include <stdio.h>
+
+enum err batch_reason(const struct link *l, const char *what, enum err e,
+                      const struct xfer_result *r)
+{
+    if (e == ERR_OK)
+        return e;
+    if (r->peer_said)
+        return log_fail(e, "%s: %s", what, r->reason[0] ? r->reason : err_text(e));
+    if (l->chan.failed && !log_reason()[0])
+        return log_fail(e, "%s: %s", what, err_text(e));
+    return e;
+}
+
+static void count_failure(struct batch *b, enum err e)
+{
+    b->failed++;
+    if (b->first == ERR_OK)
+        b->first = e;
+}
+
+enum err batch_fail(struct batch *b, enum err e)
+{
+    count_failure(b, e);
+    return ERR_OK;
+}
+
+enum err batch_count(struct batch *b, enum err e, const struct xfer_result *r)
+{
+    b->moved += r->moved;
+    if (e == ERR_OK) {
+        b->good++;
+        b->bytes += r->length;
+        return ERR_OK;
+    }
+    count_failure(b, e);
+    /* Nothing else can go over a connection that broke. */
+    return e == ERR_CONN || e == ERR_TIMEOUT || e == ERR_PROTO || e == ERR_TLS ? e : ERR_OK;
+}
+
+enum err batch_end(const struct batch *b, const char *op, enum err e)
+{
+    char bytes[TEXT_SIZE], good[32], bad[32], n[32];
+    text_size(b->bytes, bytes);
+    if (b->good + b->failed > 1 && options.json) {
+        snprintf(good, sizeof good, "#%llu", (unsigned long long)b->good);
+        snprintf(bad, sizeof bad, "#%llu", (unsigned long long)b->failed);
+        snprintf(n, sizeof n, "#%llu", (unsigned long long)b->bytes);
+        show_json("summary", "op", op, "good", good, "failed", bad, "bytes", n, NULL);
+    } else if (b->good + b->failed > 1) {
+        show_line("%s: %llu files, %s; %llu failed", op, (unsigned long long)b->good, bytes,
+                  (unsigned long long)b->failed);
+    }
+    return e != ERR_OK ? e : b->first;
+}

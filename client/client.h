@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: ISC */
+/* What the commands of consign share: options, profiles, the connection, the ways of showing. */
+#ifndef CONSIGN_CLIENT_H
+#define CONSIGN_CLIENT_H
+
+#include "chan.h"
+#include "fs.h"
+#include "xfer.h"
+#include <popt.h>
+
+/* Options that every command takes, before or after its name. */
+struct options {
+    char *config;
+    int json, quiet, verbose;
+};
+extern struct options options;
+extern struct poptOption option_table[];
+
+/* A command: its name, what its arguments are called, one line of help, and what it does with its
+ * arguments (argv[0] is its name). */
+struct command {
+    const char *name;
+    const char *arguments;
+    const char *help;
+    enum err (*run)(const struct command *self, int argc, const char **argv);
+};
+extern const struct command commands[];
+
+/* Parses a command's own table (may be NULL) and the common options; *args gets what is left, at
+ * least min and at most max words (max < 0: any number), ended by NULL. ERR_USAGE, logged. args
+ * live as long as *ctx. --help is printed and ends the process. */
+enum err command_parse(const struct command *self, int argc, const char **argv,
+                       struct poptOption *table, int min, int max, poptContext *ctx,
+                       const char ***args) MUST_CHECK;
+
+/* ---- profiles: consign.conf(5) is part of consign(1) ---- */
+
+struct profile {
+    char *name;
+    char *host, *port;
+    char *ca, *crl;
+    bool crl_require;
+    char *certificate, *key;
+    char *module, *pin;
+    char *server_name; /* checked against the certificate; default: host */
+    bool allow_extractable;
+    bool approved;
+};
+
+/* A thing at a server: a profile and a virtual path. */
+struct remote {
+    struct profile *profile;
+    char path[PATH_MAX_BYTES + 1];
+    bool folder; /* the text ended in "/" */
+};
+
+/* Whether text names something at a server: NAME:/PATH or consign://HOST[:PORT]/PATH. */
+bool remote_is(const char *text);
+
+/* Parses it and reads its profile. ERR_USAGE or ERR_CONFIG, logged. */
+enum err remote_parse(const char *text, struct remote *out) MUST_CHECK;
+void remote_release(struct remote *r);
+
+/* path at r's server as the user would write it: "NAME:/PATH". */
+void remote_text(const struct remote *r, const char *path, char *out, size_t cap);
+
+/* Whether both are at the same server by the same profile. */
+bool remote_same(const struct remote *a, const struct remote *b);
+
+/* ---- the connection ---- */
+
+struct link {
+    struct chan chan;
+    struct tls_identity *identity;
+    const struct tree_engine *engine;
+    uint32_t next_id;
+    char user[65], session[33], agent[65], rights[257], cipher[64], server[513];
+    uint64_t quota;
+};
+
+/* Connects, authenticates both ways, reads the server's verdict. */
+enum err link_open(const struct profile *p, struct link *out) MUST_CHECK;
+void link_close(struct link *l);
+
+/* Waits for the frames of request id: each goes to take (which may be NULL) until DONE, whose
+ * status is the result; ERR_NOENT and so on with the server's reason, logged with what. */
+typedef enum err link_take(void *arg, const struct frame *f);
+enum err link_await(struct link *l, uint32_t id, const char *what, link_take *take,
+                    void *arg) MUST_CHECK;
+
+/* STAT: *out, with the root when asked. quiet: a missing thing is not logged. */
+enum err link_stat(struct link *l, const char *path, bool root, bool quiet,
+                   struct fs_info *out) MUST_CHECK;
+
+/* LIST into an array sorted by name; the caller frees it. Names a server may not send end it with
+ * ERR_PROTO. */
+struct link_entry {
+    char name[PATH_NAME_MAX + 1];
+    struct fs_info info;
+};
+enum err link_list(struct link *l, const char *path, struct link_entry **out, size_t *n) MUST_CHECK;
+
+/* MKDIR with parents; success when it exists. */
+enum err link_mkdir(struct link *l, const char *path) MUST_CHECK;
+
+/* ---- several files ---- */
+
+struct batch {
+    uint64_t good, failed;
+    uint64_t bytes, moved;
+    enum err first; /* the first file's error */
+};
+
+/* Logs a transfer's error where that has not been done yet (the peer's words, a connection that
+ * just ended). */
+enum err batch_reason(const struct link *l, const char *what, enum err e,
+                      const struct xfer_result *r) MUST_CHECK;
+/* Counts a file that could not even be tried; ERR_OK: go on. */
+enum err batch_fail(struct batch *b, enum err e) MUST_CHECK;
+/* Counts a transfer's outcome: ERR_OK to go on, else what ends all. */
+enum err batch_count(struct batch *b, enum err e, const struct xfer_result *r) MUST_CHECK;
+/* Prints the sum of more than one file; the command's result is e, or the first file's error. */
+enum err batch_end(const struct batch *b, const char *op, enum err e) MUST_CHECK;
+
+/* ---- showing ---- */
+
+/* One transfer as the user sees it: a bar on a terminal, JSON lines with --json, one line at its
+ * end. */
+struct show {
+    const char *op; /* "put", "get", "verify", "hash" */
+    const char *from, *to;
+    int64_t started_ms, drawn_ms;
+    uint64_t mark_done; /* for the rate of the running phase */
+    int64_t mark_ms;
+    enum xfer_phase phase;
+    bool drawn;
+};
+void show_start(struct show *s, const char *op, const char *from, const char *to);
+/* An xfer_event_fn with the show as its argument. */
+void show_event(void *show, enum xfer_phase phase, uint64_t done, uint64_t total);
+/* The last line. wire: bytes that crossed the socket for it. */
+void show_result(struct show *s, enum err e, const struct xfer_result *r, uint64_t wire);
+
+/* One JSON object on standard output: pairs of key and value (C strings) ended by NULL; a value
+ * that begins with
+ * "#" is written as a number. */
+void show_json(const char *event, ...) __attribute__((sentinel));
+
+/* printf to standard output with every control character escaped, unless quiet. */
+void show_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+void show_hex(const uint8_t hash[static TREE_HASH], char out[static 2 * TREE_HASH + 1]);
+
+/* "2026-11-24 13:37:05" in local time. */
+enum { SHOW_TIME = 24 };
+void show_time(int64_t seconds, char out[static SHOW_TIME]);
+
+/* ---- commands ---- */
+
+enum err command_put(const struct command *self, int argc, const char **argv) MUST_CHECK;
+enum err command_get(const struct command *self, int argc, const char **argv) MUST_CHECK;
+enum err command_ls(const struct command *self, int argc, const char **argv) MUST_CHECK;
+enum err command_stat(const struct command *self, int argc, const char **argv) MUST_CHECK;
+enum err command_mkdir(const struct command *self, int argc, const char **argv) MUST_CHECK;
+enum err command_rm(const struct command *self, int argc, const char **argv) MUST_CHECK;
+enum err command_mv(const struct command *self, int argc, const char **argv) MUST_CHECK;
+enum err command_verify(const struct command *self, int argc, const char **argv) MUST_CHECK;
+enum err command_hash(const struct command *self, int argc, const char **argv) MUST_CHECK;
+enum err command_whoami(const struct command *self, int argc, const char **argv) MUST_CHECK;
+enum err command_ping(const struct command *self, int argc, const char **argv) MUST_CHECK;
+
+#endif

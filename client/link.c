@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: ISC */
+/* The connection to a server, and the small requests over it. */
+#include "client.h"
+
+#include "cert.h"
+#include "log.h"
+#include "token.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    CONNECT_MS = 20 * 1000,
+    HANDSHAKE_MS = 30 * 1000,
+    VERDICT_MS = 60 * 1000,
+    STALL_MS = 120 * 1000,
+};
+
+/* ---- who we are ---- */
+
+static enum err load_identity(const struct profile *p, struct link *l)
+{
+    struct token_pin *pin = NULL;
+    gnutls_pcert_st *chain = NULL;
+    gnutls_privkey_t key = NULL;
+    unsigned n = 0;
+    enum err e = ERR_OK;
+    if (p->pin)
+        e = token_pin_new(p->pin, &pin);
+    if (e == ERR_OK && (token_is_url(p->key) || token_is_url(p->certificate)))
+        e = token_start(p->module, pin);
+    if (e == ERR_OK && (e = token_load_chain(p->certificate, &chain, &n)) == ERR_OK &&
+        (e = token_load_key(p->key, p->allow_extractable, &key)) == ERR_OK &&
+        (e = token_match(key, &chain[0], p->certificate)) == ERR_OK) {
+        e = tls_identity_new(false, p->approved, chain, n, key, &l->identity);
+        key = NULL;
+    }
+    if (key)
+        gnutls_privkey_deinit(key);
+    token_free_chain(chain, n);
+    token_pin_forget(pin);
+    token_pin_free(pin);
+    return e;
+}
+
+/* ---- the socket ---- */
+
+static enum err wait_connected(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    int error = 0, rc;
+    socklen_t n = sizeof error;
+    while ((rc = poll(&p, 1, CONNECT_MS)) < 0 && errno == EINTR)
+        continue;
+    if (rc == 0)
+        errno = ETIMEDOUT;
+    else if (rc > 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) == 0)
+        errno = error;
+    return rc > 0 && error == 0 ? ERR_OK : ERR_CONN;
+}
+
+static int try_address(const struct addrinfo *a)
+{
+    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -1;
+    if (connect(fd, a->ai_addr, a->ai_addrlen) == 0 ||
+        (errno == EINPROGRESS && wait_connected(fd) == ERR_OK))
+        return fd;
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return -1;
+}
+
+/* Tries the host's addresses one after the other. */
+static enum err connect_to(const struct profile *p, int *fd)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    int rc = getaddrinfo(p->host, p->port, &hints, &list);
+    if (rc != 0)
+        return log_fail(ERR_CONN, "%s port %s: %s", p->host, p->port, gai_strerror(rc));
+    *fd = -1;
+    for (const struct addrinfo *a = list; a && *fd < 0; a = a->ai_next)
+        *fd = try_address(a);
+    int saved = errno;
+    freeaddrinfo(list);
+    return *fd >= 0 ? ERR_OK
+                    : log_fail(ERR_CONN, "%s port %s: %s", p->host, p->port, strerror(saved));
+}
+
+/* ---- who the server is ---- */
+
+static enum err judge_server(const struct profile *p, struct link *l, struct tls *tls)
+{
+    struct cert_store *store = NULL;
+    struct cert_id id = {0};
+    unsigned n;
+    const gnutls_datum_t *chain = tls_peer_chain(tls, &n);
+    enum err e = cert_store_new(&store);
+    if (e == ERR_OK)
+        e = cert_store_add(store, p->name, p->ca, p->crl,
+                           p->crl_require ? CERT_CRL_REQUIRE : CERT_CRL_IF_PRESENT);
+    if (e == ERR_OK)
+        e = cert_judge(store, chain, n, CERT_SERVER, p->server_name ? p->server_name : p->host,
+                       time(NULL), &id);
+    if (e == ERR_OK)
+        snprintf(l->server, sizeof l->server, "%s", id.subject_text);
+    cert_id_release(&id);
+    cert_store_free(store);
+    return e;
+}
+
+/* ---- what the server says ---- */
+
+static void copy(struct slice s, char *dst, size_t cap)
+{
+    log_scrub(dst, cap, s.p, s.n);
+}
+
+static enum err on_welcome(struct link *l, const struct frame *f)
+{
+    struct msg_welcome m;
+    if (!CHAN_GET(f, welcome, &m))
+        return chan_malformed(f);
+    if (m.version_min > MSG_VERSION || m.version_max < MSG_VERSION)
+        return log_fail(ERR_PROTO,
+                        "the server speaks versions %u to %u of the protocol, we speak %d",
+                        m.version_min, m.version_max, MSG_VERSION);
+    copy(m.user, l->user, sizeof l->user);
+    copy(m.session, l->session, sizeof l->session);
+    copy(m.agent, l->agent, sizeof l->agent);
+    copy(m.rights, l->rights, sizeof l->rights);
+    l->quota = m.quota;
+    enum err e = CHAN_SEND(&l->chan, hello, HELLO, .version = MSG_VERSION, .features = 0,
+                           .agent = slice_str("consign/" CONSIGN_VERSION));
+    if (e == ERR_OK)
+        chan_allow_data(&l->chan);
+    return e;
+}
+
+static enum err on_refused(const struct frame *f)
+{
+    struct msg_refused m;
+    char reason[513], session[33];
+    if (!CHAN_GET(f, refused, &m))
+        return chan_malformed(f);
+    copy(m.reason, reason, sizeof reason);
+    copy(m.session, session, sizeof session);
+    enum err e = err_from_wire(m.status);
+    if (m.retry_after)
+        return log_fail(e, "the server refused us: %s (session %s; try again after %lu s)", reason,
+                        session, (unsigned long)m.retry_after);
+    return log_fail(e == ERR_OK ? ERR_AUTH : e, "the server refused us: %s (session %s)", reason,
+                    session);
+}
+
+/* ERROR ends the connection whenever it comes. */
+static enum err on_error(struct link *l, const struct frame *f)
+{
+    struct msg_error m;
+    char reason[513];
+    l->chan.failed = true;
+    if (!CHAN_GET(f, error, &m))
+        return chan_malformed(f);
+    copy(m.reason, reason, sizeof reason);
+    enum err e = err_from_wire(m.status);
+    return log_fail(e == ERR_OK ? ERR_PROTO : e, "the server ended the connection: %s", reason);
+}
+
+static enum err hear_verdict(struct link *l)
+{
+    struct frame f;
+    enum err e = chan_recv(&l->chan, &f, VERDICT_MS);
+    if (e == ERR_TIMEOUT || (e == ERR_CONN && !log_reason()[0]))
+        return log_fail(e, "the server gave no verdict");
+    if (e != ERR_OK)
+        return e;
+    if (f.type == MSG_WELCOME)
+        return on_welcome(l, &f);
+    if (f.type == MSG_REFUSED)
+        return on_refused(&f);
+    return f.type == MSG_ERROR ? on_error(l, &f) : chan_unexpected(&f, "instead of its verdict");
+}
+
+enum err link_open(const struct profile *p, struct link *l)
+{
+    struct chan_limits limits = {STALL_MS, 1};
+    const char *name = p->server_name ? p->server_name : p->host;
+    struct tls *tls;
+    int fd;
+    *l = (struct link){.next_id = 1, .chan.failed = true};
+    l->engine = tree_engine(p->approved);
+    enum err e = load_identity(p, l);
+    if (e == ERR_OK)
+        e = connect_to(p, &fd);
+    if (e == ERR_OK)
+        e = tls_new(l->identity, fd, name, &tls);
+    if (e != ERR_OK)
+        return e;
+    if ((e = tls_handshake(tls, tls_now_ms() + HANDSHAKE_MS)) != ERR_OK ||
+        (e = judge_server(p, l, tls)) != ERR_OK) {
+        tls_free(tls);
+        return e;
+    }
+    if ((e = chan_init(&l->chan, tls, &limits)) != ERR_OK)
+        return e;
+    snprintf(l->cipher, sizeof l->cipher, "%s", tls_cipher(tls));
+    return hear_verdict(l);
+}
+
+void link_close(struct link *l)
+{
+    if (l->chan.tls && !l->chan.failed)
+        chan_bye(&l->chan);
+    chan_release(&l->chan);
+    tls_identity_free(l->identity);
+    l->identity = NULL;
+}
+
+/* ---- requests ---- */
+
+enum err link_await(struct link *l, uint32_t id, const char *what, link_take *take, void *arg)
+{
+    struct frame f;
+    struct msg_done m;
+    enum err e;
+    while ((e = chan_recv(&l->chan, &f, XFER_WAIT_MS)) == ERR_OK) {
+        if (f.type == MSG_ERROR)
+            return on_error(l, &f);
+        if (f.type == MSG_DONE)
+            break;
+        if (f.type >= MSG_IGNORABLE || f.type == MSG_PROGRESS)
+            continue;
+        if (!take)
+            return chan_unexpected(&f, "in answer to a request");
+        if ((e = take(arg, &f)) != ERR_OK)
+            return e;
+    }
+    if (e == ERR_TIMEOUT)
+        return log_fail(e, "%s: the server does not answer", what);
+    if (e != ERR_OK)
+        return e == ERR_CONN && !log_reason()[0] ? log_fail(e, "the server closed the connection")
+                                                 : e;
+    if (!CHAN_GET(&f, done, &m) || m.id != id)
+        return chan_malformed(&f);
+    e = err_from_wire(m.status);
+    return e == ERR_OK ? e : log_fail(e, "%.*s", (int)m.reason.n, (const char *)m.reason.p);
+}
+
+static enum err take_info(void *arg, const struct frame *f)
+{
+    struct fs_info *out = arg;
+    struct msg_info m;
+    if (f->type != MSG_INFO)
+        return chan_unexpected(f, "in answer to STAT");
+    if (!CHAN_GET(f, info, &m))
+        return chan_malformed(f);
+    *out = (struct fs_info){.type = m.type,
+                            .mode = m.mode & 07777,
+                            .size = m.size,
+                            .mtime_s = (int64_t)m.mtime_s,
+                            .mtime_ns = m.mtime_ns,
+                            .has_root = m.has_root};
+    memcpy(out->root, m.root, TREE_HASH);
+    return ERR_OK;
+}
+
+enum err link_stat(struct link *l, const char *path, bool root, bool quiet, struct fs_info *out)
+{
+    uint32_t id = l->next_id++;
+    *out = (struct fs_info){0};
+    enum err e = CHAN_SEND(&l->chan, stat, STAT, .id = id, .flags = root ? MSG_STAT_ROOT : 0,
+                           .path = slice_str(path));
+    log_quiet(quiet);
+    if (e == ERR_OK)
+        e = link_await(l, id, path, take_info, out);
+    log_quiet(false);
+    return e;
+}
+
+struct listing {
+    struct link_entry *list;
+    size_t n, cap;
+};
+
+static enum err take_entry(void *arg, const struct frame *f)
+{
+    struct listing *l = arg;
+    struct msg_entry m;
+    if (f->type != MSG_ENTRY)
+        return chan_unexpected(f, "in answer to LIST");
+    if (!CHAN_GET(f, entry, &m))
+        return chan_malformed(f);
+    if (!path_name_ok((const char *)m.name.p, m.name.n))
+        return log_fail(ERR_PROTO, "the server lists a name that is not allowed: \"%.*s\"",
+                        (int)m.name.n, (const char *)m.name.p);
+    if (l->n == l->cap) {
+        size_t cap = l->cap ? 2 * l->cap : 64;
+        struct link_entry *grown = realloc(l->list, cap * sizeof *grown);
+        if (!grown)
+            return log_fail(ERR_LIMIT, "out of memory for a listing");
+        l->list = grown;
+        l->cap = cap;
+    }
+    struct link_entry *e = &l->list[l->n++];
+    *e = (struct link_entry){.info = {.type = m.type,
+                                      .mode = m.mode & 07777,
+                                      .size = m.size,
+                                      .mtime_s = (int64_t)m.mtime_s,
+                                      .mtime_ns = m.mtime_ns}};
+    memcpy(e->name, m.name.p, m.name.n);
+    return ERR_OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct link_entry *)a)->name, ((const struct link_entry *)b)->name);
+}
+
+enum err link_list(struct link *l, const char *path, struct link_entry **out, size_t *n)
+{
+    struct listing listing = {0};
+    uint32_t id = l->next_id++;
+    enum err e = CHAN_SEND(&l->chan, list, LIST, .id = id, .path = slice_str(path));
+    if (e == ERR_OK)
+        e = link_await(l, id, path, take_entry, &listing);
+    if (listing.n > 0)
+        qsort(listing.list, listing.n, sizeof listing.list[0], by_name);
+    for (size_t i = 1; e == ERR_OK && i < listing.n; i++)
+        if (by_name(&listing.list[i - 1], &listing.list[i]) == 0)
+            e = log_fail(ERR_PROTO, "the server lists \"%s\" twice", listing.list[i].name);
+    if (e != ERR_OK) {
+        free(listing.list);
+        listing = (struct listing){0};
+    }
+    *out = listing.list;
+    *n = listing.n;
+    return e;
+}
+
+enum err link_mkdir(struct link *l, const char *path)
+{
+    uint32_t id = l->next_id++;
+    enum err e = CHAN_SEND(&l->chan, mkdir, MKDIR, .id = id, .flags = MSG_MKDIR_PARENTS,
+                           .mode = 0755, .path = slice_str(path));
+    return e == ERR_OK ? link_await(l, id, path, NULL, NULL) : e;
+}

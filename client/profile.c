@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: ISC */
+/* Profiles and what stands before the colon of NAME:/PATH. */
+#include "client.h"
+
+#include "conf.h"
+#include "log.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DEFAULT_PORT  "7411"
+#define SYSTEM_CONFIG "/etc/consign/consign.conf"
+
+/* The profile whose values others lack, and that consign:// takes. */
+static const char default_name[] = "default";
+static const char scheme[] = "consign://";
+
+struct reading {
+    struct profile *profile;
+    bool found;
+};
+
+static enum err one_of(const struct conf_at *at, const char *value, const char *yes, const char *no,
+                       bool *out)
+{
+    if (strcmp(value, yes) != 0 && strcmp(value, no) != 0)
+        return conf_fail(at, "\"%s\" is neither %s nor %s", value, yes, no);
+    *out = strcmp(value, yes) == 0;
+    return ERR_OK;
+}
+
+/* A path unless it is a pkcs11: URL. */
+static enum err reference(const struct conf_at *at, const char *value, char **out)
+{
+    return conf_string(at, value, strncmp(value, "pkcs11:", 7) != 0, out);
+}
+
+/* PIN sources that name a file are paths too. */
+static enum err pin_source(const struct conf_at *at, const char *value, char **out)
+{
+    bool plain = !strchr(value, ':') && strcmp(value, "prompt") != 0;
+    if (strncmp(value, "file:", 5) == 0)
+        value += 5;
+    else if (!plain)
+        return conf_string(at, value, false, out);
+    return conf_string(at, value, true, out);
+}
+
+static enum err set(struct profile *p, const struct conf_at *at, const char *value)
+{
+    const struct {
+        const char *key;
+        char **to;
+        bool path;
+    } strings[] = {{"host", &p->host, false},    {"port", &p->port, false},
+                   {"ca", &p->ca, true},         {"crl", &p->crl, true},
+                   {"module", &p->module, true}, {"server-name", &p->server_name, false}};
+    for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++)
+        if (strcmp(at->key, strings[i].key) == 0)
+            return conf_string(at, value, strings[i].path, strings[i].to);
+    if (strcmp(at->key, "certificate") == 0)
+        return reference(at, value, &p->certificate);
+    if (strcmp(at->key, "key") == 0)
+        return reference(at, value, &p->key);
+    if (strcmp(at->key, "pin") == 0)
+        return pin_source(at, value, &p->pin);
+    if (strcmp(at->key, "crl-policy") == 0)
+        return one_of(at, value, "require", "if-present", &p->crl_require);
+    if (strcmp(at->key, "allow-extractable") == 0)
+        return conf_bool(at, value, &p->allow_extractable);
+    if (strcmp(at->key, "approved") == 0)
+        return conf_bool(at, value, &p->approved);
+    return conf_fail(at, "unknown key");
+}
+
+/* Every section is checked, whichever is wanted: a misspelt key must not wait for its day. */
+static enum err take(void *arg, const struct conf_at *at, const char *value)
+{
+    struct reading *r = arg;
+    struct profile scratch = {0};
+    bool wanted = strcmp(at->section, r->profile->name) == 0;
+    if (!at->key) {
+        r->found |= wanted;
+        return ERR_OK;
+    }
+    enum err e = set(wanted ? r->profile : &scratch, at, value);
+    struct profile *own = malloc(sizeof *own);
+    if (own) {
+        *own = scratch;
+        struct remote gone = {.profile = own};
+        remote_release(&gone);
+    }
+    return e;
+}
+
+static char *config_file(void)
+{
+    const char *xdg = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    char *file = NULL;
+    if (options.config)
+        return strdup(options.config);
+    if (xdg && xdg[0] == '/') {
+        if (asprintf(&file, "%s/consign/consign.conf", xdg) < 0)
+            return NULL;
+    } else if (home && asprintf(&file, "%s/.config/consign/consign.conf", home) < 0) {
+        return NULL;
+    }
+    if (file && access(file, F_OK) == 0)
+        return file;
+    free(file);
+    return strdup(SYSTEM_CONFIG);
+}
+
+static enum err need(const struct profile *p, const char *file, const char *key, const char *value)
+{
+    return value ? ERR_OK : log_fail(ERR_CONFIG, "%s: profile [%s] has no %s", file, p->name, key);
+}
+
+/* Fills p from the section of its name; what host and port are set to already stays. */
+static enum err read_profile(struct profile *p)
+{
+    struct reading r = {p, false};
+    char *file = config_file();
+    enum err e = file ? conf_read(file, take, &r) : log_fail(ERR_INTERNAL, "out of memory");
+    if (e == ERR_OK && !r.found)
+        e = log_fail(ERR_CONFIG, "%s: there is no profile [%s]", file, p->name);
+    if (e == ERR_OK && !p->port && !(p->port = strdup(DEFAULT_PORT)))
+        e = log_fail(ERR_INTERNAL, "out of memory");
+    if (e == ERR_OK && (e = need(p, file, "host", p->host)) == ERR_OK &&
+        (e = need(p, file, "ca", p->ca)) == ERR_OK &&
+        (e = need(p, file, "certificate", p->certificate)) == ERR_OK)
+        e = need(p, file, "key", p->key);
+    free(file);
+    return e;
+}
+
+/* ---- NAME:/PATH ---- */
+
+static size_t name_length(const char *text)
+{
+    size_t n = 0;
+    while (isalnum((unsigned char)text[n]) || (text[n] && strchr("._-", text[n])))
+        n++;
+    return n;
+}
+
+bool remote_is(const char *text)
+{
+    size_t n = name_length(text);
+    if (strncmp(text, scheme, sizeof scheme - 1) == 0)
+        return true;
+    return n > 0 && text[n] == ':' && (text[n + 1] == '/' || text[n + 1] == '\0');
+}
+
+/* HOST[:PORT] or [V6][:PORT] at text; *rest is what follows. */
+static enum err split_authority(const char *text, struct profile *p, const char **rest)
+{
+    const char *end = text + strcspn(text, "/");
+    const char *host = text, *host_end;
+    if (*text == '[') {
+        host++;
+        host_end = memchr(host, ']', (size_t)(end - host));
+        if (!host_end)
+            return log_fail(ERR_USAGE, "consign://%s: no ] after the address", text);
+        text = host_end + 1;
+    } else {
+        host_end = memchr(text, ':', (size_t)(end - text));
+        host_end = text = host_end ? host_end : end;
+    }
+    p->host = strndup(host, (size_t)(host_end - host));
+    if (text < end)
+        p->port = strndup(text + 1, (size_t)(end - text - 1));
+    if (!p->host || !p->host[0] || (text < end && (*text != ':' || !p->port || !p->port[0])))
+        return log_fail(ERR_USAGE, "not consign://HOST[:PORT]/PATH");
+    *rest = end;
+    return ERR_OK;
+}
+
+static enum err split(const char *text, struct remote *r, const char **path)
+{
+    struct profile *p = r->profile;
+    size_t n = name_length(text);
+    if (strncmp(text, scheme, sizeof scheme - 1) == 0) {
+        if (!(p->name = strdup(default_name)))
+            return log_fail(ERR_INTERNAL, "out of memory");
+        return split_authority(text + sizeof scheme - 1, p, path);
+    }
+    if (!(p->name = strndup(text, n)))
+        return log_fail(ERR_INTERNAL, "out of memory");
+    *path = text + n + 1;
+    return ERR_OK;
+}
+
+enum err remote_parse(const char *text, struct remote *out)
+{
+    struct profile *p = calloc(1, sizeof *p);
+    const char *path = "";
+    char *host = NULL, *port = NULL;
+    *out = (struct remote){.profile = p};
+    if (!p)
+        return log_fail(ERR_INTERNAL, "out of memory");
+    if (!remote_is(text))
+        return log_fail(ERR_USAGE, "%s: not NAME:/PATH or consign://HOST[:PORT]/PATH", text);
+    enum err e = split(text, out, &path);
+    size_t n = strlen(path);
+    if (e == ERR_OK && n > 1 && path[n - 1] == '/') {
+        out->folder = true;
+        n--;
+    }
+    out->folder |= n <= 1;
+    if (e == ERR_OK)
+        e = path_parse(n ? slice_of(path, n) : slice_str("/"), out->path);
+    /* What the address says comes before what the profile says. */
+    host = p->host;
+    port = p->port;
+    p->host = p->port = NULL;
+    if (e == ERR_OK && host && !(p->host = strdup(host)))
+        e = log_fail(ERR_INTERNAL, "out of memory");
+    if (e == ERR_OK)
+        e = read_profile(p);
+    if (host) {
+        free(p->host);
+        free(p->port);
+        p->host = host;
+        p->port = port ? port : strdup(DEFAULT_PORT);
+    }
+    return e;
+}
+
+void remote_release(struct remote *r)
+{
+    struct profile *p = r->profile;
+    if (!p)
+        return;
+    char **all[] = {&p->name,        &p->host, &p->port,   &p->ca,  &p->crl,
+                    &p->certificate, &p->key,  &p->module, &p->pin, &p->server_name};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        free(*all[i]);
+    free(p);
+    r->profile = NULL;
+}
+
+bool remote_same(const struct remote *a, const struct remote *b)
+{
+    return strcmp(a->profile->name, b->profile->name) == 0 &&
+           strcmp(a->profile->host, b->profile->host) == 0 &&
+           strcmp(a->profile->port, b->profile->port) == 0;
+}
+
+void remote_text(const struct remote *r, const char *path, char *out, size_t cap)
+{
+    if (strcmp(r->profile->name, default_name) == 0)
+        snprintf(out, cap, "%s%s:%s%s", scheme, r->profile->host, r->profile->port, path);
+    else
+        snprintf(out, cap, "%s:%s", r->profile->name, path);
+}
