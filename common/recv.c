@@ -16,6 +16,7 @@ struct receiver {
     uint64_t chunks;
     struct fs_part files;
     bool opened; /* sink->open succeeded */
+    bool begun;  /* part_begin too: the slots speak of this data */
     struct part part;
     struct tree_chunk hasher;
     uint64_t cursor;  /* the chunk that comes next: all before it are settled */
@@ -234,6 +235,7 @@ static enum err begin(struct receiver *r)
                    r->x->recheck, r->x->engine, hashing, r);
     if (e != ERR_OK)
         return e;
+    r->begun = true;
     /* Slots may be filled anywhere before the last one that is. */
     if (r->part.have > 0)
         r->part.have = r->chunks;
@@ -281,7 +283,7 @@ static void let_go(struct receiver *r, enum err outcome)
     if (!r->opened)
         return;
     /* What arrived before an error counts when the transfer is taken up again. */
-    if (outcome != ERR_OK && !r->part.failed && part_checkpoint(&r->part) != ERR_OK)
+    if (outcome != ERR_OK && r->begun && !r->part.failed && part_checkpoint(&r->part) != ERR_OK)
         log_warn("%s: what was received may have to be sent again", r->x->name);
     part_release(&r->part);
     if (r->sink->release)

@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: ISC */
+#include "part.h"
+
+#include "log.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <zlib.h>
+
+enum {
+    SYNC_BYTES = 128 << 20, /* a checkpoint after so much data, */
+    SYNC_HASHES = 1024,     /* so many chunks, */
+    SYNC_MS = 5000,         /* or so much time */
+    READ_SLOTS = 512,
+};
+
+static const char magic[8] = "consignP";
+static const uint8_t empty_slot[TREE_HASH];
+
+struct part_pending {
+    uint64_t index;
+    uint8_t hash[TREE_HASH];
+};
+
+/* ---- stamp ---- */
+
+void part_stamp_of(const struct stat *st, struct part_stamp *out)
+{
+    *out = (struct part_stamp){.ino = st->st_ino,
+                               .size = (uint64_t)st->st_size,
+                               .mtime_s = st->st_mtim.tv_sec,
+                               .ctime_s = st->st_ctim.tv_sec,
+                               .mtime_ns = (uint32_t)st->st_mtim.tv_nsec,
+                               .ctime_ns = (uint32_t)st->st_ctim.tv_nsec};
+}
+
+bool part_stamp_eq(const struct part_stamp *a, const struct part_stamp *b)
+{
+    return a->ino == b->ino && a->size == b->size && a->mtime_s == b->mtime_s &&
+           a->mtime_ns == b->mtime_ns && a->ctime_s == b->ctime_s && a->ctime_ns == b->ctime_ns;
+}
+
+/* ---- header ---- */
+
+static enum err read_at(int fd, uint8_t *to, size_t n, off_t at, size_t *got)
+{
+    for (*got = 0; *got < n;) {
+        ssize_t r = pread(fd, to + *got, n - *got, at + (off_t)*got);
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r < 0)
+            return log_fail_errno("reading a journal");
+        if (r == 0)
+            break;
+        *got += (size_t)r;
+    }
+    return ERR_OK;
+}
+
+static enum err write_at(int fd, const uint8_t *from, size_t n, off_t at, const char *what)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t r = pwrite(fd, from + done, n - done, at + (off_t)done);
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r < 0)
+            return log_fail_errno("writing %s", what);
+        done += (size_t)r;
+    }
+    return ERR_OK;
+}
+
+/* magic, u16 version, u32 length of the fields, fields, u32 CRC-32 of all before. */
+enum err part_header_write(int fd, const struct part_header *h)
+{
+    struct buf b;
+    buf_init(&b, PART_SLOTS);
+    buf_put(&b, magic, sizeof magic);
+    wire_put_u16(&b, PART_VERSION);
+    wire_put_u32(&b, 0);
+    wire_put_u64(&b, h->length);
+    wire_put_u8(&b, h->chunk_log2);
+    wire_put_u64(&b, h->created);
+    wire_put_u8(&b, h->stamped);
+    wire_put_u64(&b, h->stamp.ino);
+    wire_put_u64(&b, h->stamp.size);
+    wire_put_u64(&b, (uint64_t)h->stamp.mtime_s);
+    wire_put_u32(&b, h->stamp.mtime_ns);
+    wire_put_u64(&b, (uint64_t)h->stamp.ctime_s);
+    wire_put_u32(&b, h->stamp.ctime_ns);
+    wire_put_u8(&b, h->complete);
+    wire_put_hash(&b, h->root);
+    wire_put_str(&b, slice_str(h->path), 4096);
+    wire_put_str(&b, slice_str(h->owner), 64);
+    enum err e = ERR_INTERNAL;
+    if (!b.bad) {
+        wire_store_u32(b.data + sizeof magic + 2, (uint32_t)(b.len - sizeof magic - 6));
+        wire_put_u32(&b, (uint32_t)crc32(0, b.data, (uInt)b.len));
+    }
+    e = b.bad ? log_fail(e, "a journal's header is too long")
+              : write_at(fd, b.data, b.len, 0, "a journal");
+    buf_release(&b);
+    return e;
+}
+
+static bool parse_fields(struct wire_rd *r, struct part_header *h)
+{
+    h->length = wire_get_u64(r);
+    h->chunk_log2 = wire_get_u8(r);
+    h->created = wire_get_u64(r);
+    h->stamped = wire_get_u8(r);
+    h->stamp.ino = wire_get_u64(r);
+    h->stamp.size = wire_get_u64(r);
+    h->stamp.mtime_s = (int64_t)wire_get_u64(r);
+    h->stamp.mtime_ns = wire_get_u32(r);
+    h->stamp.ctime_s = (int64_t)wire_get_u64(r);
+    h->stamp.ctime_ns = wire_get_u32(r);
+    h->complete = wire_get_u8(r);
+    wire_get_hash(r, h->root);
+    struct slice path = wire_get_str(r, 4096), owner = wire_get_str(r, 64);
+    return wire_done(r) && slice_copy(path, h->path, sizeof h->path) &&
+           slice_copy(owner, h->owner, sizeof h->owner) && h->chunk_log2 >= TREE_CHUNK_LOG2_MIN &&
+           h->chunk_log2 <= TREE_CHUNK_LOG2_MAX && h->length <= INT64_MAX &&
+           tree_chunks(h->length, h->chunk_log2) <= TREE_CHUNKS_MAX;
+}
+
+enum err part_header_read(int fd, struct part_header *h)
+{
+    enum { HEAD = sizeof magic + 6 };
+    uint8_t raw[PART_SLOTS];
+    size_t got;
+    enum err e = read_at(fd, raw, sizeof raw, 0, &got);
+    *h = (struct part_header){0};
+    if (e != ERR_OK)
+        return e;
+    if (got < HEAD + 4 || memcmp(raw, magic, sizeof magic) != 0 ||
+        (raw[sizeof magic] << 8 | raw[sizeof magic + 1]) != PART_VERSION)
+        return ERR_NOENT;
+    size_t n = wire_load_u32(raw + sizeof magic + 2);
+    if (n > got - HEAD - 4 ||
+        wire_load_u32(raw + HEAD + n) != (uint32_t)crc32(0, raw, (uInt)(HEAD + n)))
+        return ERR_NOENT;
+    struct wire_rd r = wire_read(raw + HEAD, n);
+    if (parse_fields(&r, h))
+        return ERR_OK;
+    *h = (struct part_header){0};
+    return ERR_NOENT;
+}
+
+enum err part_slots_read(int fd, uint64_t first, size_t count, uint8_t *hashes)
+{
+    size_t got, n = count * TREE_HASH;
+    enum err e = read_at(fd, hashes, n, (off_t)(PART_SLOTS + first * TREE_HASH), &got);
+    if (e == ERR_OK)
+        memset(hashes + got, 0, n - got);
+    return e;
+}
+
+static enum err write_slot(const struct part *p, uint64_t index, const uint8_t *hash)
+{
+    return write_at(p->journal, hash, TREE_HASH, (off_t)(PART_SLOTS + index * TREE_HASH),
+                    "a journal");
+}
+
+/* ---- beginning ---- */
+
+static int64_t now_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* A sync that failed may have dropped the data and succeed when tried again: never again. */
+static enum err sync_file(struct part *p, int fd, const char *what)
+{
+    if (fdatasync(fd) == 0)
+        return ERR_OK;
+    p->failed = true;
+    return log_fail_errno("making %s durable", what);
+}
+
+static enum err refuse_failed(void)
+{
+    return log_fail(ERR_IO, "what was received could not be made durable");
+}
+
+static enum err count_slots(struct part *p)
+{
+    uint8_t hashes[READ_SLOTS * TREE_HASH];
+    for (uint64_t at = 0; at < p->chunks; at += READ_SLOTS) {
+        size_t n = p->chunks - at < READ_SLOTS ? (size_t)(p->chunks - at) : READ_SLOTS;
+        enum err e = part_slots_read(p->journal, at, n, hashes);
+        if (e != ERR_OK)
+            return e;
+        for (size_t i = 0; i < n; i++)
+            p->have += memcmp(hashes + i * TREE_HASH, empty_slot, TREE_HASH) != 0;
+    }
+    return ERR_OK;
+}
+
+struct rehash {
+    struct part *part;
+    tree_progress *progress;
+    void *arg;
+};
+
+static enum err rehash_progress(void *arg, uint64_t done, uint64_t total)
+{
+    struct rehash *r = arg;
+    return r->progress ? r->progress(r->arg, done, total) : ERR_OK;
+}
+
+static enum err rehash_slot(void *arg, uint64_t index, const uint8_t hash[static TREE_HASH])
+{
+    struct rehash *r = arg;
+    r->part->have++;
+    return write_slot(r->part, index, hash);
+}
+
+/* Fills the slots with what the data file holds: all whole chunks, and the last one where it is
+ * complete. */
+static enum err hash_data(struct part *p, uint64_t size, const struct tree_engine *engine,
+                          tree_progress *progress, void *arg)
+{
+    struct rehash r = {p, progress, arg};
+    struct tree_visitor visitor = {rehash_progress, rehash_slot, &r};
+    uint8_t root[TREE_HASH];
+    uint64_t length = p->header.length;
+    unsigned log2 = p->header.chunk_log2;
+    uint64_t whole = size >= length ? length : size >> log2 << log2;
+    if (ftruncate(p->journal, PART_SLOTS) < 0)
+        return log_fail_errno("clearing a journal");
+    /* A single short chunk would be padded by its own width: only a complete content has one. */
+    return whole
+               ? tree_file(p->data, "what was received before", whole, log2, engine, &visitor, root)
+               : ERR_OK;
+}
+
+/* Whether the slots may be believed as they are. */
+static bool trusted(const struct part *p, const struct stat *st, uint64_t length, unsigned log2)
+{
+    struct part_stamp now;
+    part_stamp_of(st, &now);
+    return p->header.stamped && p->header.length == length && p->header.chunk_log2 == log2 &&
+           part_stamp_eq(&now, &p->header.stamp);
+}
+
+static enum err take_basis(struct part *p, uint64_t length, unsigned chunk_log2, bool recheck,
+                           const struct tree_engine *engine, tree_progress *progress, void *arg)
+{
+    struct stat st;
+    if (fstat(p->data, &st) < 0)
+        return log_fail_errno("looking at what was received before");
+    bool trust = !recheck && trusted(p, &st, length, chunk_log2);
+    p->header.length = length;
+    p->header.chunk_log2 = (uint8_t)chunk_log2;
+    p->header.stamped = p->header.complete = false;
+    /* From here on data may change under the slots: void the stamp first, durably. */
+    enum err e = part_header_write(p->journal, &p->header);
+    if (e == ERR_OK)
+        e = sync_file(p, p->journal, "a journal");
+    if (e == ERR_OK && (uint64_t)st.st_size > length && ftruncate(p->data, (off_t)length) < 0)
+        e = log_fail_errno("cutting what was received before");
+    if (e != ERR_OK)
+        return e;
+    return trust ? count_slots(p) : hash_data(p, (uint64_t)st.st_size, engine, progress, arg);
+}
+
+enum err part_begin(struct part *p, int data, int journal, uint64_t length, unsigned chunk_log2,
+                    bool recheck, const struct tree_engine *engine, tree_progress *progress,
+                    void *progress_arg)
+{
+    *p = (struct part){.data = data, .journal = journal};
+    enum err e = part_header_read(journal, &p->header);
+    if (e != ERR_OK && e != ERR_NOENT)
+        return e;
+    if (e == ERR_NOENT)
+        p->header.created = (uint64_t)time(NULL);
+    p->chunks = tree_chunks(length, chunk_log2);
+    p->seen = calloc(p->chunks / 8 + 1, 1);
+    p->pending = calloc(SYNC_HASHES, sizeof *p->pending);
+    if (!p->seen || !p->pending)
+        return log_fail(ERR_INTERNAL, "out of memory for a transfer");
+    p->checkpoint_ms = now_ms();
+    return take_basis(p, length, chunk_log2, recheck, engine, progress, progress_arg);
+}
+
+void part_release(struct part *p)
+{
+    if (p->data >= 0)
+        close(p->data);
+    if (p->journal >= 0)
+        close(p->journal);
+    free(p->seen);
+    free(p->pending);
+    *p = (struct part){.data = -1, .journal = -1};
+}
+
+/* ---- receiving ---- */
+
+bool part_settled(const struct part *p, uint64_t index)
+{
+    return index < p->chunks && p->seen[index / 8] >> (index % 8) & 1;
+}
+
+static void mark(struct part *p, uint64_t index)
+{
+    p->seen[index / 8] |= (uint8_t)(1u << (index % 8));
+    p->settled++;
+}
+
+enum err part_write(struct part *p, uint64_t index, uint32_t offset, const uint8_t *bytes, size_t n)
+{
+    enum err e = ERR_OK;
+    if (p->failed)
+        return refuse_failed();
+    /* The slot would vouch for the old bytes once the next checkpoint stamps the data: a chunk that
+     * is half overwritten when the transfer ends must not be taken for the whole old one. */
+    if (offset == 0 && p->have > 0)
+        e = write_slot(p, index, empty_slot);
+    if (e == ERR_OK)
+        e = write_at(p->data, bytes, n, (off_t)((index << p->header.chunk_log2) + offset),
+                     "what was received");
+    p->unsynced += n;
+    return e;
+}
+
+enum err part_settle(struct part *p, uint64_t index, const uint8_t hash[static TREE_HASH])
+{
+    if (p->failed)
+        return refuse_failed();
+    if (index >= p->chunks || part_settled(p, index))
+        return log_fail(ERR_PROTO, "chunk %llu came twice or does not exist",
+                        (unsigned long long)index);
+    p->pending[p->n_pending].index = index;
+    memcpy(p->pending[p->n_pending++].hash, hash, TREE_HASH);
+    mark(p, index);
+    if (p->n_pending == SYNC_HASHES || p->unsynced >= SYNC_BYTES ||
+        now_ms() - p->checkpoint_ms >= SYNC_MS)
+        return part_checkpoint(p);
+    return ERR_OK;
+}
+
+enum err part_keep(struct part *p, uint64_t first, uint64_t count)
+{
+    uint8_t hash[TREE_HASH];
+    if (first > p->chunks || count > p->chunks - first)
+        return log_fail(ERR_PROTO, "chunks to keep that do not exist");
+    for (uint64_t i = first; i < first + count; i++) {
+        enum err e = part_slots_read(p->journal, i, 1, hash);
+        if (e != ERR_OK)
+            return e;
+        if (part_settled(p, i) || memcmp(hash, empty_slot, TREE_HASH) == 0)
+            return log_fail(ERR_PROTO, "chunk %llu is to be kept but is not there",
+                            (unsigned long long)i);
+        mark(p, i);
+    }
+    return ERR_OK;
+}
+
+/* ---- durable ---- */
+
+static enum err fill_slots(struct part *p)
+{
+    for (size_t i = 0; i < p->n_pending; i++) {
+        enum err e = write_slot(p, p->pending[i].index, p->pending[i].hash);
+        if (e != ERR_OK)
+            return e;
+    }
+    p->n_pending = 0;
+    return ERR_OK;
+}
+
+static enum err stamp(struct part *p)
+{
+    struct stat st;
+    if (fstat(p->data, &st) < 0)
+        return log_fail_errno("looking at what was received");
+    part_stamp_of(&st, &p->header.stamp);
+    p->header.stamped = true;
+    return part_header_write(p->journal, &p->header);
+}
+
+enum err part_checkpoint(struct part *p)
+{
+    enum err e;
+    if (p->failed)
+        return refuse_failed();
+    if ((e = sync_file(p, p->data, "what was received")) == ERR_OK &&
+        (e = fill_slots(p)) == ERR_OK && (e = stamp(p)) == ERR_OK)
+        e = sync_file(p, p->journal, "a journal");
+    p->unsynced = 0;
+    p->checkpoint_ms = now_ms();
+    return e;
+}
+
+static enum err root_from_slots(const struct part *p, const struct tree_engine *engine,
+                                uint8_t root[static TREE_HASH])
+{
+    uint8_t hashes[READ_SLOTS * TREE_HASH];
+    struct tree_root r;
+    tree_root_begin(&r, engine, p->header.length, p->header.chunk_log2);
+    for (uint64_t at = 0; at < p->chunks; at += READ_SLOTS) {
+        size_t n = p->chunks - at < READ_SLOTS ? (size_t)(p->chunks - at) : READ_SLOTS;
+        enum err e = part_slots_read(p->journal, at, n, hashes);
+        if (e != ERR_OK)
+            return e;
+        for (size_t i = 0; i < n; i++)
+            tree_root_add(&r, hashes + i * TREE_HASH);
+    }
+    return tree_root_end(&r, root) ? ERR_OK : log_fail(ERR_INTERNAL, "a root of too few chunks");
+}
+
+enum err part_finish(struct part *p, const struct tree_engine *engine,
+                     uint8_t root[static TREE_HASH])
+{
+    enum err e;
+    if (p->settled != p->chunks)
+        return log_fail(ERR_PROTO, "a commit with %llu of %llu chunks",
+                        (unsigned long long)p->settled, (unsigned long long)p->chunks);
+    if (ftruncate(p->data, (off_t)p->header.length) < 0)
+        return log_fail_errno("setting the length of what was received");
+    if ((e = part_checkpoint(p)) != ERR_OK || (e = root_from_slots(p, engine, root)) != ERR_OK)
+        return e;
+    memcpy(p->header.root, root, TREE_HASH);
+    p->header.complete = true;
+    return part_header_write(p->journal, &p->header);
+}

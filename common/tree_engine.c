@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: ISC */
+/* The two ways to compute SHA-256: GnuTLS's, one message after the other, and ipsec-mb's, up to
+ * sixteen at once in the lanes of wide registers. */
+#include "tree.h"
+
+#include <gnutls/crypto.h>
+#include <string.h>
+
+static void gnutls_one(const uint8_t *data, size_t n, uint8_t out[static TREE_HASH])
+{
+    /* SHA-256 over memory fails only where the library forbids it: then no hash may look right. */
+    if (gnutls_hash_fast(GNUTLS_DIG_SHA256, data, n, out) < 0)
+        memset(out, 0xff, TREE_HASH);
+}
+
+static void gnutls_many(const uint8_t *data, size_t size, size_t count, uint8_t *out)
+{
+    uint8_t digest[TREE_HASH]; /* out may lie over data */
+    for (size_t i = 0; i < count; i++) {
+        gnutls_one(data + i * size, size, digest);
+        memcpy(out + i * TREE_HASH, digest, TREE_HASH);
+    }
+}
+
+static const struct tree_engine engine_gnutls = {"gnutls", gnutls_many, gnutls_one};
+
+#ifdef HAVE_IPSEC_MB
+#include <intel-ipsec-mb.h>
+
+static IMB_MGR *manager;
+
+static void submit(const uint8_t *data, size_t size, uint8_t *out)
+{
+    IMB_JOB *job = IMB_GET_NEXT_JOB(manager);
+    memset(job, 0, sizeof *job);
+    job->cipher_mode = IMB_CIPHER_NULL;
+    job->cipher_direction = IMB_DIR_ENCRYPT;
+    job->chain_order = IMB_ORDER_HASH_CIPHER;
+    job->hash_alg = IMB_AUTH_SHA_256;
+    job->src = data;
+    job->msg_len_to_hash_in_bytes = size;
+    job->auth_tag_output = out;
+    job->auth_tag_output_len_in_bytes = TREE_HASH;
+    (void)IMB_SUBMIT_JOB_NOCHECK(manager);
+}
+
+static void flush(void)
+{
+    while (IMB_FLUSH_JOB(manager))
+        continue;
+}
+
+/* The digests of long messages lie apart from them, so the lanes are kept busy to the end. Those of
+ * the tree's pairs are written over the pairs: sixteen, which fill the lanes, are finished before
+ * the next. */
+static void mb_many(const uint8_t *data, size_t size, size_t count, uint8_t *out)
+{
+    uint8_t digests[16 * TREE_HASH];
+    size_t step = size == TREE_LEAF ? count : 16;
+    for (size_t i = 0; i < count; i += step) {
+        size_t n = count - i < step ? count - i : step;
+        uint8_t *to = size == TREE_LEAF ? out : digests;
+        for (size_t k = 0; k < n; k++)
+            submit(data + (i + k) * size, size, to + k * TREE_HASH);
+        flush();
+        if (to == digests)
+            memcpy(out + i * TREE_HASH, digests, n * TREE_HASH);
+    }
+}
+
+static void mb_one(const uint8_t *data, size_t n, uint8_t out[static TREE_HASH])
+{
+    IMB_SHA256(manager, data, n, out);
+}
+
+static const struct tree_engine engine_mb = {"ipsec-mb", mb_many, mb_one};
+
+static const struct tree_engine *find_mb(void)
+{
+    IMB_ARCH arch;
+    if (manager)
+        return &engine_mb;
+    IMB_MGR *m = alloc_mb_mgr(0);
+    if (!m)
+        return NULL;
+    init_mb_mgr_auto(m, &arch);
+    if (imb_get_errno(m) != 0) {
+        free_mb_mgr(m);
+        return NULL;
+    }
+    manager = m;
+    return &engine_mb;
+}
+#else
+static const struct tree_engine *find_mb(void)
+{
+    return NULL;
+}
+#endif
+
+const struct tree_engine *tree_engine(bool approved)
+{
+    const struct tree_engine *mb = approved ? NULL : find_mb();
+    return mb ? mb : &engine_gnutls;
+}
+
+const struct tree_engine *tree_engine_named(const char *name)
+{
+    if (strcmp(name, engine_gnutls.name) == 0)
+        return &engine_gnutls;
+    return strcmp(name, "ipsec-mb") == 0 ? find_mb() : NULL;
+}
