@@ -111,6 +111,7 @@ static const struct call scribe[] = {
     /* the log's folder (Landlock), for rotation */
     CALL(openat),
     /* many sockets */
+    CALL(epoll_create1),
     CALL(epoll_wait),
     CALL(epoll_pwait),
     CALL(epoll_ctl),

@@ -16,12 +16,6 @@ struct scribe_facts {
     const char *peer;
 };
 
-/* Appends s as a JSON string with its quotes: visible ASCII and visible UTF-8 as they are; quote,
- * backslash behind a backslash; control characters and what could reorder or break a line in a
- * terminal as \uXXXX; a
- * byte that is no UTF-8 as \u00XX. */
-void scribe_line_string(struct buf *out, struct slice s);
-
 /* Appends the whole line with its newline. NULL on success, else what is wrong with the record: a
  * name of an event or key that is not 1 to 32 of [a-z0-9_-], a key that is the scribe's own or
  * comes twice, fields that are not pairs, or a line over SCRIBE_LINE_MAX; out is then of no use. */
