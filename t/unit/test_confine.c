@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: ISC */
+/* Each attempt is made by a forked child, for there is no way back from confinement. */
+#include "../../server/confine.h"
+#include "../../server/ipc.h"
+#include "log.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <gnutls/crypto.h>
+#include <grp.h>
+#include <linux/filter.h>
+#include <linux/openat2.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { SCRIBE = 1 << CONFINE_SCRIBE, SESSION = 1 << CONFINE_SESSION, STORE = 1 << CONFINE_STORE };
+enum { ALL = SCRIBE | SESSION | STORE, KILLED = -SIGSYS };
+
+/* In a child: ends it with a message unless cond holds. */
+#define WANT(cond)                                                                                 \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            dprintf(2, "# line %d: %s (errno %d)\n", __LINE__, #cond, errno);                      \
+            _exit(1);                                                                              \
+        }                                                                                          \
+    } while (0)
+
+static int tcp; /* a socket that was made before confinement */
+static pid_t parent;
+static char folder[64]; /* a fresh folder for each test */
+
+/* The child's exit status, or minus the signal that killed it. */
+static int run(void (*child)(void))
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        child();
+        _exit(0);
+    }
+    assert_true(pid > 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void try_open(void)
+{
+    (void)!open("/etc/passwd", O_RDONLY);
+}
+
+static void try_openat2(void)
+{
+    struct open_how how = {.flags = O_RDONLY};
+    syscall(SYS_openat2, AT_FDCWD, "/etc/passwd", &how, sizeof how);
+}
+
+static void try_socket(void)
+{
+    (void)!socket(AF_INET, SOCK_STREAM, 0);
+}
+
+static void try_connect(void)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(9)};
+    (void)!connect(tcp, (struct sockaddr *)&to, sizeof to);
+}
+
+static void try_bind(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    (void)!bind(tcp, (struct sockaddr *)&at, sizeof at);
+}
+
+static void try_accept(void)
+{
+    (void)!accept4(tcp, NULL, NULL, 0);
+}
+
+static void try_filter(void)
+{
+    struct sock_fprog none = {0};
+    (void)!setsockopt(tcp, SOL_SOCKET, SO_ATTACH_FILTER, &none, sizeof none);
+}
+
+static void try_exec(void)
+{
+    execl("/bin/true", "true", (char *)NULL);
+}
+
+static void try_fork(void)
+{
+    if (fork() == 0)
+        _exit(0);
+}
+
+static void try_ptrace(void)
+{
+    (void)!ptrace(PTRACE_ATTACH, parent, NULL, NULL);
+}
+
+static void try_read_memory(void)
+{
+    char c;
+    struct iovec to = {&c, 1}, from = {&tcp, 1};
+    (void)!process_vm_readv(parent, &to, 1, &from, 1, 0);
+}
+
+static void try_kill(void)
+{
+    kill(parent, 0);
+}
+
+static void try_exec_memory(void)
+{
+    (void)!mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static void try_make_executable(void)
+{
+    void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(p, 4096, PROT_READ | PROT_EXEC);
+}
+
+static void try_memfd(void)
+{
+    (void)!memfd_create("x", 0);
+}
+
+static void try_setuid(void)
+{
+    (void)!setuid(65534);
+}
+
+static void try_prctl(void)
+{
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
+static void try_chmod(void)
+{
+    chmod("/nowhere", 0777);
+}
+
+static void try_chown(void)
+{
+    (void)!chown("/nowhere", 1, 1);
+}
+
+static void try_touch_by_name(void)
+{
+    utimensat(AT_FDCWD, "/nowhere", NULL, 0);
+}
+
+static void try_stat_by_name(void)
+{
+    struct stat st;
+    (void)!fstatat(AT_FDCWD, "/etc/passwd", &st, 0);
+}
+
+static void try_unlink(void)
+{
+    unlinkat(AT_FDCWD, "/nowhere/x", 0);
+}
+
+static void try_chroot(void)
+{
+    (void)!chroot("/");
+}
+
+static void try_io_uring(void)
+{
+    syscall(SYS_io_uring_setup, 1, NULL);
+}
+
+static void try_bpf(void)
+{
+    syscall(SYS_bpf, 0, NULL, 0);
+}
+
+static void try_owner_signal(void)
+{
+    fcntl(tcp, F_SETOWN, parent);
+}
+
+static void try_ioctl(void)
+{
+    syscall(SYS_ioctl, 0, 0x5412 /* TIOCSTI */, "x");
+}
+
+static const struct attempt {
+    const char *name;
+    void (*make)(void);
+    unsigned killed; /* by which lists */
+} attempts[] = {
+    {"open", try_open, SESSION},
+    {"openat2", try_openat2, SESSION | SCRIBE},
+    {"stat by name", try_stat_by_name, SESSION | SCRIBE},
+    {"unlink", try_unlink, SESSION | SCRIBE},
+    {"chmod by name", try_chmod, ALL},
+    {"chown by name", try_chown, ALL},
+    {"times by name", try_touch_by_name, ALL},
+    {"chroot", try_chroot, ALL},
+    {"socket", try_socket, ALL},
+    {"connect", try_connect, ALL},
+    {"bind", try_bind, ALL},
+    {"accept", try_accept, ALL},
+    {"socket filter", try_filter, ALL},
+    {"execve", try_exec, ALL},
+    {"fork", try_fork, ALL},
+    {"ptrace", try_ptrace, ALL},
+    {"process_vm_readv", try_read_memory, ALL},
+    {"kill", try_kill, ALL},
+    {"F_SETOWN", try_owner_signal, ALL},
+    {"executable mmap", try_exec_memory, ALL},
+    {"executable mprotect", try_make_executable, ALL},
+    {"memfd_create", try_memfd, ALL},
+    {"setuid", try_setuid, ALL},
+    {"prctl", try_prctl, ALL},
+    {"ioctl", try_ioctl, ALL},
+    {"io_uring", try_io_uring, ALL},
+    {"bpf", try_bpf, ALL},
+};
+
+static const struct attempt *now;
+static enum confine_process as;
+
+static void attempt_confined(void)
+{
+    WANT(confine_start(&tcp, 1) == ERR_OK);
+    WANT(confine_calls(as) == ERR_OK);
+    now->make();
+}
+
+static void calls_that_are_not_listed_kill(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof attempts / sizeof attempts[0]; i++) {
+        now = &attempts[i];
+        for (as = CONFINE_SCRIBE; as <= CONFINE_STORE; as++) {
+            int want = now->killed & 1u << as ? KILLED : 0, got = run(attempt_confined);
+            if (got != want)
+                print_error("%s in process %d: %d, not %d\n", now->name, (int)as, got, want);
+            assert_int_equal(got, want);
+        }
+    }
+}
+
+/* What a session does with the descriptors it was handed, a store's message along. */
+static void work_as_session(void)
+{
+    int pair[2], data = open(folder, O_TMPFILE | O_RDWR, 0600);
+    uint8_t buffer[IPC_MAX], digest[32];
+    struct ipc_in in;
+    struct stat st;
+    WANT(data >= 0 && ipc_pair(pair) == ERR_OK);
+    int keep[] = {data, pair[0], pair[1]};
+    int abi;
+    WANT(confine_start(keep, 3) == ERR_OK);
+    WANT(confine_files(NULL, 0, false, &abi) == ERR_OK);
+    WANT(confine_calls(CONFINE_SESSION) == ERR_OK);
+    WANT(fallocate(data, 0, 0, 8192) == 0);
+    WANT(pwrite(data, "hello", 5, 100) == 5 && pread(data, buffer, 5, 100) == 5);
+    WANT(fdatasync(data) == 0 && fsync(data) == 0 && ftruncate(data, 10) == 0);
+    WANT(fstat(data, &st) == 0 && st.st_size == 10);
+    WANT(IPC_SEND_FDS(pair[0], granted, GRANTED, &data, 1, .status = 0) == ERR_OK);
+    WANT(ipc_recv(pair[1], buffer, &in, 1000) == ERR_OK && in.n_fds == 1);
+    WANT(pwrite(in.fds[0], "x", 1, 0) == 1);
+    ipc_drop(&in);
+    char *big = malloc(8 << 20);
+    WANT(big && (big = realloc(big, 32 << 20)) != NULL);
+    memset(big, 1, 32 << 20);
+    WANT(gnutls_hash_fast(GNUTLS_DIG_SHA256, big, 32 << 20, digest) == 0);
+    WANT(gnutls_rnd(GNUTLS_RND_KEY, digest, sizeof digest) == 0);
+    free(big);
+    log_warn("a line of a confined process");
+    int on = 1;
+    (void)!setsockopt(pair[0], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+static void work_as_store(void)
+{
+    int root = open(folder, O_PATH | O_DIRECTORY), abi;
+    WANT(confine_start(&root, 1) == ERR_OK);
+    WANT(confine_files(&root, 1, false, &abi) == ERR_OK);
+    WANT(confine_calls(CONFINE_STORE) == ERR_OK);
+    struct open_how how = {.flags = O_CREAT | O_RDWR, .mode = 0600, .resolve = RESOLVE_BENEATH};
+    struct stat st;
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    WANT(mkdirat(root, "parts", 0700) == 0 && mkdirat(root, "in", 0700) == 0);
+    int fd = (int)syscall(SYS_openat2, root, "parts/a", &how, sizeof how);
+    WANT(fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) == 0);
+    WANT(write(fd, "abc", 3) == 3 && ftruncate(fd, 2) == 0 && fsync(fd) == 0);
+    WANT(futimens(fd, NULL) == 0 && fchmod(fd, 0640) == 0);
+    WANT(renameat(root, "parts/a", root, "in/a") == 0);
+    WANT(linkat(root, "in/a", root, "in/b", 0) == 0 && unlinkat(root, "in/a", 0) == 0);
+    WANT(fstatat(root, "in/b", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size == 2);
+    int dir = openat(root, "in", O_RDONLY | O_DIRECTORY);
+    WANT(dir >= 0 && fsync(dir) == 0);
+    DIR *d = fdopendir(dir);
+    WANT(d != NULL);
+    int seen = 0;
+    while (readdir(d))
+        seen++;
+    WANT(seen == 3);
+    closedir(d);
+    WANT(openat(root, "../confine.t", O_RDONLY) < 0);
+}
+
+static void the_work_of_each_is_allowed(void **state)
+{
+    (void)state;
+    assert_int_equal(run(work_as_session), 0);
+    assert_int_equal(run(work_as_store), 0);
+}
+
+/* Landlock alone, without the lists of calls, so that its own refusals show. */
+static int landlock(unsigned n, int abi_wanted)
+{
+    int root = open(folder, O_PATH | O_DIRECTORY), keep[] = {root, tcp}, abi = -1;
+    WANT(root >= 0 && confine_start(keep, 2) == ERR_OK);
+    WANT(confine_files(&root, n, true, &abi) == ERR_OK);
+    WANT(abi >= abi_wanted);
+    return root;
+}
+
+static bool refused(long rc, int errnum)
+{
+    return rc < 0 && errno == errnum;
+}
+
+static void outside_the_folder(void)
+{
+    int root = landlock(1, 2);
+    WANT(refused(open("/etc/passwd", O_RDONLY), EACCES));
+    WANT(refused(open("/tmp", O_RDONLY | O_DIRECTORY), EACCES));
+    WANT(refused(open("/proc/self/mem", O_RDONLY), EACCES));
+    WANT(refused(openat(root, "..", O_RDONLY | O_DIRECTORY), EACCES));
+    WANT(refused(open("/tmp/consign-outside", O_CREAT | O_WRONLY, 0600), EACCES));
+    WANT(refused(mkdir("/tmp/consign-outside", 0700), EACCES));
+}
+
+static void kinds_of_files(void)
+{
+    int root = landlock(1, 2);
+    WANT(openat(root, "f", O_CREAT | O_RDWR | O_TRUNC, 0700) >= 0);
+    WANT(refused(symlinkat("/etc/passwd", root, "link"), EACCES));
+    WANT(refused(mkfifoat(root, "fifo", 0600), EACCES));
+    WANT(refused(mknodat(root, "socket", S_IFSOCK | 0600, 0), EACCES));
+    WANT(refused(execveat(root, "f", (char *[]){NULL}, (char *[]){NULL}, 0), EACCES));
+}
+
+static void no_folder_at_all(void)
+{
+    char c;
+    int before = open(folder, O_TMPFILE | O_RDWR, 0600), abi;
+    WANT(before >= 0 && confine_start(&before, 1) == ERR_OK);
+    WANT(confine_files(NULL, 0, true, &abi) == ERR_OK);
+    WANT(refused(open(folder, O_RDONLY | O_DIRECTORY), EACCES));
+    WANT(refused(open("/dev/null", O_RDONLY), EACCES));
+    WANT(write(before, "x", 1) == 1 && pread(before, &c, 1, 0) == 1 && c == 'x');
+}
+
+static void network_and_signals(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(9)};
+    (void)landlock(0, 6);
+    WANT(refused(connect(tcp, (struct sockaddr *)&at, sizeof at), EACCES));
+    WANT(refused(bind(tcp, (struct sockaddr *)&at, sizeof at), EACCES));
+    WANT(refused(kill(parent, 0), EPERM));
+}
+
+static void what_landlock_knows(void **state)
+{
+    (void)state;
+    assert_int_equal(run(outside_the_folder), 0);
+    assert_int_equal(run(kinds_of_files), 0);
+    assert_int_equal(run(no_folder_at_all), 0);
+    assert_int_equal(run(network_and_signals), 0);
+}
+
+static void start(void)
+{
+    struct rlimit core;
+    int keep[] = {200, -1, 20};
+    for (size_t i = 0; i < 2; i++)
+        WANT(dup2(1, (int[]){200, 20}[i]) >= 0 && dup2(1, (int[]){201, 21}[i]) >= 0);
+    WANT(confine_start(keep, 3) == ERR_OK);
+    for (int fd = 0; fd < 300; fd++)
+        WANT((fcntl(fd, F_GETFD) >= 0) == (fd <= 2 || fd == 20 || fd == 200));
+    WANT(prctl(PR_GET_DUMPABLE) == 0 && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
+    WANT(getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_max == 0);
+}
+
+static void start_closes_and_forgoes(void **state)
+{
+    (void)state;
+    assert_int_equal(run(start), 0);
+}
+
+static void become_another(void)
+{
+    gid_t groups[] = {65533}, got[8];
+    log_quiet(true);
+    WANT(confine_become(0, 0, NULL, 0) == ERR_CONFIG);
+    if (geteuid() != 0) {
+        WANT(confine_become(getuid() + 1, getgid(), NULL, 0) == ERR_CONFIG);
+        WANT(confine_become(getuid(), getgid(), NULL, 0) == ERR_OK);
+        return;
+    }
+    WANT(confine_become(65534, 65532, groups, 1) == ERR_OK);
+    WANT(getuid() == 65534 && geteuid() == 65534 && getgid() == 65532 && getegid() == 65532);
+    WANT(getgroups(8, got) == 1 && got[0] == 65533);
+    WANT(refused(setuid(0), EPERM) && refused(setgid(0), EPERM));
+    WANT(refused(open("/etc/shadow", O_RDONLY), EACCES));
+    WANT(prctl(PR_GET_DUMPABLE) == 0 && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
+    WANT(confine_become(65533, 65532, NULL, 0) == ERR_CONFIG);
+    WANT(confine_become(65534, 65532, NULL, 0) == ERR_OK);
+}
+
+static void becoming_has_no_way_back(void **state)
+{
+    (void)state;
+    assert_int_equal(run(become_another), 0);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/consign-confine-XXXXXX");
+    parent = getpid();
+    tcp = socket(AF_INET, SOCK_STREAM, 0);
+    return mkdtemp(folder) && tcp >= 0 && gnutls_global_init() == 0 ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    char command[128];
+    (void)state;
+    close(tcp);
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(start_closes_and_forgoes),
+        cmocka_unit_test(becoming_has_no_way_back),
+        cmocka_unit_test(calls_that_are_not_listed_kill),
+        cmocka_unit_test(the_work_of_each_is_allowed),
+        cmocka_unit_test(what_landlock_knows),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
