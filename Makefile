@@ -9,7 +9,7 @@ SANITIZE ?= 0
 BUILD    := $(if $(filter 1,$(SANITIZE)),build/sanitize,build)
 T        ?=
 
-PKGS     := gnutls popt inih libseccomp zlib
+PKGS     := gnutls p11-kit-1 popt inih libseccomp zlib
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
             -Wformat=2 -Wimplicit-fallthrough -Wpointer-arith -Wundef -Werror
 HARDEN   := -fstack-protector-strong -fstack-clash-protection -ftrivial-auto-var-init=zero \
@@ -39,6 +39,7 @@ CLIENT := $(wildcard client/*.c)
 SERVER := $(wildcard server/*.c)
 PKI    := $(wildcard pki/*.c)
 UNIT   := $(wildcard t/unit/test_*.c)
+MAINS  := client/consign.c server/consignd.c pki/consign-pki.c
 
 obj     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB    := $(BUILD)/libconsign.a
@@ -49,6 +50,7 @@ say     = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' $(1) $(2);)
 
 .PHONY: help deps all demo demo-server check lint install uninstall clean dist perf FORCE
 .DELETE_ON_ERROR:
+.SECONDARY:
 
 all: $(BIN) ## builds the three programs into build/
 
@@ -61,15 +63,26 @@ $(BUILD)/consign-pki: $(call obj,$(PKI)) $(LIB)
 $(BIN):
 	$(call say,LD,$@) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# Unit tests reach the modules of a program through a library of all but its main.
 $(LIB): $(call obj,$(COMMON))
+$(BUILD)/lib-client.a: $(call obj,$(filter-out $(MAINS),$(CLIENT)))
+$(BUILD)/lib-server.a: $(call obj,$(filter-out $(MAINS),$(SERVER)))
+$(BUILD)/lib-pki.a: $(call obj,$(filter-out $(MAINS),$(PKI)))
+$(BUILD)/lib-unit.a: $(call obj,$(wildcard t/unit/lib/*.c))
+$(BUILD)/%.a:
 	$(call say,AR,$@) rm -f $@ && ar rcs $@ $^
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<) $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/t/unit/%.t: $(BUILD)/obj/t/unit/test_%.o $(LIB)
+# A test is linked with the library of each program whose headers it includes.
+using = $(patsubst t/unit/test_%.c,$(BUILD)/t/unit/%.t,$(shell grep -ls '"../../$(1)/' $(UNIT)))
+$(call using,client): $(BUILD)/lib-client.a
+$(call using,server): $(BUILD)/lib-server.a
+$(call using,pki): $(BUILD)/lib-pki.a
+$(BUILD)/t/unit/%.t: $(BUILD)/obj/t/unit/test_%.o $(BUILD)/lib-unit.a $(LIB)
 	@mkdir -p $(@D)
-	$(call say,LD,$@) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
+	$(call say,LD,$@) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LDLIBS) -lcmocka
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
