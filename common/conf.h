@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: ISC */
-/* INI files (inih), strictly: every section and key must be known, nothing is guessed. */
+/* INI files, strictly: every section and key must be known, nothing is guessed. (Debian's libinih
+ * cuts lines at 200 bytes, less than a PKCS#11 URL needs, and passes over what it can't parse.)
+ *
+ *   [SECTION]        KEY = VALUE        # and ; begin comments, on lines of their own
+ */
 #ifndef CONSIGN_CONF_H
 #define CONSIGN_CONF_H
 
@@ -14,12 +18,13 @@ struct conf_at {
     const char *key;
 };
 
-/* Called for each "key = value" in file order, and with key NULL at the head of each section. A result other
- * than ERR_OK ends the reading with it; the handler logs with conf_fail. */
+/* Called for each "key = value" in file order, and with key NULL at the head of each section. A
+ * result other than ERR_OK ends the reading with it; the handler logs with conf_fail. */
 typedef enum err conf_fn(void *arg, const struct conf_at *at, const char *value);
 
-/* Reads the file. It must be a regular file that belongs to root or to this process's user and that nobody
- * else can write (ERR_CONFIG with the reason); a symbolic link as the last component is refused. */
+/* Reads the file. It must be a regular file that belongs to root or to this process's user and that
+ * nobody else can write (ERR_CONFIG with the reason); a symbolic link as the last component is
+ * refused. */
 enum err conf_read(const char *file, conf_fn *each, void *arg) MUST_CHECK;
 
 /* Logs "FILE:LINE: [SECTION] KEY: text" and returns ERR_CONFIG. */
@@ -35,12 +40,13 @@ enum err conf_size(const struct conf_at *at, const char *value, uint64_t *out) M
 enum err conf_seconds(const struct conf_at *at, const char *value, uint64_t min, uint64_t max,
                       uint64_t *out) MUST_CHECK;
 enum err conf_bool(const struct conf_at *at, const char *value, bool *out) MUST_CHECK;
-/* A copy; frees *out first. A relative path is taken from the folder of the file when path is set. */
+/* A copy; frees *out first. A relative path is taken from the folder of the file when path is set.
+ */
 enum err conf_string(const struct conf_at *at, const char *value, bool path, char **out) MUST_CHECK;
 
-/* The same reading for a secret or a key: opens file without following a last symbolic link and checks that it is
- * a regular file of root or this user, and that group and others can't write it (private: nor read it). Returns a
- * descriptor, or -1 (logged). */
+/* The same reading for a secret or a key: opens file without following a last symbolic link and
+ * checks that it is a regular file of root or this user, and that group and others can't write it
+ * (private: nor read it). Returns a descriptor, or -1 (logged). */
 int conf_open(const char *file, bool private);
 
 #endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: ISC */
+#include "conf.h"
+
+#include "log.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { LINE_BYTES = 8192 };
+
+/* ---- opening ---- */
+
+int conf_open(const char *file, bool private)
+{
+    struct stat st;
+    enum err e = ERR_OK;
+    int fd = open(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0 && errno == ELOOP)
+        e = log_fail(ERR_CONFIG, "%s: is a symbolic link; name the file itself", file);
+    else if (fd < 0 || fstat(fd, &st) < 0)
+        e = log_fail_errno("%s", file);
+    else if (!S_ISREG(st.st_mode))
+        e = log_fail(ERR_CONFIG, "%s: not a regular file", file);
+    else if (st.st_uid != 0 && st.st_uid != geteuid())
+        e = log_fail(ERR_CONFIG, "%s: belongs to somebody else (uid %u)", file,
+                     (unsigned)st.st_uid);
+    else if (st.st_mode & 022)
+        e = log_fail(ERR_CONFIG, "%s: others may write it (mode %04o); chmod go-w", file,
+                     (unsigned)st.st_mode & 07777);
+    else if (private && st.st_mode & 077)
+        e = log_fail(ERR_CONFIG, "%s: others may read it (mode %04o); chmod 600", file,
+                     (unsigned)st.st_mode & 07777);
+    if (e == ERR_OK)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* ---- reading ---- */
+
+struct reader {
+    struct conf_at at;
+    char section[128];
+    conf_fn *each;
+    void *arg;
+};
+
+static enum err fail_line(const struct reader *r, const char *why)
+{
+    return log_fail(ERR_CONFIG, "%s:%u: %s", r->at.file, r->at.line, why);
+}
+
+static char *trim(char *s)
+{
+    s += strspn(s, " \t");
+    for (size_t n = strlen(s); n > 0 && strchr(" \t\r\n", s[n - 1]); n--)
+        s[n - 1] = '\0';
+    return s;
+}
+
+/* [NAME] */
+static enum err take_section(struct reader *r, char *text)
+{
+    size_t n = strlen(text);
+    if (n < 3 || text[n - 1] != ']' || n - 2 >= sizeof r->section)
+        return fail_line(r, "not a section: [NAME]");
+    text[n - 1] = '\0';
+    snprintf(r->section, sizeof r->section, "%s", trim(text + 1));
+    r->at.key = NULL;
+    return r->each(r->arg, &r->at, NULL);
+}
+
+/* KEY = VALUE */
+static enum err take_key(struct reader *r, char *text)
+{
+    char *equals = strchr(text, '=');
+    if (!equals || equals == text)
+        return fail_line(r, "neither [SECTION], nor KEY = VALUE, nor a comment");
+    if (!r->section[0])
+        return fail_line(r, "a key before the first section");
+    *equals = '\0';
+    r->at.key = trim(text);
+    char *value = trim(equals + 1);
+    /* Whoever writes this means a comment; whoever reads it would take it for a value. */
+    for (const char *c = value; *c; c++)
+        if ((*c == '#' || *c == ';') && c > value && (c[-1] == ' ' || c[-1] == '\t'))
+            return fail_line(r, "comments stand on lines of their own");
+    return r->each(r->arg, &r->at, value);
+}
+
+static enum err take_line(struct reader *r, char *line, size_t n)
+{
+    if (n > LINE_BYTES || memchr(line, 0, n))
+        return fail_line(r, "the line is too long, or holds a NUL");
+    char *text = trim(line);
+    if (!*text || *text == '#' || *text == ';')
+        return ERR_OK;
+    if (text != line)
+        return fail_line(r, "the line begins with a blank (lines are not continued)");
+    return *text == '[' ? take_section(r, text) : take_key(r, text);
+}
+
+enum err conf_read(const char *file, conf_fn *each, void *arg)
+{
+    struct reader r = {.at.file = file, .each = each, .arg = arg};
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t n = 0;
+    enum err e = ERR_OK;
+    int fd = conf_open(file, false);
+    if (fd < 0)
+        return ERR_CONFIG;
+    FILE *in = fdopen(fd, "r");
+    if (!in) {
+        close(fd);
+        return log_fail_errno("%s", file);
+    }
+    r.at.section = r.section;
+    while (e == ERR_OK && (n = getline(&line, &cap, in)) >= 0) {
+        r.at.line++;
+        e = take_line(&r, line, (size_t)n);
+    }
+    if (e == ERR_OK && ferror(in))
+        e = log_fail_errno("%s: reading", file);
+    free(line);
+    fclose(in);
+    return e;
+}
+
+enum err conf_fail(const struct conf_at *at, const char *fmt, ...)
+{
+    char text[400];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return log_fail(ERR_CONFIG, "%s:%u: [%s]%s%s: %s", at->file, at->line, at->section,
+                    at->key ? " " : "", at->key ? at->key : "", text);
+}
+
+/* ---- values ---- */
+
+/* The digits at value, nothing else accepted (no sign, no blank, no 0x); *rest is what follows. */
+static bool digits(const char *value, uint64_t *out, const char **rest)
+{
+    uint64_t v = 0;
+    size_t n = strspn(value, "0123456789");
+    for (size_t i = 0; i < n; i++)
+        if (__builtin_mul_overflow(v, 10, &v) ||
+            __builtin_add_overflow(v, (uint64_t)(value[i] - '0'), &v))
+            return false;
+    *out = v;
+    *rest = value + n;
+    return n > 0;
+}
+
+static enum err in_range(const struct conf_at *at, uint64_t v, uint64_t min, uint64_t max,
+                         uint64_t *out)
+{
+    if (v < min || v > max)
+        return conf_fail(at, "%llu is not between %llu and %llu", (unsigned long long)v,
+                         (unsigned long long)min, (unsigned long long)max);
+    *out = v;
+    return ERR_OK;
+}
+
+enum err conf_u64(const struct conf_at *at, const char *value, uint64_t min, uint64_t max,
+                  uint64_t *out)
+{
+    const char *rest;
+    uint64_t v;
+    if (!digits(value, &v, &rest) || *rest)
+        return conf_fail(at, "\"%s\" is not a number", value);
+    return in_range(at, v, min, max, out);
+}
+
+/* A number and one of the letters of units (or nothing), which stand for factors. */
+static bool scaled(const char *value, const char *units, const uint64_t *factors, uint64_t *out)
+{
+    const char *rest, *unit;
+    if (!digits(value, out, &rest))
+        return false;
+    if (!*rest)
+        return true;
+    unit = strchr(units, *rest);
+    return unit && !rest[1] && !__builtin_mul_overflow(*out, factors[unit - units], out);
+}
+
+enum err conf_size(const struct conf_at *at, const char *value, uint64_t *out)
+{
+    static const uint64_t factors[] = {UINT64_C(1) << 10, UINT64_C(1) << 20, UINT64_C(1) << 30,
+                                       UINT64_C(1) << 40};
+    return scaled(value, "KMGT", factors, out)
+               ? ERR_OK
+               : conf_fail(at, "\"%s\" is not a number of bytes (17, 64K, 10G ...)", value);
+}
+
+enum err conf_seconds(const struct conf_at *at, const char *value, uint64_t min, uint64_t max,
+                      uint64_t *out)
+{
+    static const uint64_t factors[] = {1, 60, 3600, 86400};
+    uint64_t v;
+    if (!scaled(value, "smhd", factors, &v))
+        return conf_fail(at, "\"%s\" is not a time (30, 30s, 5m, 2h, 7d)", value);
+    return in_range(at, v, min, max, out);
+}
+
+enum err conf_bool(const struct conf_at *at, const char *value, bool *out)
+{
+    *out = strcmp(value, "yes") == 0;
+    return *out || strcmp(value, "no") == 0 ? ERR_OK
+                                            : conf_fail(at, "\"%s\" is neither yes nor no", value);
+}
+
+enum err conf_string(const struct conf_at *at, const char *value, bool path, char **out)
+{
+    const char *slash = strrchr(at->file, '/');
+    char *copy = NULL;
+    if (!value[0])
+        return conf_fail(at, "no value");
+    if (path && value[0] != '/' && slash) {
+        if (asprintf(&copy, "%.*s/%s", (int)(slash - at->file), at->file, value) < 0)
+            copy = NULL;
+    } else {
+        copy = strdup(value);
+    }
+    if (!copy)
+        return log_fail(ERR_INTERNAL, "out of memory for the configuration");
+    free(*out);
+    *out = copy;
+    return ERR_OK;
+}

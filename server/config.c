@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: ISC */
+#include "config.h"
+
+#include "conf.h"
+#include "log.h"
+#include <pwd.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { YEAR_S = 366 * 86400, SESSIONS_MAX = 100000 };
+
+enum kind { PATH, TEXT, REFERENCE, PIN, BOOL, REQUIRE, COUNT, SECONDS, SIZE };
+
+/* Every key of [server] and [limits]: where it goes and what it may be. */
+static const struct key {
+    const char *section, *name;
+    enum kind kind;
+    size_t at;
+    uint64_t min, max;
+} keys[] = {
+#define AT(field) offsetof(struct config, field)
+    {"server", "listen", TEXT, AT(listen), 0, 0},
+    {"server", "certificate", REFERENCE, AT(certificate), 0, 0},
+    {"server", "key", REFERENCE, AT(key), 0, 0},
+    {"server", "module", PATH, AT(module), 0, 0},
+    {"server", "pin", PIN, AT(pin), 0, 0},
+    {"server", "allow-extractable", BOOL, AT(allow_extractable), 0, 0},
+    {"server", "map", PATH, AT(map), 0, 0},
+    {"server", "audit", PATH, AT(audit), 0, 0},
+    {"server", "pid-file", PATH, AT(pid_file), 0, 0},
+    {"server", "session-user", TEXT, AT(session_user), 0, 0},
+    {"server", "confine", REQUIRE, AT(confine_require), 0, 0},
+    {"server", "approved", BOOL, AT(approved), 0, 0},
+    {"limits", "sessions", COUNT, AT(sessions), 1, SESSIONS_MAX},
+    {"limits", "sessions-per-address", COUNT, AT(sessions_per_address), 1, SESSIONS_MAX},
+    {"limits", "handshake", SECONDS, AT(handshake_s), 1, 600},
+    {"limits", "first-request", SECONDS, AT(request_s), 1, 3600},
+    {"limits", "idle", SECONDS, AT(idle_s), 1, 86400},
+    {"limits", "stall", SECONDS, AT(stall_s), 1, 3600},
+    {"limits", "min-rate", SIZE, AT(min_rate), 1, UINT32_MAX},
+    {"limits", "drain", SECONDS, AT(drain_s), 1, 86400},
+    {"limits", "part-expiry", SECONDS, AT(part_expiry_s), 60, YEAR_S},
+#undef AT
+};
+
+enum { KEYS = sizeof keys / sizeof keys[0] };
+
+struct reading {
+    struct config *config;
+    bool seen[KEYS];
+    struct config_anchor *anchor; /* of the section being read */
+    bool anchor_policy;
+    bool server, limits;
+};
+
+/* ---- values ---- */
+
+/* Sources that name a file are paths; "fd:3" and the like are not. */
+static enum err take_pin(const struct conf_at *at, const char *value, char **out)
+{
+    bool file = strncmp(value, "file:", 5) == 0;
+    bool plain = !strchr(value, ':') && strcmp(value, "prompt") != 0;
+    return conf_string(at, file ? value + 5 : value, file || plain, out);
+}
+
+static enum err take_value(const struct key *k, const struct conf_at *at, const char *value,
+                           void *to)
+{
+    enum err e = ERR_OK;
+    switch (k->kind) {
+    case PATH:
+        return conf_string(at, value, true, to);
+    case TEXT:
+        return conf_string(at, value, false, to);
+    case REFERENCE:
+        return conf_string(at, value, strncmp(value, "pkcs11:", 7) != 0, to);
+    case PIN:
+        return take_pin(at, value, to);
+    case BOOL:
+        return conf_bool(at, value, to);
+    case COUNT:
+        return conf_u64(at, value, k->min, k->max, to);
+    case SECONDS:
+        return conf_seconds(at, value, k->min, k->max, to);
+    case SIZE:
+        e = conf_size(at, value, to);
+        if (e == ERR_OK && (*(uint64_t *)to < k->min || *(uint64_t *)to > k->max))
+            e = conf_fail(at, "out of range");
+        return e;
+    case REQUIRE:
+        *(bool *)to = strcmp(value, "require") == 0;
+        return *(bool *)to || strcmp(value, "best") == 0
+                   ? ERR_OK
+                   : conf_fail(at, "\"%s\" is neither require nor best", value);
+    }
+    return ERR_INTERNAL;
+}
+
+static enum err take_anchor_value(struct reading *r, const struct conf_at *at, const char *value)
+{
+    struct config_anchor *a = r->anchor;
+    char **to = strcmp(at->key, "ca") == 0 ? &a->ca : strcmp(at->key, "crl") == 0 ? &a->crl : NULL;
+    if (to)
+        return *to ? conf_fail(at, "given twice") : conf_string(at, value, true, to);
+    if (strcmp(at->key, "crl-policy") != 0)
+        return conf_fail(at, "unknown key");
+    if (r->anchor_policy)
+        return conf_fail(at, "given twice");
+    r->anchor_policy = true;
+    if (strcmp(value, "require") == 0)
+        a->crl_policy = CERT_CRL_REQUIRE;
+    else if (strcmp(value, "if-present") == 0)
+        a->crl_policy = CERT_CRL_IF_PRESENT;
+    else
+        return conf_fail(at, "\"%s\" is neither require nor if-present", value);
+    return ERR_OK;
+}
+
+/* ---- sections ---- */
+
+static bool is_name(const char *s)
+{
+    static const char legal[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    size_t n = strlen(s);
+    return n > 0 && n <= 64 && strspn(s, legal) == n;
+}
+
+static enum err begin_anchor(struct reading *r, const struct conf_at *at, const char *name)
+{
+    struct config *c = r->config;
+    for (size_t i = 0; i < c->n_anchors; i++)
+        if (strcmp(c->anchors[i].name, name) == 0)
+            return conf_fail(at, "this anchor is there twice");
+    if (!is_name(name))
+        return conf_fail(at, "an anchor's name is 1 to 64 letters, digits, and . _ -");
+    struct config_anchor *grown = realloc(c->anchors, (c->n_anchors + 1) * sizeof *grown);
+    if (!grown)
+        return log_fail(ERR_INTERNAL, "out of memory for the configuration");
+    c->anchors = grown;
+    r->anchor = &grown[c->n_anchors];
+    *r->anchor = (struct config_anchor){.name = strdup(name), .crl_policy = CERT_CRL_REQUIRE};
+    r->anchor_policy = false;
+    if (!r->anchor->name)
+        return log_fail(ERR_INTERNAL, "out of memory for the configuration");
+    c->n_anchors++;
+    return ERR_OK;
+}
+
+static enum err begin_section(struct reading *r, const struct conf_at *at)
+{
+    bool *seen = strcmp(at->section, "server") == 0   ? &r->server
+                 : strcmp(at->section, "limits") == 0 ? &r->limits
+                                                      : NULL;
+    r->anchor = NULL;
+    if (strncmp(at->section, "anchor ", 7) == 0)
+        return begin_anchor(r, at, at->section + 7 + strspn(at->section + 7, " "));
+    if (!seen)
+        return conf_fail(at, "unknown section");
+    if (*seen)
+        return conf_fail(at, "this section is there twice");
+    *seen = true;
+    return ERR_OK;
+}
+
+static enum err take(void *arg, const struct conf_at *at, const char *value)
+{
+    struct reading *r = arg;
+    if (!at->key)
+        return begin_section(r, at);
+    if (r->anchor)
+        return take_anchor_value(r, at, value);
+    for (size_t i = 0; i < KEYS; i++) {
+        if (strcmp(keys[i].section, at->section) != 0 || strcmp(keys[i].name, at->key) != 0)
+            continue;
+        if (r->seen[i])
+            return conf_fail(at, "given twice");
+        r->seen[i] = true;
+        return take_value(&keys[i], at, value, (char *)r->config + keys[i].at);
+    }
+    return conf_fail(at, "unknown key");
+}
+
+/* ---- the whole ---- */
+
+static void set_defaults(struct config *c)
+{
+    c->sessions = 256;
+    c->sessions_per_address = 64;
+    c->handshake_s = 10;
+    c->request_s = 30;
+    c->idle_s = 300;
+    c->stall_s = 60;
+    c->min_rate = 1024;
+    c->drain_s = 60;
+    c->part_expiry_s = 7 * 86400;
+}
+
+static enum err default_text(char **at, const char *value)
+{
+    if (!*at && !(*at = strdup(value)))
+        return log_fail(ERR_INTERNAL, "out of memory for the configuration");
+    return ERR_OK;
+}
+
+/* Only root can change to another account, so only then does it have to exist. */
+static enum err find_session_user(struct config *c)
+{
+    char buffer[4096];
+    struct passwd pw, *found = NULL;
+    if (geteuid() != 0)
+        return ERR_OK;
+    int rc = getpwnam_r(c->session_user, &pw, buffer, sizeof buffer, &found);
+    if (rc != 0 || !found)
+        return log_fail(ERR_CONFIG, "%s: session-user: there is no account %s%s%s", c->file,
+                        c->session_user, rc ? ": " : "", rc ? strerror(rc) : "");
+    if (pw.pw_uid == 0)
+        return log_fail(ERR_CONFIG, "%s: session-user must not be root", c->file);
+    c->session_uid = pw.pw_uid;
+    c->session_gid = pw.pw_gid;
+    return ERR_OK;
+}
+
+static enum err check(struct config *c)
+{
+    const struct {
+        const char *key;
+        const char *value;
+    } needed[] = {{"certificate", c->certificate}, {"key", c->key}, {"map", c->map}};
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
+        if (!needed[i].value)
+            return log_fail(ERR_CONFIG, "%s: [server] %s is missing", c->file, needed[i].key);
+    if (c->n_anchors == 0)
+        return log_fail(ERR_CONFIG, "%s: there is no [anchor NAME]: nobody could be trusted",
+                        c->file);
+    for (size_t i = 0; i < c->n_anchors; i++) {
+        const struct config_anchor *a = &c->anchors[i];
+        if (!a->ca)
+            return log_fail(ERR_CONFIG, "%s: [anchor %s] ca is missing", c->file, a->name);
+        if (!a->crl && a->crl_policy == CERT_CRL_REQUIRE)
+            return log_fail(ERR_CONFIG,
+                            "%s: [anchor %s] crl is missing (crl-policy = if-present allows that)",
+                            c->file, a->name);
+    }
+    return find_session_user(c);
+}
+
+enum err config_load(const char *file, struct config **out)
+{
+    struct config *c = calloc(1, sizeof *c);
+    struct reading r = {.config = c};
+    *out = NULL;
+    if (!c || !(c->file = strdup(file))) {
+        config_free(c);
+        return log_fail(ERR_INTERNAL, "out of memory for the configuration");
+    }
+    set_defaults(c);
+    enum err e = conf_read(file, take, &r);
+    if (e == ERR_OK && (e = default_text(&c->listen, "*:7411")) == ERR_OK)
+        e = default_text(&c->session_user, "nobody");
+    if (e == ERR_OK)
+        e = check(c);
+    if (e != ERR_OK) {
+        config_free(c);
+        return e;
+    }
+    *out = c;
+    return ERR_OK;
+}
+
+void config_free(struct config *c)
+{
+    if (!c)
+        return;
+    char *texts[] = {c->file, c->listen, c->certificate, c->key,      c->module,
+                     c->pin,  c->map,    c->audit,       c->pid_file, c->session_user};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        free(texts[i]);
+    for (size_t i = 0; i < c->n_anchors; i++) {
+        free(c->anchors[i].name);
+        free(c->anchors[i].ca);
+        free(c->anchors[i].crl);
+    }
+    free(c->anchors);
+    free(c);
+}
