@@ -1,38 +1,50 @@
 # SPDX-License-Identifier: ISC
 # consign: `make help` says what each target does.
 
-CC       ?= gcc
+ifeq ($(origin CC),default)
+CC       := gcc
+endif
 PREFIX   ?= /usr/local
 DESTDIR  ?=
 V        ?= 0
 SANITIZE ?= 0
+PACKAGED ?= 1
 BUILD    := $(if $(filter 1,$(SANITIZE)),build/sanitize,build)
 T        ?=
+JOBS     := $(shell nproc)
+MAKEFLAGS += -j$(JOBS) --no-builtin-rules
 
-PKGS     := gnutls p11-kit-1 popt inih libseccomp zlib
+# Debian packages: to build, to test, to lint. `all`, `check`, `demo` and `lint` install what is
+# missing of theirs; PACKAGED=0 leaves that to you.
+MACHINE     := $(shell uname -m)
+NEEDS_build := gcc libc6-dev pkg-config libgnutls28-dev libp11-kit-dev zlib1g-dev libpopt-dev \
+               libinih-dev libseccomp-dev $(if $(filter x86_64,$(MACHINE)),libipsec-mb-dev)
+NEEDS_test  := perl libcmocka-dev sharness softhsm2 gnutls-bin openssl
+NEEDS_lint  := clang-format clang-tidy cppcheck shellcheck
+
+# Looked up on first use, as pkg-config may have to be installed first.
+PKGS       := gnutls p11-kit-1 popt inih libseccomp zlib
+PKG_CFLAGS  = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
+PKG_LIBS    = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
+# The multi-buffer hash engine is built in where its library is found.
+IPSEC_MB    = $(eval IPSEC_MB := $(shell test ! -e /usr/include/intel-ipsec-mb.h || echo 1))$(IPSEC_MB)
+
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
             -Wformat=2 -Wimplicit-fallthrough -Wpointer-arith -Wundef -Werror
 HARDEN   := -fstack-protector-strong -fstack-clash-protection -ftrivial-auto-var-init=zero \
             -fno-strict-aliasing -fno-strict-overflow -fPIE
-ifneq ($(filter x86_64 i686,$(shell uname -m)),)
+ifneq ($(filter x86_64 i686,$(MACHINE)),)
 HARDEN   += -fcf-protection=full
 endif
 ifeq ($(SANITIZE),1)
 OPT      := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-LINKSAN  := -fsanitize=address,undefined
 else
 OPT      := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 endif
-CPPFLAGS += -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Icommon $(shell pkg-config --cflags $(PKGS))
-CFLAGS   += -std=gnu11 $(OPT) $(WARN) $(HARDEN)
-LDFLAGS  += -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--as-needed $(LINKSAN)
-LDLIBS   := $(shell pkg-config --libs $(PKGS))
-
-# The multi-buffer hash engine is built in where its library is found.
-ifneq ($(wildcard /usr/include/intel-ipsec-mb.h),)
-CPPFLAGS += -DHAVE_IPSEC_MB
-LDLIBS   += -lIPSec_MB
-endif
+INCLUDE   = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Icommon $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) $(PKG_CFLAGS)
+COMPILE   = $(CC) -std=gnu11 $(INCLUDE) $(CPPFLAGS) $(OPT) $(WARN) $(HARDEN) $(CFLAGS)
+LINK      = $(CC) $(OPT) -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--as-needed $(LDFLAGS)
+LIBS      = $(PKG_LIBS) $(if $(IPSEC_MB),-lIPSec_MB) $(LDLIBS)
 
 COMMON := $(wildcard common/*.c)
 CLIENT := $(wildcard client/*.c)
@@ -48,20 +60,91 @@ TESTS  := $(patsubst t/unit/test_%.c,$(BUILD)/t/unit/%.t,$(UNIT))
 Q      := $(if $(filter 1,$(V)),,@)
 say     = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' $(1) $(2);)
 
-.PHONY: help deps all demo demo-server check lint install uninstall clean dist perf FORCE
+having = $(if $(filter 1,$(PACKAGED)),$(BUILD)/.needs-$(1))
+
+.PHONY: help deps all demo demo-server check lint hdr-check install uninstall clean dist
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(BIN) ## builds the three programs into build/
 
 help: ## says what each target does
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+deps: ## installs every Debian package needed to build, test and lint
+	@.ci/deps make $(NEEDS_build) $(NEEDS_test) $(NEEDS_lint)
+
+# Made again with the Makefile, as the lists may have changed.
+$(BUILD)/.needs-%: Makefile
+	@mkdir -p $(@D)
+	@.ci/deps $(NEEDS_$*) && touch $@
+
+demo: all $(call having,test) ## shows what it does in a minute, in a folder of its own
+	@BUILD=$(BUILD) contrib/demo/demo.sh
+
+demo-server: all $(call having,test) ## starts a server for trying out, with its own CA and users
+	@BUILD=$(BUILD) contrib/demo/server.sh
+
+# T names tests: T=tree (a unit test), T=t3001-put, T=t3001, T=t3 (all that begin so).
+SCRIPTS := $(wildcard t/t[0-9]*.t)
+CHOSEN   = $(if $(T),$(foreach w,$(T),$(filter $(w) %/$(w) %/$(w).t t/$(w)%,$(TESTS) $(SCRIPTS))),$(TESTS) $(SCRIPTS))
+
+check: all $(TESTS) $(call having,test) ## builds and runs all tests; T=NAME: some; SANITIZE=1: with sanitizers
+	@test -n "$(CHOSEN)" || { echo "no test is called $(T)" >&2; exit 1; }
+	@BUILD=$(BUILD) \
+	ASAN_OPTIONS=strict_string_checks=1:detect_stack_use_after_return=1:detect_leaks=1 \
+	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+	prove --exec '' --timer -j$(JOBS) $(if $(filter 1,$(V)),-v) $(sort $(CHOSEN))
+
+ALL_C   := $(COMMON) $(CLIENT) $(SERVER) $(PKI) $(UNIT) $(wildcard t/unit/lib/*.c t/fuzz/*.c)
+HEADERS := $(wildcard common/*.h client/*.h server/*.h pki/*.h t/unit/lib/*.h)
+SHELL_SCRIPTS := .ci/run .ci/deps $(wildcard t/*.sh t/t*.t contrib/*/*.sh)
+
+lint: hdr-check $(call having,lint) $(call having,test) ## checks form and looks for likely mistakes, without running the code
+	$(call say,LINT,clang-format) clang-format --dry-run -Werror $(ALL_C) $(HEADERS)
+	$(call say,LINT,shellcheck) shellcheck -s sh -S warning $(SHELL_SCRIPTS)
+	$(call say,LINT,cppcheck) cppcheck -q -j$(JOBS) --std=c11 --error-exitcode=1 --inline-suppr \
+		--enable=warning,performance,portability --suppress=missingIncludeSystem \
+		$(filter -D% -I%,$(INCLUDE)) $(COMMON) $(CLIENT) $(SERVER) $(PKI)
+	$(call say,LINT,clang-tidy) printf '%s\n' $(COMMON) $(CLIENT) $(SERVER) $(PKI) | \
+		xargs -n 4 -P $(JOBS) sh -c 'clang-tidy --quiet "$$@" -- -std=gnu11 $(INCLUDE) 2>/dev/null' tidy
+
+hdr-check: $(addsuffix .alone,$(HEADERS)) ## compiles each header alone
+%.h.alone: %.h $(call having,build)
+	@$(COMPILE) -fsyntax-only -x c $<
+
+# FROM:TO, TO below PREFIX.
+place    = $(foreach f,$(wildcard $(1)),$(f):$(2)/$(notdir $(f)))
+PLACES  := $(BUILD)/consign:bin/consign $(BUILD)/consign-pki:bin/consign-pki $(BUILD)/consignd:sbin/consignd \
+           $(foreach n,1 5 8,$(call place,contrib/man/*.$(n),share/man/man$(n))) \
+           $(call place,contrib/systemd/*.service,lib/systemd/system) \
+           $(call place,contrib/examples/*,share/doc/consign/examples)
+
+install: all ## installs programs, man pages, units and examples below PREFIX (in DESTDIR)
+	@for p in $(PLACES); do \
+		from=$${p%%:*} to="$(DESTDIR)$(PREFIX)/$${p##*:}"; \
+		test -x $$from && mode=755 || mode=644; \
+		install -D -m $$mode $$from "$$to" || exit; \
+		case $$from in *.service) sed -i 's,/usr/local/,$(PREFIX)/,' "$$to" || exit;; esac; \
+	done
+
+uninstall: ## removes what install put there
+	@for p in $(PLACES); do rm -f "$(DESTDIR)$(PREFIX)/$${p##*:}" || exit; done
+	@rmdir "$(DESTDIR)$(PREFIX)/share/doc/consign/examples" "$(DESTDIR)$(PREFIX)/share/doc/consign" 2>/dev/null || :
+
+clean: ## removes everything that was made
+	rm -rf build
+
+dist: ## makes a tarball of the last commit, the same bytes each time
+	@v=$$(sed -n 's/.*CONSIGN_VERSION "\(.*\)"/\1/p' common/msg.h) && mkdir -p build && \
+	git archive --format=tar --prefix=consign-$$v/ HEAD | gzip -9n >build/consign-$$v.tar.gz && \
+	echo "  build/consign-$$v.tar.gz"
 
 $(BUILD)/consign: $(call obj,$(CLIENT)) $(LIB)
 $(BUILD)/consignd: $(call obj,$(SERVER)) $(LIB)
 $(BUILD)/consign-pki: $(call obj,$(PKI)) $(LIB)
 $(BIN):
-	$(call say,LD,$@) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(call say,LD,$@) $(LINK) -o $@ $^ $(LIBS)
 
 # Unit tests reach the modules of a program through a library of all but its main.
 $(LIB): $(call obj,$(COMMON))
@@ -72,9 +155,10 @@ $(BUILD)/lib-unit.a: $(call obj,$(wildcard t/unit/lib/*.c))
 $(BUILD)/%.a:
 	$(call say,AR,$@) rm -f $@ && ar rcs $@ $^
 
-$(BUILD)/obj/%.o: %.c
+$(BUILD)/obj/%.o: %.c | $(call having,build)
 	@mkdir -p $(@D)
-	$(call say,CC,$<) $(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<) $(COMPILE) -MMD -MP -c -o $@ $<
+$(BUILD)/obj/t/%.o: | $(call having,test)
 
 # A test is linked with the library of each program whose headers it includes.
 using = $(patsubst t/unit/test_%.c,$(BUILD)/t/unit/%.t,$(shell grep -ls '"../../$(1)/' $(UNIT)))
@@ -83,6 +167,6 @@ $(call using,server): $(BUILD)/lib-server.a
 $(call using,pki): $(BUILD)/lib-pki.a
 $(BUILD)/t/unit/%.t: $(BUILD)/obj/t/unit/test_%.o $(BUILD)/lib-unit.a $(LIB)
 	@mkdir -p $(@D)
-	$(call say,LD,$@) $(CC) $(CFLAGS) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LDLIBS) -lcmocka
+	$(call say,LD,$@) $(LINK) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LIBS) -lcmocka
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
