@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: ISC */
+/* consign-pki: keys and certificates for a site. A table of commands, each noun in a file of its
+ * own. */
+#include "log.h"
+#include "options.h"
+
+#include <gnutls/gnutls.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define KEY_OPTIONS "key key-type file-key module token label"
+
+static const struct command commands[] = {
+    {"init", "", "Make a CA: key, certificate, empty CRL",
+     "dir name subject days key-type file-key module token label pin so-pin", 0, 0, init_run},
+    {"issue", "server NAME... | client SUBJECT", "Make a key and its certificate",
+     "dir subject san days out pin key-pin " KEY_OPTIONS, 2, -1, issue_run},
+    {"csr", "SUBJECT", "Make a key and a request for a certificate", "san out pin " KEY_OPTIONS, 1,
+     1, csr_run},
+    {"sign", "FILE", "Make a certificate for a request", "dir days out pin server client", 1, 1,
+     sign_run},
+    {"revoke", "SERIAL | FILE", "Revoke a certificate and write the new CRL", "dir pin reason", 1,
+     1, revoke_run},
+    {"crl", "", "Write a new CRL", "dir days out pin", 0, 0, crl_run},
+    {"list", "", "List the certificates that were issued", "dir json", 0, 0, list_run},
+    {"show", "FILE | SERIAL | URL", "Show a certificate, request, CRL or key", "dir module pin", 1,
+     1, show_run},
+    {"token", "init LABEL | list", "Make a token, or list tokens and their keys",
+     "module token pin so-pin", 1, 2, tokens_run},
+};
+
+static void usage(FILE *to)
+{
+    fprintf(to, "Usage: consign-pki COMMAND ...\n\nCommands (each takes --help):\n");
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        fprintf(to, "  %-8s%-34s%s\n", commands[i].name, commands[i].arguments, commands[i].help);
+}
+
+static const struct command *find(const char *name)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static enum err run(const struct command *c, int argc, const char **argv)
+{
+    char name[64];
+    struct parsed *p = NULL;
+    int n;
+    snprintf(name, sizeof name, "consign-pki %s", c->name);
+    argv[0] = name;
+    enum err e = options_parse(c, argc, argv, &p);
+    if (e)
+        return e;
+    const char *const *args = options_args(p, &n);
+    e = c->run(options_of(p), args, n);
+    options_release(p);
+    if (!e && (fflush(stdout) || ferror(stdout)))
+        e = log_fail(ERR_IO, "standard output can't be written");
+    return e;
+}
+
+int main(int argc, char **argv)
+{
+    log_init("consign-pki", LOG_LVL_WARN, true);
+    umask(077);
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-?") == 0)) {
+        usage(stdout);
+        return 0;
+    }
+    const struct command *c = argc > 1 ? find(argv[1]) : NULL;
+    if (!c) {
+        usage(stderr);
+        return err_exit(ERR_USAGE);
+    }
+    return err_exit(run(c, argc - 1, (const char **)(argv + 1)));
+}

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: ISC */
+/* consign-pki init: a CA from nothing. The configuration is written last but one, the first CRL
+ * last: what has no configuration is no CA yet. */
+#include "ca.h"
+#include "file.h"
+#include "key.h"
+#include "leaf.h"
+#include "log.h"
+#include "names.h"
+#include "slot.h"
+
+#include <errno.h>
+#include <gnutls/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TOKEN     "consign"
+#define KEY_LABEL "consign-ca"
+
+enum { DAY = 86400, SKEW = 300, SERIAL = 16 };
+
+struct maker {
+    const struct options *o;
+    const char *module, *token, *label;
+    char name[64];
+    struct cert_dn subject;
+    struct ca ca; /* only dir and pin are used while it is made */
+    struct key key;
+    gnutls_x509_crt_t crt;
+};
+
+static enum err choose_name(struct maker *m)
+{
+    const char *slash = strrchr(m->ca.dir, '/');
+    leaf_plain_name(m->o->name ? m->o->name : slash ? slash + 1 : m->ca.dir, m->name);
+    if (!m->name[0] || (m->o->name && strcmp(m->o->name, m->name) != 0))
+        return log_fail(ERR_USAGE, "name \"%s\": must be letters, digits, and . _ - @ inside",
+                        m->o->name ? m->o->name : m->name);
+    return ERR_OK;
+}
+
+static enum err choose_subject(struct maker *m)
+{
+    char text[128];
+    snprintf(text, sizeof text, "CN=%s CA", m->name);
+    enum err e = cert_dn_parse(m->o->subject ? m->o->subject : text, &m->subject);
+    return e ? e : names_check_dn(&m->subject);
+}
+
+static enum err make_folder(struct maker *m, const char *dir)
+{
+    if (mkdir(dir, 0700) && errno != EEXIST)
+        return log_fail_errno("%s", dir);
+    m->ca.dir = realpath(dir, NULL);
+    if (!m->ca.dir)
+        return log_fail_errno("%s", dir);
+    if (chmod(m->ca.dir, 0700))
+        return log_fail_errno("%s", dir);
+    char *conf = ca_path(&m->ca, "consign-pki.conf");
+    enum err e = !conf               ? ERR_INTERNAL
+                 : file_exists(conf) ? log_fail(ERR_EXISTS, "%s: there is a CA already", dir)
+                                     : ERR_OK;
+    free(conf);
+    return e;
+}
+
+/* A blank token of a software module is free to take; of a device its owner must say so. */
+static enum err make_token(struct maker *m, const struct slot_survey *s)
+{
+    struct token_pin *so_pin = NULL;
+    if (!s->software || !s->has_blank)
+        return log_fail(
+            ERR_TOKEN,
+            "no token labelled \"%s\" in module \"%s\"; consign-pki token init makes one", m->token,
+            m->module);
+    if (!m->o->so_pin)
+        return log_fail(ERR_USAGE,
+                        "no token labelled \"%s\" yet: to make it name the security officer's PIN "
+                        "with --so-pin",
+                        m->token);
+    enum err e = token_pin_new(m->o->so_pin, &so_pin);
+    if (!e) {
+        token_pin_label(so_pin, "Security officer's PIN of the new token");
+        e = slot_init(m->module, m->token, so_pin, m->ca.pin);
+    }
+    token_pin_free(so_pin);
+    return e;
+}
+
+static enum err open_token(struct maker *m)
+{
+    struct slot_survey s = {0};
+    enum err e = ca_pin(&m->ca, m->o->pin);
+    if (!e && !token_is_url(m->token)) {
+        e = slot_survey(m->module, m->token, &s);
+        if (!e && s.labelled > 1)
+            e = log_fail(
+                ERR_TOKEN,
+                "%u tokens are labelled \"%s\": name one by its URL (consign-pki token list)",
+                s.labelled, m->token);
+        if (!e && s.labelled == 0)
+            e = make_token(m, &s);
+    }
+    if (!e)
+        e = token_start(m->module, m->ca.pin);
+    m->ca.running = !e;
+    return e;
+}
+
+static enum err make_key(struct maker *m)
+{
+    struct key_wish wish = {.type = m->o->key_type, .label = m->label};
+    char *file = ca_path(&m->ca, "ca.key");
+    enum err e = file ? ERR_OK : ERR_INTERNAL;
+    if (m->o->file_key)
+        wish.file = file;
+    else
+        wish.token = m->token;
+    if (!e && !m->o->file_key)
+        e = open_token(m);
+    if (!e)
+        e = key_make(&wish, &m->key);
+    free(file);
+    return e;
+}
+
+static int set_fields(const struct maker *m, gnutls_x509_crt_t crt)
+{
+    unsigned char serial[SERIAL], id[64];
+    size_t n = sizeof id;
+    time_t now = time(NULL);
+    int rc = gnutls_rnd(GNUTLS_RND_RANDOM, serial, sizeof serial);
+    serial[0] = (unsigned char)((serial[0] & 0x3f) | 0x40);
+    if (rc >= 0)
+        rc = gnutls_x509_crt_set_version(crt, 3);
+    if (rc >= 0)
+        rc = gnutls_x509_crt_set_serial(crt, serial, sizeof serial);
+    if (rc >= 0)
+        rc = gnutls_x509_crt_set_pubkey(crt, m->key.pub);
+    if (rc >= 0)
+        rc = gnutls_x509_crt_set_activation_time(crt, now - SKEW);
+    if (rc >= 0)
+        rc = gnutls_x509_crt_set_expiration_time(
+            crt, now + (time_t)(m->o->days ? m->o->days : PKI_CA_DAYS) * DAY);
+    if (rc >= 0)
+        rc = gnutls_x509_crt_set_basic_constraints(crt, 1, 0);
+    if (rc >= 0)
+        rc = gnutls_x509_crt_set_key_usage(crt, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN);
+    if (rc >= 0)
+        rc = gnutls_x509_crt_get_key_id(crt, 0, id, &n);
+    return rc < 0 ? rc : gnutls_x509_crt_set_subject_key_id(crt, id, n);
+}
+
+static enum err write_cert(struct maker *m)
+{
+    static const struct names none;
+    gnutls_datum_t pem = {NULL, 0};
+    int rc = gnutls_x509_crt_init(&m->ca.crt);
+    if (rc >= 0)
+        rc = set_fields(m, m->ca.crt);
+    if (rc < 0)
+        return log_fail(ERR_INTERNAL, "CA certificate: %s", gnutls_strerror(rc));
+    enum err e = names_put(m->ca.crt, &none, &m->subject);
+    if (e)
+        return e;
+    rc = gnutls_x509_crt_privkey_sign(m->ca.crt, m->ca.crt, m->key.priv, ca_digest(&m->ca), 0);
+    if (rc < 0)
+        return token_fail(rc, "signature of the CA certificate");
+    rc = gnutls_x509_crt_export2(m->ca.crt, GNUTLS_X509_FMT_PEM, &pem);
+    if (rc < 0)
+        return log_fail(ERR_INTERNAL, "CA certificate: %s", gnutls_strerror(rc));
+    char *path = ca_path(&m->ca, "ca.pem");
+    e = path ? file_write(path, &pem, 0644, false) : ERR_INTERNAL;
+    free(path);
+    gnutls_free(pem.data);
+    return e;
+}
+
+/* The source as it can be used from any folder; a descriptor can't be used again. The caller frees.
+ */
+static char *lasting_pin_source(const char *source)
+{
+    if (!source || strcmp(source, "prompt") == 0 || strncmp(source, "fd:", 3) == 0)
+        return strdup("prompt");
+    if (strncmp(source, "credential:", 11) == 0)
+        return strdup(source);
+    return file_absolute(strncmp(source, "file:", 5) == 0 ? source + 5 : source);
+}
+
+static enum err write_conf(struct maker *m)
+{
+    char *text = NULL, *path = ca_path(&m->ca, "consign-pki.conf");
+    char *pin = lasting_pin_source(m->o->pin);
+    int n = -1;
+    enum err e = ERR_INTERNAL;
+    if (!path || !pin)
+        goto out;
+    if (m->o->file_key)
+        n = asprintf(&text, "[ca]\nname   = %s\nkey    = ca.key\n", m->name);
+    else
+        n = asprintf(&text, "[ca]\nname   = %s\nmodule = %s\nkey    = %s\npin    = %s%s\n", m->name,
+                     m->module, m->key.ref, *pin == '/' ? "file:" : "", pin);
+    if (n < 0) {
+        text = NULL;
+        e = log_fail(ERR_INTERNAL, "out of memory");
+        goto out;
+    }
+    gnutls_datum_t content = {(unsigned char *)text, (unsigned)n};
+    e = file_write(path, &content, 0600, false);
+out:
+    free(text);
+    free(path);
+    free(pin);
+    return e;
+}
+
+static enum err write_files(struct maker *m)
+{
+    char *certs = ca_path(&m->ca, "certs"), *ledger = ca_path(&m->ca, "ledger");
+    enum err e = certs && ledger ? ERR_OK : ERR_INTERNAL;
+    if (!e && mkdir(certs, 0700) && errno != EEXIST)
+        e = log_fail_errno("%s", certs);
+    if (!e)
+        e = write_cert(m);
+    if (!e)
+        e = ledger_create(ledger);
+    if (!e)
+        e = write_conf(m);
+    free(certs);
+    free(ledger);
+    return e;
+}
+
+/* With the CA as every later command finds it; the PIN that was read is handed on. */
+static enum err first_crl(struct maker *m)
+{
+    struct ca ca;
+    enum err e = ca_open(&ca, m->ca.dir, true);
+    key_drop_private(&m->key);
+    ca.pin = m->ca.pin;
+    m->ca.pin = NULL;
+    if (!e)
+        e = ca_unlock(&ca, NULL);
+    if (!e)
+        e = crl_write(&ca, 0);
+    ca_close(&ca);
+    return e;
+}
+
+static enum err check_options(const struct options *o)
+{
+    if (o->file_key && (o->token || o->module || o->pin || o->so_pin || o->label))
+        return log_fail(ERR_USAGE, "--file-key excludes the options of a token");
+    return key_check_type(o->key_type);
+}
+
+enum err init_run(const struct options *o, const char *const *args, int n)
+{
+    struct maker m = {.o = o,
+                      .module = o->module ? o->module : PKI_MODULE,
+                      .token = o->token ? o->token : TOKEN,
+                      .label = o->label ? o->label : KEY_LABEL,
+                      .ca.ledger.fd = -1};
+    (void)args;
+    (void)n;
+    enum err e = check_options(o);
+    if (!e)
+        e = make_folder(&m, o->dir ? o->dir : CA_DIR);
+    if (!e)
+        e = choose_name(&m);
+    if (!e)
+        e = choose_subject(&m);
+    if (!e)
+        e = make_key(&m);
+    if (!e)
+        e = write_files(&m);
+    if (!e)
+        e = first_crl(&m);
+    if (!e)
+        printf(
+            "CA           %s\nkey          %s\ncertificate  %s/ca.pem\ncrl          %s/crl.pem\n",
+            m.ca.dir, m.key.ref, m.ca.dir, m.ca.dir);
+    cert_dn_release(&m.subject);
+    key_release(&m.key);
+    ca_close(&m.ca);
+    return e;
+}

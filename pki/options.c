@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: ISC */
+#include "options.h"
+#include "log.h"
+
+#include <popt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROWS_MAX = 24 };
+
+struct parsed {
+    struct options o;
+    struct poptOption rows[ROWS_MAX];
+    poptContext ctx;
+    const char **args;
+    int n;
+};
+
+#define AT(field) offsetof(struct options, field)
+
+static const struct row {
+    const char *name;
+    char letter;
+    unsigned kind;
+    size_t at;
+    const char *help;
+    const char *value;
+} rows[] = {
+    {"dir", 'd', POPT_ARG_STRING, AT(dir), "Folder of the CA (default: ca)", "DIR"},
+    {"name", 0, POPT_ARG_STRING, AT(name),
+     "Name of the CA as trust anchor (default: DIR's last part)", "NAME"},
+    {"subject", 0, POPT_ARG_STRING, AT(subject), "Subject of the certificate, RFC 4514", "DN"},
+    {"san", 0, POPT_ARG_ARGV, AT(san), "Alternative name: dns:, ip:, email: or uri: (repeatable)",
+     "NAME"},
+    {"days", 0, POPT_ARG_INT, AT(days), "Days it is valid", "N"},
+    {"key-type", 0, POPT_ARG_STRING, AT(key_type),
+     "ecdsa-p256 (default), ecdsa-p384, rsa-2048, rsa-3072 or rsa-4096", "TYPE"},
+    {"key", 0, POPT_ARG_STRING, AT(key), "Use this key (pkcs11: URL or PEM file), make none",
+     "KEY"},
+    {"file-key", 0, POPT_ARG_NONE, AT(file_key), "Make the key in a file, not in a token", NULL},
+    {"module", 0, POPT_ARG_STRING, AT(module), "PKCS#11 module (default: " PKI_MODULE ")", "FILE"},
+    {"token", 0, POPT_ARG_STRING, AT(token), "Label of the token for the key", "LABEL"},
+    {"label", 0, POPT_ARG_STRING, AT(label), "Label of the key", "LABEL"},
+    {"pin", 0, POPT_ARG_STRING, AT(pin), "PIN from file:PATH, fd:N, credential:NAME or prompt",
+     "SOURCE"},
+    {"key-pin", 0, POPT_ARG_STRING, AT(key_pin),
+     "PIN of the new key's token, if it is another one's", "SOURCE"},
+    {"so-pin", 0, POPT_ARG_STRING, AT(so_pin), "Security officer's PIN for a token to be made",
+     "SOURCE"},
+    {"server", 0, POPT_ARG_NONE, AT(server), "A certificate for a server", NULL},
+    {"client", 0, POPT_ARG_NONE, AT(client), "A certificate for a client", NULL},
+    {"reason", 0, POPT_ARG_STRING, AT(reason),
+     "unspecified, key-compromise, superseded, cessation or affiliation-changed", "REASON"},
+    {"out", 'o', POPT_ARG_STRING, AT(out), "Write the result to FILE", "FILE"},
+    {"json", 0, POPT_ARG_NONE, AT(json), "Print one JSON object a line", NULL},
+};
+
+static bool takes(const struct command *c, const char *name)
+{
+    size_t n = strlen(name);
+    for (const char *p = c->options; (p = strstr(p, name)) != NULL; p += n)
+        if ((p == c->options || p[-1] == ' ') && (p[n] == ' ' || p[n] == '\0'))
+            return true;
+    return false;
+}
+
+static void fill(const struct command *c, struct parsed *p)
+{
+    static struct poptOption help[] = {POPT_AUTOHELP POPT_TABLEEND};
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (takes(c, rows[i].name))
+            p->rows[n++] = (struct poptOption){
+                rows[i].name, rows[i].letter, rows[i].kind, (char *)&p->o + rows[i].at, 0,
+                rows[i].help, rows[i].value};
+    p->rows[n++] = help[0];
+    p->rows[n] = (struct poptOption)POPT_TABLEEND;
+}
+
+static enum err count(const struct command *c, struct parsed *p)
+{
+    p->args = poptGetArgs(p->ctx);
+    while (p->args && p->args[p->n])
+        p->n++;
+    if (p->n < c->min || (c->max >= 0 && p->n > c->max))
+        return log_fail(ERR_USAGE, "%s: wants %s; see consign-pki %s --help", c->name,
+                        *c->arguments ? c->arguments : "no arguments", c->name);
+    if (p->o.days < 0 || p->o.days > PKI_DAYS_MAX)
+        return log_fail(ERR_USAGE, "--days: must be 1 to %d", PKI_DAYS_MAX);
+    return ERR_OK;
+}
+
+enum err options_parse(const struct command *c, int argc, const char **argv, struct parsed **out)
+{
+    char words[160];
+    struct parsed *p = calloc(1, sizeof *p);
+    if (!p)
+        return log_fail(ERR_INTERNAL, "out of memory");
+    fill(c, p);
+    p->ctx = poptGetContext(NULL, argc, argv, p->rows, 0);
+    if (!p->ctx) {
+        free(p);
+        return log_fail(ERR_INTERNAL, "out of memory");
+    }
+    snprintf(words, sizeof words, "%s [OPTION...]", c->arguments);
+    poptSetOtherOptionHelp(p->ctx, words);
+    int rc = poptGetNextOpt(p->ctx);
+    enum err e =
+        rc < -1 ? log_fail(ERR_USAGE, "%s: %s; see consign-pki %s --help",
+                           poptBadOption(p->ctx, POPT_BADOPTION_NOALIAS), poptStrerror(rc), c->name)
+                : count(c, p);
+    if (e)
+        options_release(p);
+    else
+        *out = p;
+    return e;
+}
+
+const struct options *options_of(const struct parsed *p)
+{
+    return &p->o;
+}
+
+const char *const *options_args(const struct parsed *p, int *n)
+{
+    *n = p->n;
+    return p->args;
+}
+
+void options_release(struct parsed *p)
+{
+    if (!p)
+        return;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i].kind == POPT_ARG_STRING)
+            free(*(char **)((char *)&p->o + rows[i].at));
+    for (char **s = p->o.san; s && *s; s++)
+        free(*s);
+    free(p->o.san);
+    poptFreeContext(p->ctx);
+    free(p);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: ISC */
+/* consign-pki: what its commands share. */
+#ifndef CONSIGN_PKI_H
+#define CONSIGN_PKI_H
+
+#include "err.h"
+#include <stddef.h>
+
+/* The module that is taken when none is named. */
+#define PKI_MODULE "/usr/lib/softhsm/libsofthsm2.so"
+
+enum {
+    PKI_CA_DAYS = 3650,
+    PKI_LEAF_DAYS = 365,
+    PKI_CRL_DAYS = 30,
+    PKI_DAYS_MAX = 36500,
+    PKI_PEM_MAX = 65536, /* bytes of a certificate or request that is read */
+};
+
+/* Every option of every command; NULL or 0 when not given. */
+struct options {
+    char *dir, *module, *token, *pin, *so_pin, *key_pin, *key, *key_type, *label;
+    char *subject, *name, *out, *reason;
+    char **san;
+    int days;
+    int file_key, server, client, json;
+};
+
+struct command {
+    const char *name;
+    const char *arguments;
+    const char *help;
+    const char *options; /* the long names it takes, with blanks between */
+    int min, max;        /* how many arguments; max -1: any number */
+    enum err (*run)(const struct options *o, const char *const *args, int n);
+};
+
+enum err init_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
+enum err issue_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
+enum err csr_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
+enum err sign_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
+enum err revoke_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
+enum err crl_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
+enum err list_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
+enum err show_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
+enum err tokens_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
+
+#endif
