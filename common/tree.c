@@ -51,7 +51,7 @@ void tree_chunk_begin(struct tree_chunk *c, uint64_t length)
 {
     uint64_t leaves = (length + TREE_LEAF - 1) >> TREE_LEAF_LOG2;
     c->used = 0;
-    c->ended = false;
+    c->ended = c->bad = false;
     c->pad = c->full;
     /* A content of one chunk is only as wide as its own leaves make it. */
     if (leaves < c->full)
@@ -62,8 +62,12 @@ void tree_chunk_begin(struct tree_chunk *c, uint64_t length)
 void tree_chunk_add(struct tree_chunk *c, const uint8_t *data, size_t n)
 {
     size_t whole = n / TREE_LEAF, rest = n % TREE_LEAF;
-    if (c->ended || c->used + whole + (rest > 0) > c->full)
-        return; /* not a chunk any more: its hash will match nothing */
+    if (n == 0)
+        return;
+    if (c->bad || c->ended || whole > c->full - c->used || (rest && whole == c->full - c->used)) {
+        c->bad = true;
+        return;
+    }
     if (whole)
         c->engine->many(data, TREE_LEAF, whole, c->leaves + c->used * TREE_HASH);
     c->used += whole;
@@ -80,8 +84,12 @@ void tree_chunk_end(struct tree_chunk *c, uint8_t hash[static TREE_HASH])
         memset(c->leaves + c->used * TREE_HASH, 0, (c->pad - c->used) * TREE_HASH);
     for (size_t n = c->pad / 2; n > 0; n /= 2)
         c->engine->many(c->leaves, PAIR, n, c->leaves);
-    memcpy(hash, c->leaves, TREE_HASH);
+    if (c->bad)
+        memset(hash, 0xff, TREE_HASH);
+    else
+        memcpy(hash, c->leaves, TREE_HASH);
     c->used = 0;
+    c->ended = c->bad = false;
 }
 
 /* ---- the root ---- */
@@ -117,11 +125,10 @@ static void add_node(struct tree_root *r, const uint8_t *hash, unsigned height)
 
 void tree_root_add(struct tree_root *r, const uint8_t hash[static TREE_HASH])
 {
-    if (r->count >= r->chunks) {
-        r->chunks = 0; /* too many: tree_root_end says so */
-        return;
-    }
-    add_node(r, hash, 0);
+    if (r->count < r->chunks && r->chunks <= TREE_CHUNKS_MAX)
+        add_node(r, hash, 0);
+    else
+        r->chunks = UINT64_MAX; /* too many, here or for the stack: tree_root_end says so */
 }
 
 bool tree_root_end(struct tree_root *r, uint8_t root[static TREE_HASH])
@@ -184,11 +191,13 @@ static enum err walk_chunk(struct walk *w, uint64_t index)
     for (uint64_t at = 0; at < size; at += READ_BYTES) {
         size_t n = size - at < READ_BYTES ? (size_t)(size - at) : READ_BYTES;
         enum err e = read_piece(w, start + at, n);
-        if (e == ERR_OK && w->visitor && w->visitor->progress)
-            e = w->visitor->progress(w->visitor->arg, start + at, w->length);
         if (e != ERR_OK)
             return e;
         tree_chunk_add(&w->chunk, w->piece, n);
+        if (w->visitor && w->visitor->progress)
+            e = w->visitor->progress(w->visitor->arg, start + at + n, w->length);
+        if (e != ERR_OK)
+            return e;
     }
     tree_chunk_end(&w->chunk, hash);
     tree_root_add(&w->root, hash);

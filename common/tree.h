@@ -67,6 +67,7 @@ struct tree_chunk {
     size_t full;     /* leaves of a full chunk */
     size_t pad;      /* leaves to pad to at the end */
     bool ended;      /* a short leaf was added: nothing may follow */
+    bool bad;        /* something did: the hash will match nothing */
 };
 
 /* Memory for chunks of 2^chunk_log2 bytes; ERR_INTERNAL when there is none (logged). */
@@ -77,7 +78,8 @@ void tree_chunk_release(struct tree_chunk *c);
 /* Starts a chunk of a content of length bytes. */
 void tree_chunk_begin(struct tree_chunk *c, uint64_t length);
 
-/* Adds n bytes; n is a multiple of TREE_LEAF unless these are the chunk's last bytes. */
+/* Adds n bytes; n is a multiple of TREE_LEAF unless these are the chunk's last bytes. After more than a chunk
+ * holds, or anything behind a short leaf, the hash is 32 bytes 0xff. */
 void tree_chunk_add(struct tree_chunk *c, const uint8_t *data, size_t n);
 
 /* The chunk's hash; c is ready for the next tree_chunk_begin. */
@@ -95,10 +97,12 @@ struct tree_root {
 void tree_root_begin(struct tree_root *r, const struct tree_engine *engine, uint64_t length,
                      unsigned chunk_log2);
 void tree_root_add(struct tree_root *r, const uint8_t hash[static TREE_HASH]);
-/* Exactly tree_chunks() hashes must have been added; false otherwise (root is then zero). */
+/* Exactly tree_chunks() hashes must have been added, TREE_CHUNKS_MAX at most; false otherwise (root is then
+ * zero). */
 bool tree_root_end(struct tree_root *r, uint8_t root[static TREE_HASH]) MUST_CHECK;
 
-/* Called with the bytes hashed so far; a result other than ERR_OK ends the work with it. */
+/* Called with the bytes hashed so far, last with all of them; a result other than ERR_OK ends the work with
+ * it. */
 typedef enum err tree_progress(void *arg, uint64_t done, uint64_t total);
 
 /* Hashes length bytes of fd from offset 0 by pread, in bounded memory. root is written; where hashes is
