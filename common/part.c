@@ -3,6 +3,7 @@
 
 #include "log.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -94,13 +95,12 @@ enum err part_header_write(int fd, const struct part_header *h)
     wire_put_hash(&b, h->root);
     wire_put_str(&b, slice_str(h->path), 4096);
     wire_put_str(&b, slice_str(h->owner), 64);
-    enum err e = ERR_INTERNAL;
     if (!b.bad) {
         wire_store_u32(b.data + sizeof magic + 2, (uint32_t)(b.len - sizeof magic - 6));
         wire_put_u32(&b, (uint32_t)crc32(0, b.data, (uInt)b.len));
     }
-    e = b.bad ? log_fail(e, "a journal's header is too long")
-              : write_at(fd, b.data, b.len, 0, "a journal");
+    enum err e = b.bad ? log_fail(ERR_INTERNAL, "no room for a journal's header")
+                       : write_at(fd, b.data, b.len, 0, "a journal");
     buf_release(&b);
     return e;
 }
@@ -173,21 +173,47 @@ static int64_t now_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* A sync that failed may have dropped the data and succeed when tried again: never again. */
+/* After a failed sync the pages that could not be written count as clean: a second sync would
+ * succeed, and reading would find what the disk does not hold. So there is no second one, and the
+ * pages are dropped for whoever hashes the data next. */
 static enum err sync_file(struct part *p, int fd, const char *what)
 {
-    if (fdatasync(fd) == 0)
-        return ERR_OK;
-    p->failed = true;
-    return log_fail_errno("making %s durable", what);
+    if (fdatasync(fd) < 0) {
+        p->failed = log_fail_errno("making %s durable", what);
+        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    }
+    return p->failed;
 }
 
-static enum err refuse_failed(void)
+static bool has_bit(const uint8_t *map, uint64_t index)
 {
-    return log_fail(ERR_IO, "what was received could not be made durable");
+    return map[index / 8] >> (index % 8) & 1;
 }
 
-static enum err count_slots(struct part *p)
+static void set_bit(uint8_t *map, uint64_t index)
+{
+    map[index / 8] |= (uint8_t)(1u << (index % 8));
+}
+
+static void clear_bit(uint8_t *map, uint64_t index)
+{
+    map[index / 8] &= (uint8_t) ~(1u << (index % 8));
+}
+
+static void found(struct part *p, uint64_t index)
+{
+    set_bit(p->filled, index);
+    p->have++;
+}
+
+static enum err void_stamp(struct part *p)
+{
+    p->header.stamped = p->header.complete = false;
+    enum err e = part_header_write(p->journal, &p->header);
+    return e == ERR_OK ? sync_file(p, p->journal, "a journal") : e;
+}
+
+static enum err find_slots(struct part *p)
 {
     uint8_t hashes[READ_SLOTS * TREE_HASH];
     for (uint64_t at = 0; at < p->chunks; at += READ_SLOTS) {
@@ -196,7 +222,8 @@ static enum err count_slots(struct part *p)
         if (e != ERR_OK)
             return e;
         for (size_t i = 0; i < n; i++)
-            p->have += memcmp(hashes + i * TREE_HASH, empty_slot, TREE_HASH) != 0;
+            if (memcmp(hashes + i * TREE_HASH, empty_slot, TREE_HASH) != 0)
+                found(p, at + i);
     }
     return ERR_OK;
 }
@@ -216,7 +243,7 @@ static enum err rehash_progress(void *arg, uint64_t done, uint64_t total)
 static enum err rehash_slot(void *arg, uint64_t index, const uint8_t hash[static TREE_HASH])
 {
     struct rehash *r = arg;
-    r->part->have++;
+    found(r->part, index);
     return write_slot(r->part, index, hash);
 }
 
@@ -231,6 +258,7 @@ static enum err hash_data(struct part *p, uint64_t size, const struct tree_engin
     uint64_t length = p->header.length;
     unsigned log2 = p->header.chunk_log2;
     uint64_t whole = size >= length ? length : size >> log2 << log2;
+    p->unordered = true;
     if (ftruncate(p->journal, PART_SLOTS) < 0)
         return log_fail_errno("clearing a journal");
     /* A single short chunk would be padded by its own width: only a complete content has one. */
@@ -257,16 +285,13 @@ static enum err take_basis(struct part *p, uint64_t length, unsigned chunk_log2,
     bool trust = !recheck && trusted(p, &st, length, chunk_log2);
     p->header.length = length;
     p->header.chunk_log2 = (uint8_t)chunk_log2;
-    p->header.stamped = p->header.complete = false;
-    /* From here on data may change under the slots: void the stamp first, durably. */
-    enum err e = part_header_write(p->journal, &p->header);
-    if (e == ERR_OK)
-        e = sync_file(p, p->journal, "a journal");
+    /* From here on data may change under the slots. */
+    enum err e = void_stamp(p);
     if (e == ERR_OK && (uint64_t)st.st_size > length && ftruncate(p->data, (off_t)length) < 0)
         e = log_fail_errno("cutting what was received before");
     if (e != ERR_OK)
         return e;
-    return trust ? count_slots(p) : hash_data(p, (uint64_t)st.st_size, engine, progress, arg);
+    return trust ? find_slots(p) : hash_data(p, (uint64_t)st.st_size, engine, progress, arg);
 }
 
 enum err part_begin(struct part *p, int data, int journal, uint64_t length, unsigned chunk_log2,
@@ -281,8 +306,9 @@ enum err part_begin(struct part *p, int data, int journal, uint64_t length, unsi
         p->header.created = (uint64_t)time(NULL);
     p->chunks = tree_chunks(length, chunk_log2);
     p->seen = calloc(p->chunks / 8 + 1, 1);
+    p->filled = calloc(p->chunks / 8 + 1, 1);
     p->pending = calloc(SYNC_HASHES, sizeof *p->pending);
-    if (!p->seen || !p->pending)
+    if (!p->seen || !p->filled || !p->pending)
         return log_fail(ERR_INTERNAL, "out of memory for a transfer");
     p->checkpoint_ms = now_ms();
     return take_basis(p, length, chunk_log2, recheck, engine, progress, progress_arg);
@@ -295,6 +321,7 @@ void part_release(struct part *p)
     if (p->journal >= 0)
         close(p->journal);
     free(p->seen);
+    free(p->filled);
     free(p->pending);
     *p = (struct part){.data = -1, .journal = -1};
 }
@@ -303,24 +330,44 @@ void part_release(struct part *p)
 
 bool part_settled(const struct part *p, uint64_t index)
 {
-    return index < p->chunks && p->seen[index / 8] >> (index % 8) & 1;
+    return index < p->chunks && has_bit(p->seen, index);
 }
 
 static void mark(struct part *p, uint64_t index)
 {
-    p->seen[index / 8] |= (uint8_t)(1u << (index % 8));
+    set_bit(p->seen, index);
     p->settled++;
+}
+
+/* Empties the slot of a chunk that is about to be overwritten.
+ *
+ * Its old hash would vouch for data that is half new, in two ways. A checkpoint could stamp the
+ * data while the chunk is incomplete: so the slot is emptied at the first write, before any later
+ * stamp. And the machine could stop while a stamp is on the disk: the new data may get there before
+ * the empty slot and before the new time of change does. So a stamp is voided durably before data
+ * under a filled slot changes, once per checkpoint, and a checkpoint syncs the slots before its
+ * stamp (unordered). Chunks whose slots were empty need neither: nothing vouches for them. */
+static enum err distrust(struct part *p, uint64_t index)
+{
+    enum err e = p->header.stamped ? void_stamp(p) : ERR_OK;
+    if (e == ERR_OK)
+        e = write_slot(p, index, empty_slot);
+    p->unordered = true;
+    if (e == ERR_OK)
+        clear_bit(p->filled, index);
+    else
+        p->failed = e; /* what the journal says now is not known */
+    return e;
 }
 
 enum err part_write(struct part *p, uint64_t index, uint32_t offset, const uint8_t *bytes, size_t n)
 {
-    enum err e = ERR_OK;
-    if (p->failed)
-        return refuse_failed();
-    /* The slot would vouch for the old bytes once the next checkpoint stamps the data: a chunk that
-     * is half overwritten when the transfer ends must not be taken for the whole old one. */
-    if (offset == 0 && p->have > 0)
-        e = write_slot(p, index, empty_slot);
+    enum err e = p->failed;
+    if (e == ERR_OK && (index >= p->chunks || part_settled(p, index)))
+        e = log_fail(ERR_PROTO, "data for chunk %llu, which is complete or does not exist",
+                     (unsigned long long)index);
+    if (e == ERR_OK && has_bit(p->filled, index))
+        e = distrust(p, index);
     if (e == ERR_OK)
         e = write_at(p->data, bytes, n, (off_t)((index << p->header.chunk_log2) + offset),
                      "what was received");
@@ -331,7 +378,7 @@ enum err part_write(struct part *p, uint64_t index, uint32_t offset, const uint8
 enum err part_settle(struct part *p, uint64_t index, const uint8_t hash[static TREE_HASH])
 {
     if (p->failed)
-        return refuse_failed();
+        return p->failed;
     if (index >= p->chunks || part_settled(p, index))
         return log_fail(ERR_PROTO, "chunk %llu came twice or does not exist",
                         (unsigned long long)index);
@@ -346,14 +393,12 @@ enum err part_settle(struct part *p, uint64_t index, const uint8_t hash[static T
 
 enum err part_keep(struct part *p, uint64_t first, uint64_t count)
 {
-    uint8_t hash[TREE_HASH];
+    if (p->failed)
+        return p->failed;
     if (first > p->chunks || count > p->chunks - first)
         return log_fail(ERR_PROTO, "chunks to keep that do not exist");
     for (uint64_t i = first; i < first + count; i++) {
-        enum err e = part_slots_read(p->journal, i, 1, hash);
-        if (e != ERR_OK)
-            return e;
-        if (part_settled(p, i) || memcmp(hash, empty_slot, TREE_HASH) == 0)
+        if (part_settled(p, i) || !has_bit(p->filled, i))
             return log_fail(ERR_PROTO, "chunk %llu is to be kept but is not there",
                             (unsigned long long)i);
         mark(p, i);
@@ -365,13 +410,13 @@ enum err part_keep(struct part *p, uint64_t first, uint64_t count)
 
 static enum err fill_slots(struct part *p)
 {
-    for (size_t i = 0; i < p->n_pending; i++) {
-        enum err e = write_slot(p, p->pending[i].index, p->pending[i].hash);
-        if (e != ERR_OK)
-            return e;
-    }
-    p->n_pending = 0;
-    return ERR_OK;
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < p->n_pending && e == ERR_OK; i++)
+        e = write_slot(p, p->pending[i].index, p->pending[i].hash);
+    if (e == ERR_OK && p->unordered)
+        e = sync_file(p, p->journal, "a journal");
+    p->unordered = p->unordered && e != ERR_OK;
+    return e;
 }
 
 static enum err stamp(struct part *p)
@@ -388,10 +433,12 @@ enum err part_checkpoint(struct part *p)
 {
     enum err e;
     if (p->failed)
-        return refuse_failed();
+        return p->failed;
     if ((e = sync_file(p, p->data, "what was received")) == ERR_OK &&
         (e = fill_slots(p)) == ERR_OK && (e = stamp(p)) == ERR_OK)
         e = sync_file(p, p->journal, "a journal");
+    p->failed = e;
+    p->n_pending = 0;
     p->unsynced = 0;
     p->checkpoint_ms = now_ms();
     return e;
@@ -418,6 +465,8 @@ enum err part_finish(struct part *p, const struct tree_engine *engine,
                      uint8_t root[static TREE_HASH])
 {
     enum err e;
+    if (p->failed)
+        return p->failed;
     if (p->settled != p->chunks)
         return log_fail(ERR_PROTO, "a commit with %llu of %llu chunks",
                         (unsigned long long)p->settled, (unsigned long long)p->chunks);

@@ -9,7 +9,7 @@
  *   - the stamp holds size, mtime, ctime and inode of the data file at the last checkpoint. Slots are
  *     trusted only while the data file still equals the stamp; else the data is hashed anew;
  *   - before the first write to data whose slots are trusted, the stamp is voided durably.
- * A failed sync is never retried: the stamp stays void and the transfer fails.
+ * A failed sync or checkpoint is never retried: every later call but part_release returns its error.
  *
  * After the commit the same file is the content's stored tree: header with the root, and the slots. */
 #ifndef CONSIGN_PART_H
@@ -63,13 +63,15 @@ struct part {
     struct part_header header;
     uint64_t chunks;
     uint8_t *seen;       /* bitmap: chunks settled in this run (received or kept) */
+    uint8_t *filled;     /* bitmap: slots that hold a hash from before this run */
     uint64_t settled;    /* how many */
     uint64_t have;       /* filled slots at the start, after any re-hash */
     struct part_pending *pending; /* hashes not yet in their slots: data not yet synced */
     size_t n_pending;
     uint64_t unsynced;   /* bytes since the last checkpoint */
     int64_t checkpoint_ms; /* when that was, CLOCK_MONOTONIC */
-    bool failed;         /* a sync failed: nothing may be written any more */
+    bool unordered;      /* slots on the disk may be older than those in the journal: sync before a stamp */
+    enum err failed;     /* a checkpoint or sync failed: nothing may be written any more */
 };
 
 /* Takes over both descriptors (also when it fails; they are closed by part_release). The journal's header
@@ -84,7 +86,8 @@ enum err part_begin(struct part *p, int data, int journal, uint64_t length, unsi
 /* Closes and frees; without part_checkpoint what was not synced counts as not received. */
 void part_release(struct part *p);
 
-/* Writes n bytes at offset of chunk index. The caller has checked that they lie inside the content. */
+/* Writes n bytes at offset of chunk index, in any order; the chunk's slot is emptied first. The caller has
+ * checked that they lie inside the content. ERR_PROTO when the chunk was settled before. */
 enum err part_write(struct part *p, uint64_t index, uint32_t offset, const uint8_t *bytes,
                     size_t n) MUST_CHECK;
 
