@@ -27,7 +27,8 @@ void log_init(const char *prog, enum log_level most, bool plain)
 
 void log_context(const char *context)
 {
-    snprintf(state.context, sizeof state.context, "%s", context ? context : "");
+    const char *text = context ? context : "";
+    log_scrub(state.context, sizeof state.context, text, strlen(text));
 }
 
 void log_quiet(bool quiet)
@@ -44,7 +45,7 @@ size_t log_scrub(char *dst, size_t cap, const void *src, size_t n)
     for (size_t i = 0; i < n;) {
         uint32_t point;
         size_t len = text_char(s + i, n - i, &point);
-        if (!text_visible(point))
+        if (!text_visible(point) || point == '\\')
             len = 0;
         if (out + (len ? len : 4) >= cap)
             break;
