@@ -32,7 +32,7 @@ uint8_t *buf_room(struct buf *b, size_t n)
     if (b->len + n > b->cap || !b->data) {
         size_t want = b->cap ? b->cap : 256;
         while (want < b->len + n)
-            want *= 2;
+            want = want > b->max / 2 ? b->max : want * 2;
         if (want > b->max)
             want = b->max;
         uint8_t *grown = realloc(b->data, want ? want : 1);
