@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: ISC */
-/* Who a certificate says the peer is, and whether that may be believed. GnuTLS parses and verifies; what
- * it leaves out by default is asked for here, after every handshake, resumed or not:
+/* Who a certificate says the peer is, and whether that may be believed. GnuTLS parses and verifies;
+ * what it leaves out by default is asked for here, after every handshake, resumed or not:
  *
  *   - the chain ends at a named trust anchor, and it is known at which one;
- *   - key purpose: clientAuth for a client, serverAuth for a server, named in the leaf (not "any", not absent);
- *   - the leaf is X.509 v3, not a CA, may make digital signatures, is strong enough (RSA >= 2048, P-256,
- *     P-384, P-521, Ed25519) and not signed with SHA-1 or MD5; RSA and DSA below that nowhere in the chain;
- *   - revocation: for every certificate of the chain below the anchor a CRL of its issuer, valid now, where
- *     the anchor's policy demands one; a revoked one always refuses;
+ *   - key purpose: clientAuth for a client, serverAuth for a server, named in the leaf (not "any",
+ * not absent);
+ *   - the leaf is X.509 v3, not a CA, may make digital signatures, is strong enough (RSA >= 2048,
+ * P-256, P-384, P-521, Ed25519) and not signed with SHA-1 or MD5; RSA and DSA below that nowhere in
+ * the chain;
+ *   - revocation: for every certificate of the chain below the anchor a CRL of its issuer, valid
+ * now, where the anchor's policy demands one; a revoked one always refuses;
  *   - a server's name by SAN only.
  *
  * Nothing is ever fetched from addresses that a certificate names. */
@@ -17,11 +19,13 @@
 #include "err.h"
 #include "wire.h"
 #include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 #include <stddef.h>
 #include <time.h>
 
-/* One attribute of a distinguished name: dotted OID and decoded value. A value that is not a UTF8String,
- * PrintableString or IA5String (BMPString, T61String ...) has comparable = false and equals nothing. */
+/* One attribute of a distinguished name: dotted OID and decoded value. A value that is not a
+ * UTF8String, PrintableString or IA5String (BMPString, T61String ...) has comparable = false and
+ * equals nothing. */
 struct cert_ava {
     char oid[64];
     bool comparable;
@@ -39,11 +43,18 @@ struct cert_dn {
     size_t n;
 };
 
-/* Parses RFC 4514 text ("CN=alice,O=Acme Corp"; multi-valued "OU=x+CN=y"; escapes; #hex of a DER string;
- * CN O OU C ST L STREET DC UID emailAddress serialNumber or a dotted OID, case-insensitive) into out, in the
- * certificate's order. ERR_CONFIG, logged with what is wrong. An empty name is refused. */
+/* Parses RFC 4514 text ("CN=alice,O=Acme Corp"; multi-valued "OU=x+CN=y"; escapes; #hex of a DER
+ * string; CN O OU C ST L STREET DC UID emailAddress serialNumber or a dotted OID, case-insensitive)
+ * into out, in the certificate's order. ERR_CONFIG, logged with what is wrong. An empty name is
+ * refused. */
 enum err cert_dn_parse(const char *text, struct cert_dn *out) MUST_CHECK;
-/* RDN by RDN in order, each as a set, on decoded values byte by byte. */
+/* The same for callers that report themselves: NULL, or what is wrong (static; nothing is logged).
+ */
+const char *cert_dn_check(const char *text, struct cert_dn *out) MUST_CHECK;
+/* The same from a parsed certificate's name; an empty one gives n == 0. */
+enum err cert_dn_read(gnutls_x509_dn_t dn, struct cert_dn *out) MUST_CHECK;
+/* RDN by RDN in order, each as a set, on decoded values byte by byte. An empty name or value equals
+ * nothing. */
 bool cert_dn_eq(const struct cert_dn *a, const struct cert_dn *b);
 void cert_dn_release(struct cert_dn *dn);
 
@@ -56,16 +67,16 @@ struct cert_san {
 
 /* Who the leaf names. */
 struct cert_id {
-    struct cert_dn subject;            /* n == 0: the subject is empty */
-    char subject_text[512];            /* RFC 4514, scrubbed (log.h): for people only, never to compare */
+    struct cert_dn subject; /* n == 0: the subject is empty */
+    char subject_text[512]; /* RFC 4514, scrubbed (log.h): for people only, never to compare */
     char issuer_text[512];
-    char serial[64];                   /* hex */
+    char serial[64]; /* hex */
     struct cert_san *sans;
     size_t n_sans;
-    uint8_t spki_sha256[WIRE_HASH];    /* fingerprint of the public key (SubjectPublicKeyInfo) */
-    uint8_t cert_sha256[WIRE_HASH];    /* of the whole certificate */
+    uint8_t spki_sha256[WIRE_HASH]; /* fingerprint of the public key (SubjectPublicKeyInfo) */
+    uint8_t cert_sha256[WIRE_HASH]; /* of the whole certificate */
     time_t not_after;
-    char anchor[65];                   /* name of the trust anchor it was verified against; "" before */
+    char anchor[65]; /* name of the trust anchor it was verified against; "" before */
 };
 void cert_id_release(struct cert_id *id);
 
@@ -81,10 +92,11 @@ enum cert_crl_policy {
 struct cert_store;
 enum err cert_store_new(struct cert_store **out) MUST_CHECK;
 void cert_store_free(struct cert_store *s);
-/* Adds the anchor name: CA certificates (PEM, one or more; each must be a CA, v3) and CRLs (PEM, may be NULL). A missing, empty or
- * unreadable file is ERR_CONFIG, logged with its name; so is a CRL that none of the CAs signed. */
-enum err cert_store_add(struct cert_store *s, const char *name, const char *ca_file, const char *crl_file,
-                        enum cert_crl_policy policy) MUST_CHECK;
+/* Adds the anchor name: CA certificates (PEM, one or more; each must be a CA, v3) and CRLs (PEM,
+ * may be NULL). A missing, empty or unreadable file is ERR_CONFIG, logged with its name; so is a
+ * CRL that none of the CAs signed. */
+enum err cert_store_add(struct cert_store *s, const char *name, const char *ca_file,
+                        const char *crl_file, enum cert_crl_policy policy) MUST_CHECK;
 bool cert_store_has(const struct cert_store *s, const char *name);
 /* How many anchors; their names by index. */
 size_t cert_store_count(const struct cert_store *s);
@@ -92,12 +104,14 @@ const char *cert_store_name(const struct cert_store *s, size_t i);
 
 enum cert_role { CERT_CLIENT, CERT_SERVER };
 
-/* Judges the peer's chain (leaf first, as gnutls_certificate_get_peers gives it) at the time now. For
- * CERT_SERVER host is the name or the address it must carry as SAN; else NULL. On success *out is filled
- * (release it). ERR_AUTH with an honest reason (log_reason): which certificate and why: "certificate of
- * CN=alice,O=Acme: revoked on 2026-11-24", "expired on ...", "not yet valid", "issued by no trusted CA", "not for clients
- * (key purpose)", ... Where several anchors fail, the reason of the one that got furthest. */
+/* Judges the peer's chain (leaf first, as gnutls_certificate_get_peers gives it) at the time now.
+ * For CERT_SERVER host is the name or the address it must carry as SAN; else NULL. On success *out
+ * is filled (release it). ERR_AUTH with an honest reason (log_reason): which certificate and why:
+ * "certificate of CN=alice,O=Acme: revoked on 2026-11-24", "expired on ...", "not yet valid",
+ * "issued by no trusted CA", "not for clients (key purpose)", ... Where several anchors fail, the
+ * reason of the one that got furthest. */
 enum err cert_judge(const struct cert_store *s, const gnutls_datum_t *chain, unsigned n,
-                    enum cert_role role, const char *host, time_t now, struct cert_id *out) MUST_CHECK;
+                    enum cert_role role, const char *host, time_t now,
+                    struct cert_id *out) MUST_CHECK;
 
 #endif
