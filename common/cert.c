@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: ISC */
+/* The trust anchors; what is believed of a chain is in cert_judge.c. */
+#include "cert_internal.h"
+
+#include "conf.h"
+#include "log.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FILE_MAX_BYTES = 64 << 20 };
+
+enum err cert_store_new(struct cert_store **out)
+{
+    *out = calloc(1, sizeof **out);
+    return *out ? ERR_OK : log_fail(ERR_INTERNAL, "out of memory for trust anchors");
+}
+
+static void release_anchor(struct cert_anchor *a)
+{
+    for (unsigned i = 0; i < a->n_crls; i++)
+        gnutls_x509_crl_deinit(a->crls[i]);
+    gnutls_free(a->crls);
+    /* The list owns the CA certificates once it has taken them. */
+    if (a->list)
+        gnutls_x509_trust_list_deinit(a->list, 1);
+    gnutls_free(a->cas);
+}
+
+void cert_store_free(struct cert_store *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < s->n; i++)
+        release_anchor(&s->anchors[i]);
+    free(s->anchors);
+    free(s);
+}
+
+/* ---- files ---- */
+
+static enum err read_file(const char *file, gnutls_datum_t *out)
+{
+    size_t cap = 0, n = 0;
+    ssize_t got = 1;
+    enum err e = ERR_OK;
+    *out = (gnutls_datum_t){0};
+    int fd = conf_open(file, false);
+    if (fd < 0)
+        return ERR_CONFIG;
+    while (e == ERR_OK && got > 0) {
+        if (n + 1 >= cap) {
+            unsigned char *grown =
+                n < FILE_MAX_BYTES ? realloc(out->data, cap = n * 2 + 65536) : NULL;
+            if (!grown) {
+                e = log_fail(ERR_CONFIG, "%s: too long", file);
+                break;
+            }
+            out->data = grown;
+        }
+        got = read(fd, out->data + n, cap - n - 1);
+        if (got < 0 && errno != EINTR)
+            e = log_fail_errno("%s", file);
+        n += got > 0 ? (size_t)got : 0;
+        got = got < 0 ? 1 : got;
+    }
+    close(fd);
+    if (e != ERR_OK) {
+        free(out->data);
+        *out = (gnutls_datum_t){0};
+        return e;
+    }
+    out->data[n] = '\0';
+    out->size = (unsigned)n;
+    return ERR_OK;
+}
+
+static enum err check_ca(gnutls_x509_crt_t ca, const char *file)
+{
+    char text[CERT_TEXT];
+    cert_subject_text(ca, text);
+    if (gnutls_x509_crt_get_version(ca) != 3)
+        return log_fail(ERR_CONFIG, "%s: %s is not an X.509 v3 certificate", file, text);
+    if (gnutls_x509_crt_get_ca_status(ca, NULL) <= 0)
+        return log_fail(ERR_CONFIG, "%s: %s is not a CA's certificate", file, text);
+    return ERR_OK;
+}
+
+static enum err load_cas(struct cert_anchor *a, const char *file)
+{
+    gnutls_datum_t pem;
+    enum err e = read_file(file, &pem);
+    if (e != ERR_OK)
+        return e;
+    int rc = gnutls_x509_crt_list_import2(&a->cas, &a->n_cas, &pem, GNUTLS_X509_FMT_PEM, 0);
+    free(pem.data);
+    if (rc < 0)
+        return log_fail(ERR_CONFIG, "%s: no CA certificate can be read from it: %s", file,
+                        gnutls_strerror(rc));
+    rc = gnutls_x509_trust_list_init(&a->list, 0);
+    if (rc >= 0)
+        rc = gnutls_x509_trust_list_add_cas(a->list, a->cas, a->n_cas, 0);
+    if (rc < (int)a->n_cas)
+        return log_fail(ERR_CONFIG, "%s: %s", file,
+                        rc < 0 ? gnutls_strerror(rc) : "a certificate is there twice");
+    for (unsigned i = 0; i < a->n_cas; i++)
+        if ((e = check_ca(a->cas[i], file)) != ERR_OK)
+            return e;
+    return ERR_OK;
+}
+
+/* A CRL by one of the CAs must bear its signature. One by an intermediate CA is checked when it is
+ * used. */
+static enum err check_crl(const struct cert_anchor *a, gnutls_x509_crl_t crl, const char *file)
+{
+    bool known = false;
+    for (unsigned i = 0; i < a->n_cas; i++) {
+        if (!gnutls_x509_crl_check_issuer(crl, a->cas[i]))
+            continue;
+        known = true;
+        if (cert_crl_signed_by(crl, a->cas[i]))
+            return ERR_OK;
+    }
+    return known ? log_fail(ERR_CONFIG, "%s: a revocation list's signature is not its CA's", file)
+                 : ERR_OK;
+}
+
+static enum err load_crls(struct cert_anchor *a, const char *file)
+{
+    gnutls_datum_t pem;
+    enum err e = read_file(file, &pem);
+    if (e != ERR_OK)
+        return e;
+    int rc = gnutls_x509_crl_list_import2(&a->crls, &a->n_crls, &pem, GNUTLS_X509_FMT_PEM, 0);
+    free(pem.data);
+    if (rc < 0 || a->n_crls == 0)
+        return log_fail(ERR_CONFIG, "%s: no revocation list can be read from it: %s", file,
+                        gnutls_strerror(rc));
+    for (unsigned i = 0; i < a->n_crls; i++)
+        if ((e = check_crl(a, a->crls[i], file)) != ERR_OK)
+            return e;
+    return ERR_OK;
+}
+
+/* ---- anchors ---- */
+
+enum err cert_store_add(struct cert_store *s, const char *name, const char *ca_file,
+                        const char *crl_file, enum cert_crl_policy policy)
+{
+    struct cert_anchor *grown = realloc(s->anchors, (s->n + 1) * sizeof *grown);
+    size_t n = strlen(name);
+    if (!grown)
+        return log_fail(ERR_INTERNAL, "out of memory for trust anchors");
+    s->anchors = grown;
+    struct cert_anchor *a = &grown[s->n];
+    *a = (struct cert_anchor){.policy = policy};
+    if (n >= sizeof a->name || cert_store_has(s, name))
+        return log_fail(ERR_CONFIG, "anchor %s: the name is too long or there twice", name);
+    memcpy(a->name, name, n);
+    enum err e = load_cas(a, ca_file);
+    if (e == ERR_OK && crl_file)
+        e = load_crls(a, crl_file);
+    if (e == ERR_OK)
+        s->n++;
+    else
+        release_anchor(a);
+    return e;
+}
+
+bool cert_store_has(const struct cert_store *s, const char *name)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (strcmp(s->anchors[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+size_t cert_store_count(const struct cert_store *s)
+{
+    return s->n;
+}
+
+const char *cert_store_name(const struct cert_store *s, size_t i)
+{
+    return s->anchors[i].name;
+}
