@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: ISC */
+#include "map.h"
+
+#include "conf.h"
+#include "log.h"
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+enum { ROOTS_MAX = 64, SESSIONS_DEFAULT = 16, SESSIONS_MAX = 100000, GROUPS_MAX = 1024 };
+
+struct rule {
+    struct map_user user;
+    char *anchor;
+    char *subject_text; /* as written, for explanations */
+    struct cert_dn subject;
+    char *sans[3]; /* by enum cert_san_type */
+    bool has_print;
+    uint8_t print[WIRE_HASH];
+    char *account;
+    bool has_quota, has_sessions, has_rights;
+    unsigned rights;
+};
+
+struct map {
+    struct rule *rules;
+    size_t n;
+};
+
+struct reading {
+    struct map *map;
+    const struct cert_store *anchors;
+    bool as_root;
+    const char *file;
+};
+
+static const char *const san_names[3] = {"dns", "email", "uri"};
+
+/* ---- values ---- */
+
+static struct map_root *find_root(struct map_user *u, const char *prefix)
+{
+    for (size_t i = 0; i < u->n_roots; i++)
+        if (strcmp(u->roots[i].prefix, prefix) == 0)
+            return &u->roots[i];
+    return NULL;
+}
+
+/* The root of that prefix, made when it is not there yet. */
+static struct map_root *need_root(struct map_user *u, const char *prefix)
+{
+    struct map_root *r = find_root(u, prefix);
+    if (r || u->n_roots == ROOTS_MAX)
+        return r;
+    struct map_root *grown = realloc(u->roots, (u->n_roots + 1) * sizeof *grown);
+    char *copy = strdup(prefix);
+    if (grown)
+        u->roots = grown;
+    if (!grown || !copy) {
+        free(copy);
+        return NULL;
+    }
+    grown[u->n_roots] = (struct map_root){.prefix = copy};
+    return &grown[u->n_roots++];
+}
+
+static enum err take_root(struct rule *r, const struct conf_at *at, const char *prefix,
+                          const char *value)
+{
+    struct map_root *root = need_root(&r->user, prefix);
+    if (!root)
+        return conf_fail(at, "too many roots");
+    if (root->dir)
+        return conf_fail(at, "given twice");
+    if (value[0] != '/')
+        return conf_fail(at, "a root is an absolute path");
+    return conf_string(at, value, false, &root->dir);
+}
+
+static enum err take_rights(struct rule *r, const struct conf_at *at, const char *prefix,
+                            const char *value)
+{
+    struct map_root *root = prefix ? need_root(&r->user, prefix) : NULL;
+    unsigned *to = prefix ? (root ? &root->rights : NULL) : &r->rights;
+    if (!to)
+        return conf_fail(at, "too many roots");
+    if (prefix ? *to != 0 : r->has_rights)
+        return conf_fail(at, "given twice");
+    if (!fs_rights_parse(value, to))
+        return conf_fail(at,
+                         "\"%s\": rights are list read create overwrite delete rename mkdir, "
+                         "or all",
+                         value);
+    r->has_rights |= !prefix;
+    return ERR_OK;
+}
+
+static enum err take_print(struct rule *r, const struct conf_at *at, const char *value)
+{
+    static const char scheme[] = "SHA256:";
+    if (r->has_print)
+        return conf_fail(at, "given twice");
+    if (strncasecmp(value, scheme, sizeof scheme - 1) != 0 ||
+        strlen(value + sizeof scheme - 1) != 2 * WIRE_HASH ||
+        strspn(value + sizeof scheme - 1, "0123456789abcdefABCDEF") != 2 * WIRE_HASH)
+        return conf_fail(at, "a fingerprint is SHA256: and 64 hex digits");
+    for (size_t i = 0; i < WIRE_HASH; i++) {
+        char digits[3] = {value[7 + 2 * i], value[8 + 2 * i], '\0'};
+        r->print[i] = (uint8_t)strtoul(digits, NULL, 16);
+    }
+    r->has_print = true;
+    return ERR_OK;
+}
+
+static enum err take_subject(struct rule *r, const struct conf_at *at, const char *value)
+{
+    if (r->subject_text)
+        return conf_fail(at, "given twice");
+    enum err e = conf_string(at, value, false, &r->subject_text);
+    if (e == ERR_OK && cert_dn_parse(value, &r->subject) != ERR_OK)
+        e = conf_fail(at, "%s", log_reason());
+    return e;
+}
+
+static enum err take_once(const struct conf_at *at, const char *value, char **to)
+{
+    return *to ? conf_fail(at, "given twice") : conf_string(at, value, false, to);
+}
+
+static enum err take_quota(struct rule *r, const struct conf_at *at, const char *value)
+{
+    if (r->has_quota)
+        return conf_fail(at, "given twice");
+    r->has_quota = true;
+    return conf_size(at, value, &r->user.quota);
+}
+
+static enum err take_sessions(struct rule *r, const struct conf_at *at, const char *value)
+{
+    uint64_t n = 0;
+    if (r->has_sessions)
+        return conf_fail(at, "given twice");
+    r->has_sessions = true;
+    enum err e = conf_u64(at, value, 1, SESSIONS_MAX, &n);
+    r->user.sessions = (unsigned)n;
+    return e;
+}
+
+/* "root /inbox", "rights /inbox": the key's word and the prefix behind it. */
+static enum err take_prefixed(struct rule *r, const struct conf_at *at, const char *value)
+{
+    char prefix[PATH_MAX_BYTES + 1];
+    size_t n = strcspn(at->key, " \t");
+    const char *text = at->key + n + strspn(at->key + n, " \t");
+    bool root = n == 4 && memcmp(at->key, "root", 4) == 0;
+    bool rights = n == 6 && memcmp(at->key, "rights", 6) == 0;
+    if (!root && !rights)
+        return conf_fail(at, "unknown key");
+    if (*text && path_parse(slice_str(text), prefix) != ERR_OK)
+        return conf_fail(at, "%s", log_reason());
+    if (root)
+        return take_root(r, at, *text ? prefix : "/", value);
+    return take_rights(r, at, *text ? prefix : NULL, value);
+}
+
+static enum err take_value(struct rule *r, const struct conf_at *at, const char *value)
+{
+    for (size_t i = 0; i < 3; i++)
+        if (strcmp(at->key, san_names[i]) == 0)
+            return take_once(at, value, &r->sans[i]);
+    if (strcmp(at->key, "anchor") == 0)
+        return take_once(at, value, &r->anchor);
+    if (strcmp(at->key, "subject") == 0)
+        return take_subject(r, at, value);
+    if (strcmp(at->key, "fingerprint") == 0)
+        return take_print(r, at, value);
+    if (strcmp(at->key, "account") == 0)
+        return take_once(at, value, &r->account);
+    if (strcmp(at->key, "quota") == 0)
+        return take_quota(r, at, value);
+    if (strcmp(at->key, "sessions") == 0)
+        return take_sessions(r, at, value);
+    return take_prefixed(r, at, value);
+}
+
+/* ---- rules ---- */
+
+static bool is_user_name(const char *s)
+{
+    static const char legal[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@-";
+    size_t n = strlen(s);
+    return n > 0 && n <= 64 && strspn(s, legal) == n && s[0] != '.' && s[0] != '-';
+}
+
+static enum err begin_rule(struct reading *rd, const struct conf_at *at)
+{
+    struct map *m = rd->map;
+    if (!is_user_name(at->section))
+        return conf_fail(at,
+                         "a user's name is 1 to 64 letters, digits and . _ @ -, and begins with "
+                         "neither . nor -");
+    for (size_t i = 0; i < m->n; i++)
+        if (strcmp(m->rules[i].user.name, at->section) == 0)
+            return conf_fail(at, "this user is there twice");
+    struct rule *grown = realloc(m->rules, (m->n + 1) * sizeof *grown);
+    if (!grown)
+        return log_fail(ERR_INTERNAL, "out of memory for the map");
+    m->rules = grown;
+    struct rule *r = &grown[m->n++];
+    *r = (struct rule){.user.line = at->line, .user.sessions = SESSIONS_DEFAULT};
+    snprintf(r->user.name, sizeof r->user.name, "%s", at->section);
+    return ERR_OK;
+}
+
+static enum err take(void *arg, const struct conf_at *at, const char *value)
+{
+    struct reading *rd = arg;
+    return at->key ? take_value(&rd->map->rules[rd->map->n - 1], at, value) : begin_rule(rd, at);
+}
+
+/* ---- what a rule must have ---- */
+
+__attribute__((format(printf, 3, 4))) static enum err
+bad_rule(const struct reading *rd, const struct rule *r, const char *fmt, ...)
+{
+    char text[400];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return log_fail(ERR_CONFIG, "%s:%u: [%s]: %s", rd->file, r->user.line, r->user.name, text);
+}
+
+static enum err check_roots(const struct reading *rd, struct rule *r)
+{
+    if (r->user.n_roots == 0)
+        return bad_rule(rd, r, "no root");
+    for (size_t i = 0; i < r->user.n_roots; i++) {
+        struct map_root *root = &r->user.roots[i];
+        if (!root->dir)
+            return bad_rule(rd, r, "rights for %s, which is no root", root->prefix);
+        if (!root->rights)
+            root->rights = r->rights;
+        if (!root->rights)
+            return bad_rule(rd, r, "no rights for root %s", root->prefix);
+    }
+    return ERR_OK;
+}
+
+static enum err load_groups(const struct reading *rd, struct rule *r, const struct passwd *pw)
+{
+    gid_t groups[GROUPS_MAX];
+    int n = GROUPS_MAX;
+    if (getgrouplist(pw->pw_name, pw->pw_gid, groups, &n) < 0)
+        return bad_rule(rd, r, "account %s is in more than %d groups", pw->pw_name, GROUPS_MAX);
+    r->user.groups = malloc((size_t)n * sizeof *groups);
+    if (!r->user.groups)
+        return log_fail(ERR_INTERNAL, "out of memory for the map");
+    memcpy(r->user.groups, groups, (size_t)n * sizeof *groups);
+    r->user.n_groups = (size_t)n;
+    return ERR_OK;
+}
+
+static enum err check_account(const struct reading *rd, struct rule *r)
+{
+    char buffer[16384];
+    struct passwd pw, *found = NULL;
+    if (!r->account)
+        return rd->as_root ? bad_rule(rd, r,
+                                      "no account: consignd runs as root and must know as whom to "
+                                      "touch this user's files")
+                           : ERR_OK;
+    int rc = getpwnam_r(r->account, &pw, buffer, sizeof buffer, &found);
+    if (rc != 0 || !found)
+        return bad_rule(rd, r, "there is no account %s%s%s", r->account, rc ? ": " : "",
+                        rc ? strerror(rc) : "");
+    if (pw.pw_uid == 0)
+        return bad_rule(rd, r, "account %s has uid 0", r->account);
+    if (!rd->as_root && pw.pw_uid != geteuid())
+        return bad_rule(rd, r, "account %s: only root can run as another account", r->account);
+    r->user.has_account = true;
+    r->user.uid = pw.pw_uid;
+    r->user.gid = pw.pw_gid;
+    return rd->as_root ? load_groups(rd, r, &pw) : ERR_OK;
+}
+
+static bool has_selector(const struct rule *r)
+{
+    return r->subject_text || r->has_print || r->sans[0] || r->sans[1] || r->sans[2];
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : !a && !b;
+}
+
+static bool same_selectors(const struct rule *a, const struct rule *b)
+{
+    for (size_t i = 0; i < 3; i++)
+        if (!same_text(a->sans[i], b->sans[i]))
+            return false;
+    if (!a->subject_text != !b->subject_text ||
+        (a->subject_text && !cert_dn_eq(&a->subject, &b->subject)))
+        return false;
+    return a->has_print == b->has_print && memcmp(a->print, b->print, WIRE_HASH) == 0 &&
+           same_text(a->anchor, b->anchor);
+}
+
+static enum err check_rule(const struct reading *rd, size_t index)
+{
+    struct rule *r = &rd->map->rules[index];
+    if (!r->anchor)
+        return bad_rule(rd, r, "no anchor: whose certificates is this rule for?");
+    if (!cert_store_has(rd->anchors, r->anchor))
+        return bad_rule(rd, r, "there is no anchor %s in the configuration", r->anchor);
+    if (!has_selector(r))
+        return bad_rule(rd, r, "no selector: subject, uri, email, dns or fingerprint");
+    for (size_t i = 0; i < index; i++)
+        if (same_selectors(&rd->map->rules[i], r))
+            return bad_rule(rd, r, "the same certificates as [%s]", rd->map->rules[i].user.name);
+    enum err e = check_roots(rd, r);
+    return e == ERR_OK ? check_account(rd, r) : e;
+}
+
+enum err map_load(const char *file, const struct cert_store *anchors, bool as_root,
+                  struct map **out)
+{
+    struct map *m = calloc(1, sizeof *m);
+    struct reading rd = {m, anchors, as_root, file};
+    *out = NULL;
+    if (!m)
+        return log_fail(ERR_INTERNAL, "out of memory for the map");
+    enum err e = conf_read(file, take, &rd);
+    for (size_t i = 0; e == ERR_OK && i < m->n; i++)
+        e = check_rule(&rd, i);
+    if (e != ERR_OK) {
+        map_free(m);
+        return e;
+    }
+    *out = m;
+    return ERR_OK;
+}
+
+void map_free(struct map *m)
+{
+    if (!m)
+        return;
+    for (size_t i = 0; i < m->n; i++) {
+        struct rule *r = &m->rules[i];
+        for (size_t k = 0; k < r->user.n_roots; k++) {
+            free(r->user.roots[k].prefix);
+            free(r->user.roots[k].dir);
+        }
+        free(r->user.roots);
+        free(r->user.groups);
+        free(r->anchor);
+        free(r->subject_text);
+        cert_dn_release(&r->subject);
+        for (size_t k = 0; k < 3; k++)
+            free(r->sans[k]);
+        free(r->account);
+    }
+    free(m->rules);
+    free(m);
+}
+
+/* ---- matching ---- */
+
+static bool has_san(const struct cert_id *id, enum cert_san_type type, const char *value)
+{
+    size_t n = strlen(value);
+    for (size_t i = 0; i < id->n_sans; i++) {
+        const struct cert_san *s = &id->sans[i];
+        if (s->type != type || s->n != n)
+            continue;
+        bool equal = type == CERT_SAN_DNS ? strncasecmp((const char *)s->value, value, n) == 0 &&
+                                                !memchr(s->value, 0, n)
+                                          : memcmp(s->value, value, n) == 0;
+        if (equal)
+            return true;
+    }
+    return false;
+}
+
+/* Why the rule does not match, to why; false then. */
+static bool matches(const struct rule *r, const struct cert_id *id, char *why, size_t cap)
+{
+    why[0] = '\0';
+    if (strcmp(r->anchor, id->anchor) != 0)
+        snprintf(why, cap, "issued under anchor %s, wanted %s", id->anchor, r->anchor);
+    else if (r->subject_text && !cert_dn_eq(&r->subject, &id->subject))
+        snprintf(why, cap, "subject is %s, wanted %s", id->subject_text, r->subject_text);
+    else if (r->has_print && memcmp(r->print, id->spki_sha256, WIRE_HASH) != 0)
+        snprintf(why, cap, "another public key");
+    for (size_t i = 0; i < 3 && !why[0]; i++)
+        if (r->sans[i] && !has_san(id, (enum cert_san_type)i, r->sans[i]))
+            snprintf(why, cap, "no alternative name %s %s", san_names[i], r->sans[i]);
+    return !why[0];
+}
+
+const struct map_user *map_match(const struct map *m, const struct cert_id *id,
+                                 map_explain_fn *explain, void *arg)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        const struct rule *r = &m->rules[i];
+        char why[1400], line[1600];
+        bool match = matches(r, id, why, sizeof why);
+        if (explain) {
+            snprintf(line, sizeof line, "rule %s (map line %u): %s%s", r->user.name, r->user.line,
+                     match ? "matches" : "no match: ", why);
+            explain(arg, line);
+        }
+        if (match)
+            return &r->user;
+    }
+    return NULL;
+}
+
+size_t map_count(const struct map *m)
+{
+    return m->n;
+}
+
+const struct map_user *map_user(const struct map *m, size_t i)
+{
+    return i < m->n ? &m->rules[i].user : NULL;
+}
