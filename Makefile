@@ -102,7 +102,7 @@ SHELL_SCRIPTS := .ci/run .ci/deps $(wildcard t/*.sh t/t*.t contrib/*/*.sh)
 
 lint: hdr-check $(call having,lint) $(call having,test) ## checks form and looks for likely mistakes, without running the code
 	$(call say,LINT,clang-format) clang-format --dry-run -Werror $(ALL_C) $(HEADERS)
-	$(call say,LINT,shellcheck) shellcheck -s sh -S warning $(SHELL_SCRIPTS)
+	$(call say,LINT,shellcheck) shellcheck -s sh -S warning -e SC2034,SC2154 $(SHELL_SCRIPTS)
 	$(call say,LINT,cppcheck) cppcheck -q -j$(JOBS) --std=c11 --error-exitcode=1 --inline-suppr \
 		--enable=warning,performance,portability --suppress=missingIncludeSystem \
 		$(filter -D% -I%,$(INCLUDE)) $(COMMON) $(CLIENT) $(SERVER) $(PKI)
