@@ -129,11 +129,23 @@ enum err key_find(const char *token_url, const char *label, bool *found)
     return rc < 0 ? token_fail(rc, "token \"%s\"", token_url) : ERR_OK;
 }
 
+/* By way of its encoding: taken from a token directly it does not know its size. */
 static enum err public_half(struct key *k)
 {
-    int rc = gnutls_pubkey_init(&k->pub);
+    gnutls_pubkey_t from = NULL;
+    gnutls_datum_t der = {NULL, 0};
+    int rc = gnutls_pubkey_init(&from);
     if (rc >= 0)
-        rc = gnutls_pubkey_import_privkey(k->pub, k->priv, GNUTLS_KEY_DIGITAL_SIGNATURE, 0);
+        rc = gnutls_pubkey_import_privkey(from, k->priv, GNUTLS_KEY_DIGITAL_SIGNATURE, 0);
+    if (rc >= 0)
+        rc = gnutls_pubkey_export2(from, GNUTLS_X509_FMT_DER, &der);
+    if (rc >= 0)
+        rc = gnutls_pubkey_init(&k->pub);
+    if (rc >= 0)
+        rc = gnutls_pubkey_import(k->pub, &der, GNUTLS_X509_FMT_DER);
+    gnutls_free(der.data);
+    if (from)
+        gnutls_pubkey_deinit(from);
     return rc < 0 ? token_fail(rc, "public half of key \"%s\"", k->ref) : ERR_OK;
 }
 

@@ -2,6 +2,7 @@
 #include "leaf.h"
 #include "file.h"
 #include "log.h"
+#include "say.h"
 #include "text.h"
 
 #include <gnutls/crypto.h>
@@ -123,21 +124,35 @@ static enum err write_intent(struct ca *ca, gnutls_x509_crt_t crt, const struct 
     return ledger_issuing(&ca->ledger, &entry);
 }
 
+static enum err verify_made(const gnutls_datum_t *der, const struct ca *ca, bool *ok)
+{
+    gnutls_x509_crt_t crt = NULL;
+    unsigned status = 0;
+    int rc = gnutls_x509_crt_init(&crt);
+    if (rc >= 0)
+        rc = gnutls_x509_crt_import(crt, der, GNUTLS_X509_FMT_DER);
+    if (rc >= 0)
+        rc = gnutls_x509_crt_verify(crt, &ca->crt, 1, 0, &status);
+    if (crt)
+        gnutls_x509_crt_deinit(crt);
+    *ok = status == 0;
+    return rc < 0 ? log_fail(ERR_INTERNAL, "certificate: %s", gnutls_strerror(rc)) : ERR_OK;
+}
+
 /* What was signed must say what was asked: a library may write a value otherwise than it was given.
  */
 static enum err check_made(gnutls_x509_crt_t crt, const struct ca *ca, const struct leaf *l,
                            struct leaf_made *out)
 {
     gnutls_datum_t der = {NULL, 0};
-    unsigned status = 0;
-    int rc = gnutls_x509_crt_verify(crt, &ca->crt, 1, 0, &status);
-    if (rc >= 0)
-        rc = gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_DER, &der);
-    if (rc < 0)
-        return log_fail(ERR_INTERNAL, "certificate: %s", gnutls_strerror(rc));
-    enum err e = cert_id_read(&der, &out->id);
+    bool ok = false;
+    int rc = gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_DER, &der);
+    enum err e = rc < 0 ? log_fail(ERR_INTERNAL, "certificate: %s", gnutls_strerror(rc))
+                        : verify_made(&der, ca, &ok);
+    if (!e)
+        e = cert_id_read(&der, &out->id);
     gnutls_free(der.data);
-    if (!e && (status || !cert_dn_eq(&out->id.subject, l->subject)))
+    if (!e && (!ok || !cert_dn_eq(&out->id.subject, l->subject)))
         e = log_fail(ERR_INTERNAL, "certificate %s is not what was asked for: it is not given out",
                      out->serial);
     return e;
@@ -247,15 +262,14 @@ static void print_server(const struct ca *ca, const struct leaf_report *r)
 void leaf_print(const struct ca *ca, const struct leaf *l, const struct leaf_made *m,
                 const struct leaf_report *r)
 {
-    char until[32], fingerprint[2 * WIRE_HASH + 1];
-    struct tm tm;
-    gmtime_r(&m->id.not_after, &tm);
-    strftime(until, sizeof until, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    char fingerprint[2 * WIRE_HASH + 1];
     text_hex(m->id.spki_sha256, WIRE_HASH, fingerprint);
-    printf("certificate  %s\nserial       %s\nsubject      %s\nvalid until  %s\n", r->file,
-           m->serial, subject_of(m), until);
+    say("certificate", r->file);
+    say("serial", m->serial);
+    say("subject", subject_of(m));
+    say_time("valid until", m->id.not_after);
     if (r->key)
-        printf("key          %s\n", r->key);
+        say("key", r->key);
     if (l->server)
         print_server(ca, r);
     else

@@ -2,7 +2,7 @@
 /* consign-pki list: the ledger, for people and for programs. Needs no PIN. */
 #include "buf.h"
 #include "ca.h"
-#include "log.h"
+#include "say.h"
 #include "text.h"
 
 #include <stdio.h>
@@ -19,14 +19,6 @@ static const char *status(const struct ledger_entry *e, int64_t now)
                                 : "valid";
 }
 
-static void stamp(int64_t at, char out[static 32])
-{
-    struct tm tm;
-    time_t t = (time_t)at;
-    if (!gmtime_r(&t, &tm) || !strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm))
-        strcpy(out, "?");
-}
-
 static void put_field(struct buf *b, const char *key, const char *value)
 {
     if (b->len > 1)
@@ -39,17 +31,17 @@ static void put_field(struct buf *b, const char *key, const char *value)
 static void print_json(const struct ledger_entry *e, int64_t now)
 {
     struct buf b;
-    char when[32];
+    char when[SAY_TIME];
     buf_init(&b, ROW_MAX);
     text_put(&b, "{");
     put_field(&b, "serial", e->serial);
     put_field(&b, "status", status(e, now));
     put_field(&b, "role", e->server ? "server" : "client");
-    stamp(e->not_after, when);
+    say_stamp((time_t)e->not_after, when);
     put_field(&b, "not_after", when);
     put_field(&b, "subject", e->subject);
     if (e->revoked) {
-        stamp(e->revoked, when);
+        say_stamp((time_t)e->revoked, when);
         put_field(&b, "revoked", when);
         put_field(&b, "reason", e->reason);
     }
@@ -61,9 +53,9 @@ static void print_json(const struct ledger_entry *e, int64_t now)
 
 static void print_row(const struct ledger_entry *e, int64_t now)
 {
-    char when[32], subject[1024];
-    stamp(e->not_after, when);
-    log_scrub(subject, sizeof subject, e->subject, strlen(e->subject));
+    char when[SAY_TIME], subject[SAY_TEXT];
+    say_stamp((time_t)e->not_after, when);
+    say_clean(e->subject, subject);
     printf("%-10s %s %s %s %s\n", status(e, now), e->serial, when, e->server ? "server" : "client",
            subject);
 }

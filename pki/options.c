@@ -103,7 +103,7 @@ enum err options_parse(const struct command *c, int argc, const char **argv, str
         free(p);
         return log_fail(ERR_INTERNAL, "out of memory");
     }
-    snprintf(words, sizeof words, "%s [OPTION...]", c->arguments);
+    snprintf(words, sizeof words, "%s%s[OPTION...]", c->arguments, *c->arguments ? " " : "");
     poptSetOtherOptionHelp(p->ctx, words);
     int rc = poptGetNextOpt(p->ctx);
     enum err e =

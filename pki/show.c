@@ -7,6 +7,7 @@
 #include "key.h"
 #include "log.h"
 #include "names.h"
+#include "say.h"
 #include "text.h"
 
 #include <gnutls/pkcs11.h>
@@ -15,29 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-static void show(const char *what, const char *value)
-{
-    char text[1024];
-    log_scrub(text, sizeof text, value, strlen(value));
-    printf("%-13s%s\n", what, text);
-}
-
-static void show_time(const char *what, time_t at)
-{
-    char text[32] = "none";
-    struct tm tm;
-    if (at != (time_t)-1 && gmtime_r(&at, &tm))
-        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    show(what, text);
-}
-
-static void show_hash(const char *what, const uint8_t hash[static WIRE_HASH])
-{
-    char hex[2 * WIRE_HASH + 1];
-    text_hex(hash, WIRE_HASH, hex);
-    printf("%-13sSHA256:%s\n", what, hex);
-}
 
 static void show_key(int pk, unsigned bits)
 {
@@ -48,7 +26,7 @@ static void show_san(gnutls_x509_crt_t crt)
 {
     for (unsigned i = 0;; i++) {
         unsigned char raw[1024];
-        char text[1100];
+        char text[1100] = "";
         size_t n = sizeof raw;
         unsigned type = 0;
         int rc = gnutls_x509_crt_get_subject_alt_name2(crt, i, raw, &n, &type, NULL);
@@ -68,16 +46,24 @@ static void show_purposes(gnutls_x509_crt_t crt)
     unsigned critical, ca = 0;
     int depth = -1;
     if (gnutls_x509_crt_get_basic_constraints(crt, &critical, &ca, &depth) >= 0 && ca)
-        show("purpose", "certificate authority");
+        say("purpose", "certificate authority");
     for (unsigned i = 0;; i++) {
         char oid[128];
         size_t n = sizeof oid;
         if (gnutls_x509_crt_get_key_purpose_oid(crt, i, oid, &n, NULL) < 0)
             break;
-        show("purpose", strcmp(oid, GNUTLS_KP_TLS_WWW_SERVER) == 0   ? "server"
-                        : strcmp(oid, GNUTLS_KP_TLS_WWW_CLIENT) == 0 ? "client"
-                                                                     : oid);
+        say("purpose", strcmp(oid, GNUTLS_KP_TLS_WWW_SERVER) == 0   ? "server"
+                       : strcmp(oid, GNUTLS_KP_TLS_WWW_CLIENT) == 0 ? "client"
+                                                                    : oid);
     }
+}
+
+static void say_dn(const char *what, gnutls_x509_crt_t crt,
+                   int (*get)(gnutls_x509_crt_t, gnutls_datum_t *, unsigned))
+{
+    gnutls_datum_t dn = {NULL, 0};
+    say(what, get(crt, &dn, 0) >= 0 && dn.size ? (const char *)dn.data : "none");
+    gnutls_free(dn.data);
 }
 
 static enum err show_cert(gnutls_x509_crt_t crt)
@@ -91,16 +77,17 @@ static enum err show_cert(gnutls_x509_crt_t crt)
     gnutls_free(der.data);
     if (e)
         return e;
-    printf("%-13s%s\n%-13s%s\n%-13s%s\n", "subject", id.subject_text, "issuer", id.issuer_text,
-           "serial", id.serial);
-    show_time("valid from", gnutls_x509_crt_get_activation_time(crt));
-    show_time("valid until", id.not_after);
+    say_dn("subject", crt, gnutls_x509_crt_get_dn3);
+    say_dn("issuer", crt, gnutls_x509_crt_get_issuer_dn3);
+    say("serial", id.serial);
+    say_time("valid from", gnutls_x509_crt_get_activation_time(crt));
+    say_time("valid until", id.not_after);
     show_purposes(crt);
     show_san(crt);
     int pk = gnutls_x509_crt_get_pk_algorithm(crt, &bits);
     show_key(pk, bits);
-    show_hash("public key", id.spki_sha256);
-    show_hash("certificate", id.cert_sha256);
+    say_hash("public key", id.spki_sha256);
+    say_hash("certificate", id.cert_sha256);
     cert_id_release(&id);
     return ERR_OK;
 }
@@ -121,11 +108,11 @@ static enum err show_request(const gnutls_datum_t *pem, const char *path)
         char list[4096];
         names_text(&names, list, sizeof list);
         rc = gnutls_x509_crq_get_dn3(crq, &text, 0);
-        show("request", rc < 0 ? "(no subject)" : (char *)text.data);
-        show("names", *list ? list : "none");
+        say("request", rc < 0 ? "(no subject)" : (char *)text.data);
+        say("names", *list ? list : "none");
         int pk = gnutls_x509_crq_get_pk_algorithm(crq, &bits);
         show_key(pk, bits);
-        show("signature", gnutls_x509_crq_verify(crq, 0) < 0 ? "WRONG" : "right");
+        say("signature", gnutls_x509_crq_verify(crq, 0) < 0 ? "WRONG" : "right");
     }
     gnutls_free(text.data);
     cert_dn_release(&dn);
@@ -145,7 +132,7 @@ static void show_revoked(gnutls_x509_crl_t crl)
         if (gnutls_x509_crl_get_crt_serial(crl, (unsigned)i, raw, &size, &at) < 0)
             continue;
         text_hex(raw, size, hex);
-        show("revoked", hex);
+        say("revoked", hex);
     }
 }
 
@@ -163,12 +150,12 @@ static enum err show_crl(const gnutls_datum_t *pem, const char *path)
         rc < 0 ? log_fail(ERR_TYPE, "%s: not a PEM CRL: %s", path, gnutls_strerror(rc)) : ERR_OK;
     if (!e) {
         rc = gnutls_x509_crl_get_issuer_dn3(crl, &issuer, 0);
-        show("crl of", rc < 0 ? "(no name)" : (char *)issuer.data);
+        say("crl of", rc < 0 ? "(no name)" : (char *)issuer.data);
         if (gnutls_x509_crl_get_number(crl, raw, &n, NULL) >= 0)
             text_hex(raw, n, hex);
         printf("%-13s0x%s\n", "number", hex);
-        show_time("this update", gnutls_x509_crl_get_this_update(crl));
-        show_time("next update", gnutls_x509_crl_get_next_update(crl));
+        say_time("this update", gnutls_x509_crl_get_this_update(crl));
+        say_time("next update", gnutls_x509_crl_get_next_update(crl));
         show_revoked(crl);
     }
     gnutls_free(issuer.data);
@@ -217,11 +204,11 @@ static enum err show_token_key(const char *url)
     if (e)
         return e;
     int pk = gnutls_pubkey_get_pk_algorithm(k.pub, &bits);
-    show("private key", url);
+    say("private key", url);
     show_key(pk, bits);
-    show("stays", "in its token (sensitive, not extractable)");
+    say("stays", "in its token (sensitive, not extractable)");
     if (gnutls_pubkey_get_key_id(k.pub, GNUTLS_KEYID_USE_SHA256, hash, &n) >= 0)
-        show_hash("public key", hash);
+        say_hash("public key", hash);
     key_release(&k);
     return ERR_OK;
 }
@@ -265,8 +252,8 @@ static enum err show_serial(const struct options *o, const char *serial)
     if (path)
         e = show_cert_file(path);
     if (!e && entry->revoked) {
-        show("REVOKED", entry->reason);
-        show_time("since", (time_t)entry->revoked);
+        say("REVOKED", entry->reason);
+        say_time("since", (time_t)entry->revoked);
     }
     free(path);
     ca_close(&ca);

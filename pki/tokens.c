@@ -2,6 +2,7 @@
 /* consign-pki token: makes a token, lists tokens and what is in one. */
 #include "key.h"
 #include "log.h"
+#include "say.h"
 #include "slot.h"
 
 #include <gnutls/pkcs11.h>
@@ -30,13 +31,6 @@ static enum err init(const struct options *o, const char *label)
     return ERR_OK;
 }
 
-static void print_scrubbed(const char *what, const char *value)
-{
-    char text[1024];
-    log_scrub(text, sizeof text, value, strlen(value));
-    printf("%-13s%s\n", what, text);
-}
-
 static void print_object(gnutls_pkcs11_obj_t obj)
 {
     char *url = NULL;
@@ -46,7 +40,7 @@ static void print_object(gnutls_pkcs11_obj_t obj)
                        : type == GNUTLS_PKCS11_OBJ_X509_CRT ? "certificate"
                                                             : NULL;
     if (what && gnutls_pkcs11_obj_export_url(obj, GNUTLS_PKCS11_URL_GENERIC, &url) >= 0)
-        print_scrubbed(what, url);
+        say(what, url);
     gnutls_free(url);
 }
 
@@ -78,7 +72,7 @@ static enum err list_tokens(void)
             return ERR_OK;
         if (rc < 0)
             return token_fail(rc, "list of tokens");
-        print_scrubbed("token", url);
+        say("token", url);
         gnutls_free(url);
     }
 }
