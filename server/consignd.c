@@ -21,7 +21,7 @@ struct options {
     char *config;
     int check, explain, daemon, verbose, quiet, version;
     int ready_fd;
-    int keeper;
+    char *keeper; /* the configuration file, when this process is to be the keeper */
 };
 
 static enum err parse(int argc, const char **argv, struct options *o, poptContext *ctx)
@@ -40,7 +40,7 @@ static enum err parse(int argc, const char **argv, struct options *o, poptContex
         {"verbose", 'v', POPT_ARG_NONE, &o->verbose, 0, "Log more", NULL},
         {"quiet", 'q', POPT_ARG_NONE, &o->quiet, 0, "Log warnings and errors only", NULL},
         {"version", 'V', POPT_ARG_NONE, &o->version, 0, "Print the version and exit", NULL},
-        {"keeper", '\0', POPT_ARG_NONE | POPT_ARGFLAG_DOC_HIDDEN, &o->keeper, 0, NULL, NULL},
+        {"keeper", '\0', POPT_ARG_STRING | POPT_ARGFLAG_DOC_HIDDEN, &o->keeper, 0, NULL, NULL},
         POPT_AUTOHELP POPT_TABLEEND};
     *ctx = poptGetContext("consignd", argc, argv, table, 0);
     poptSetOtherOptionHelp(*ctx, "[OPTION...] [--explain CERT OP PATH]");
@@ -56,7 +56,7 @@ static enum err check_arguments(const struct options *o, const char **args)
     int n = 0;
     while (args && args[n])
         n++;
-    if (o->check + o->explain + o->keeper > 1)
+    if (o->check + o->explain + (o->keeper != NULL) > 1)
         return log_fail(ERR_USAGE, "--check and --explain go one at a time");
     if (o->explain && n != 3)
         return log_fail(ERR_USAGE, "--explain takes CERT OP PATH");
@@ -71,6 +71,15 @@ static int serve(const struct options *o, const char *file, struct policy *polic
     return master_run(&how, policy);
 }
 
+static int be_keeper(const char *file)
+{
+    struct config *config = NULL;
+    enum err e = config_load(file, &config);
+    int status = e == ERR_OK ? keeper_main(config, KEEPER_CONTROL) : err_exit(e);
+    config_free(config);
+    return status;
+}
+
 static int run(const struct options *o, const char **args)
 {
     char file[PATH_MAX];
@@ -78,16 +87,11 @@ static int run(const struct options *o, const char **args)
     enum err e = check_arguments(o, args);
     if (e != ERR_OK)
         return err_exit(e);
+    if (o->keeper)
+        return be_keeper(o->keeper);
     const char *named = o->config ? o->config : DEFAULT_CONFIG;
     if (!realpath(named, file))
         return err_exit(log_fail(ERR_CONFIG, "%s: %s", named, strerror(errno)));
-    if (o->keeper) {
-        struct config *config = NULL;
-        e = config_load(file, &config);
-        int status = e == ERR_OK ? keeper_main(config, 3) : err_exit(e);
-        config_free(config);
-        return status;
-    }
     if ((e = policy_load(file, 1, &policy)) != ERR_OK)
         return err_exit(e);
     if (!o->check && !o->explain)
@@ -120,6 +124,7 @@ int main(int argc, char **argv)
         status = run(&o, poptGetArgs(ctx));
     }
     free(o.config);
+    free(o.keeper);
     poptFreeContext(ctx);
     return status;
 }

@@ -13,8 +13,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONTROL = 3 };
-
 struct keeper {
     struct token_pin *pin;
     gnutls_privkey_t key;
@@ -268,7 +266,8 @@ static _Noreturn void become_keeper(const char *config_file, int control, pid_t 
     char *argv[] = {(char[]){"consignd"}, (char[]){"--keeper"}, (char *)(uintptr_t)config_file,
                     NULL};
     /* A descriptor that was dup'ed to itself would keep its close-on-exec flag. */
-    if (control == CONTROL ? fcntl(control, F_SETFD, 0) < 0 : dup2(control, CONTROL) < 0)
+    if (control == KEEPER_CONTROL ? fcntl(control, F_SETFD, 0) < 0
+                                  : dup2(control, KEEPER_CONTROL) < 0)
         log_error("keeper: control socket");
     else if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == master) {
         execv("/proc/self/exe", argv);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "master.h"
 
+#include "confine.h"
 #include "ipc.h"
 #include "keeper.h"
 #include "listen.h"
@@ -18,6 +19,7 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -419,7 +421,11 @@ static enum err write_pid(const char *file)
 static enum err start(struct master *m)
 {
     const struct config *c = m->policy->config;
-    enum err e = listen_open(c->listen, &m->listener, m->address);
+    /* What confined children could not do for themselves, or would do each again. */
+    tzset();
+    enum err e = confine_prepare();
+    if (e == ERR_OK)
+        e = listen_open(c->listen, &m->listener, m->address);
     if (e != ERR_OK)
         return e;
     if ((m->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0)
