@@ -149,6 +149,7 @@ static const struct call store[] = {
     CALL(renameat),
     CALL(renameat2),
     CALL(linkat),
+    CALL(geteuid),
     CALL(fchmod),
     CALL_IF(utimensat, IS(1, 0)),
     CALL(umask),
