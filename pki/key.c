@@ -8,6 +8,7 @@
 #include <gnutls/crypto.h>
 #include <gnutls/pkcs11.h>
 #include <gnutls/x509.h>
+#include <p11-kit/pkcs11.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,6 +193,40 @@ static enum err generate(const struct type *t, const char *token_url, const char
     return rc < 0 ? token_fail(rc, "new %s key in token \"%s\"", t->name, token_url) : ERR_OK;
 }
 
+/* Takes away the uses besides signing that GnuTLS leaves to a token's defaults. Some tokens fix
+ * them at the birth of a key: then it stays with a warning, as nothing in consign uses them. */
+static void narrow(const char *url)
+{
+    gnutls_pkcs11_obj_t obj = NULL;
+    void *module = NULL, *session = NULL, *handle = NULL;
+    unsigned long slot = 0;
+    CK_BBOOL no = CK_FALSE;
+    CK_ATTRIBUTE uses[] = {{CKA_DECRYPT, &no, sizeof no},
+                           {CKA_UNWRAP, &no, sizeof no},
+                           {CKA_SIGN_RECOVER, &no, sizeof no},
+                           {CKA_DERIVE, &no, sizeof no}};
+    CK_SESSION_HANDLE own;
+    CK_RV rv = CKR_GENERAL_ERROR;
+    unsigned login = GNUTLS_PKCS11_OBJ_FLAG_LOGIN | GNUTLS_PKCS11_OBJ_FLAG_PRIVKEY;
+    if (gnutls_pkcs11_obj_init(&obj) < 0)
+        return;
+    if (gnutls_pkcs11_obj_import_url(obj, url, login) >= 0 &&
+        gnutls_pkcs11_obj_get_ptr(obj, &module, &session, &handle, &slot, login) >= 0) {
+        CK_FUNCTION_LIST *f = module;
+        rv = f->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &own);
+        if (rv == CKR_OK) {
+            rv = f->C_SetAttributeValue(own, (CK_OBJECT_HANDLE)handle, uses,
+                                        sizeof uses / sizeof uses[0]);
+            f->C_CloseSession(own);
+        }
+        f->C_CloseSession((CK_SESSION_HANDLE)session);
+    }
+    if (rv != CKR_OK)
+        log_warn("key \"%s\": the token allows more uses than signing and can't be told otherwise",
+                 url);
+    gnutls_pkcs11_obj_deinit(obj);
+}
+
 static enum err make_in_token(const struct type *t, const struct key_wish *w, struct key *out)
 {
     char *url = NULL, *token_url = key_token_url(w->token);
@@ -199,6 +234,7 @@ static enum err make_in_token(const struct type *t, const struct key_wish *w, st
     if (!e)
         e = generate(t, token_url, w->label, &url);
     if (!e) {
+        narrow(url);
         e = key_load(url, out);
         if (e)
             gnutls_pkcs11_delete_url(url, GNUTLS_PKCS11_OBJ_FLAG_LOGIN);

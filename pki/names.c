@@ -258,7 +258,8 @@ static enum err read_subject(gnutls_x509_crq_t crq, struct cert_dn *dn)
         return log_fail(ERR_NAME, "the request's subject can't be read: %s", gnutls_strerror(rc));
     enum err e = memchr(text.data, '\0', text.size)
                      ? log_fail(ERR_NAME, "the request's subject holds a NUL")
-                     : cert_dn_parse((const char *)text.data, dn);
+                 : cert_dn_parse((const char *)text.data, dn) ? ERR_NAME
+                                                              : ERR_OK;
     gnutls_free(text.data);
     return e;
 }

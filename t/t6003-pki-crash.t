@@ -1,0 +1,81 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+test_description='consign-pki: a crash at any moment leaves a ledger that converges'
+. "$(dirname "$0")/lib.sh"
+
+# The key makes certificates longer than 1024 bytes and the ledger shorter, so that a limit on the size of
+# files kills the process where the certificate is written: signed, recorded as intent, and nowhere yet.
+test_expect_success 'a CA and a request' '
+	consign-pki init --dir ca --file-key --key-type rsa-4096 >/dev/null &&
+	consign-pki csr CN=alice --file-key --out alice.csr >/dev/null &&
+	cp -r ca clean
+'
+
+test_expect_success 'killed between signing and writing' '
+	{
+		(ulimit -c 0 && ulimit -f 2 && exec consign-pki sign alice.csr --client --dir ca --out a.pem)
+		test $? -gt 128
+	} &&
+	tail -n 1 ca/ledger | grep "^issuing " &&
+	test -z "$(ls ca/certs)" && test ! -e a.pem &&
+	consign-pki list --dir ca >list && grep "^unfinished" list
+'
+
+test_expect_success 'the next command revokes what may have left' '
+	serial=$(sed -n "s/^issuing \([0-9a-f]*\) .*/\1/p" ca/ledger) &&
+	consign-pki crl --dir ca 2>err >/dev/null &&
+	grep "$serial was being signed" err &&
+	consign-pki list --dir ca >list && grep "^revoked  *$serial" list &&
+	openssl crl -in ca/crl.pem -CAfile ca/ca.pem -noout -text | grep -i "$serial"
+'
+
+test_expect_success 'and the same request can be signed then' '
+	consign-pki sign alice.csr --client --dir ca --out a.pem >/dev/null 2>err && test ! -s err &&
+	openssl verify -CAfile ca/ca.pem -CRLfile ca/crl.pem -crl_check a.pem
+'
+
+test_expect_success 'stopped after the file, before the last line: it counts as issued' '
+	cp -r clean ca2 && consign-pki sign alice.csr --client --dir ca2 --out b.pem >/dev/null &&
+	sed -i "\$d" ca2/ledger && tail -n 1 ca2/ledger | grep "^issuing " &&
+	consign-pki crl --dir ca2 >/dev/null &&
+	consign-pki list --dir ca2 >list && grep "^valid" list && test "$(wc -l <list)" = 1
+'
+
+test_expect_success 'another certificate in its place does not count' '
+	cp -r clean ca3 && consign-pki sign alice.csr --client --dir ca3 --out c.pem >/dev/null &&
+	sed -i "\$d" ca3/ledger &&
+	cp a.pem ca3/certs/$(ls ca3/certs) &&
+	consign-pki crl --dir ca3 >/dev/null 2>&1 &&
+	consign-pki list --dir ca3 >list && grep "^revoked" list
+'
+
+test_expect_success 'stopped after revoking, before the CRL: the next command writes it' '
+	cp -r clean ca4 && consign-pki sign alice.csr --client --dir ca4 --out d.pem >/dev/null &&
+	serial=$(sed -n "s/^issued \([0-9a-f]*\) .*/\1/p" ca4/ledger) &&
+	echo "revoked $serial 1700000000 unspecified" >>ca4/ledger &&
+	consign-pki sign alice.csr --client --dir ca4 --out e.pem >/dev/null &&
+	test_must_fail openssl verify -CAfile ca4/ca.pem -CRLfile ca4/crl.pem -crl_check d.pem
+'
+
+test_expect_success 'stopped after taking a CRL number: the number is not used again' '
+	cp -r clean ca5 && echo "crl 7 1700000000 1800000000" >>ca5/ledger &&
+	consign-pki crl --dir ca5 >/dev/null &&
+	openssl crl -in ca5/crl.pem -noout -text | grep -A1 "CRL Number" | grep -E "^ *9$"
+'
+
+test_expect_success 'a torn last line is cut off, and read over by list' '
+	cp -r clean ca6 && cp ca6/ledger whole && printf "issuing 0123456789" >>ca6/ledger &&
+	consign-pki list --dir ca6 >list && test ! -s list &&
+	consign-pki crl --dir ca6 2>err >/dev/null && grep "never finished" err &&
+	head -n 2 ca6/ledger >got && test_cmp whole got
+'
+
+test_expect_success 'a ledger that is damaged inside is not worked with' '
+	for bad in "rubbish" "issued 00ff 1" "crl 1 1 1" "revoked 00ff 1 x" "issuing zz 1 1 client x"; do
+		rm -rf ca7 && cp -r clean ca7 && echo "$bad" >>ca7/ledger && cp ca7/ledger before &&
+		test_expect_code 65 consign-pki crl --dir ca7 2>err && grep "ledger:3" err &&
+		test_cmp before ca7/ledger || return 1
+	done
+'
+
+test_done
