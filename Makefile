@@ -105,9 +105,11 @@ lint: hdr-check $(call having,lint) $(call having,test) ## checks form and looks
 	$(call say,LINT,shellcheck) shellcheck -s sh -S warning -e SC2034,SC2154 $(SHELL_SCRIPTS)
 	$(call say,LINT,cppcheck) cppcheck -q -j$(JOBS) --std=c11 --error-exitcode=1 --inline-suppr \
 		--enable=warning,performance,portability --suppress=missingIncludeSystem \
+		--suppress=internalAstError --suppress=varFuncNullUB \
 		$(filter -D% -I%,$(INCLUDE)) $(COMMON) $(CLIENT) $(SERVER) $(PKI)
 	$(call say,LINT,clang-tidy) printf '%s\n' $(COMMON) $(CLIENT) $(SERVER) $(PKI) | \
-		xargs -n 4 -P $(JOBS) sh -c 'clang-tidy --quiet "$$@" -- -std=gnu11 $(INCLUDE) 2>/dev/null' tidy
+		xargs -n 1 -P $(JOBS) sh -c 'test $$1 = common/log.c || assume="-include .ci/assume.h"; \
+		clang-tidy --quiet $$1 -- -std=gnu11 $(INCLUDE) $$assume 2>/dev/null' tidy
 
 hdr-check: $(addsuffix .alone,$(filter-out common/codec.h,$(HEADERS))) ## compiles each header alone
 %.h.alone: %.h $(call having,build)
