@@ -23,7 +23,7 @@ NEEDS_test  := perl libcmocka-dev sharness softhsm2 gnutls-bin openssl
 NEEDS_lint  := clang-format clang-tidy cppcheck shellcheck
 
 # Looked up on first use, as pkg-config may have to be installed first.
-PKGS       := gnutls p11-kit-1 popt inih libseccomp zlib
+PKGS       := gnutls p11-kit-1 popt libseccomp zlib
 PKG_CFLAGS  = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
 PKG_LIBS    = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
 # The multi-buffer hash engine is built in where its library is found.

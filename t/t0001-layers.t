@@ -1,0 +1,110 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+
+test_description='includes point one way'
+
+. "$(dirname "$0")/lib.sh"
+
+# "FILE HEADER" for every #include of our own, "FILE <HEADER>" for every other.
+includes() {
+	(cd "$SOURCE" && grep -Eo '^ *# *include *("[^"]*"|<[^>]*>)' common/*.[ch] client/*.[ch] server/*.[ch] pki/*.[ch]) |
+		sed 's/: *# *include */ /; s/"//g'
+}
+
+# Fails, naming them, when there are lines on standard input.
+none() {
+	if grep . >found; then
+		echo "$1:" >&2
+		cat found >&2
+		return 1
+	fi
+}
+
+# Who may include which header of the system's: files by shell pattern.
+allowed='
+<gnutls/crypto.h>        common/tree_engine.c common/cert_id.c client/hash.c pki/*
+<gnutls/pkcs11.h>        common/token.c pki/*
+<p11-kit/p11-kit.h>      common/token.c pki/*
+<p11-kit/pkcs11.h>       common/token.c pki/*
+<gnutls/x509.h>          common/cert* common/token* pki/*
+<gnutls/abstract.h>      common/cert* common/token* common/tls* server/policy.h server/keeper.c pki/*
+<gnutls/gnutls.h>        common/cert* common/token* common/tls* pki/*
+<intel-ipsec-mb.h>       common/tree_engine.c
+<zlib.h>                 common/part.c common/deflate.c
+<popt.h>                 client/client.h server/consignd.c pki/options.c
+<seccomp.h>              server/confine*.c
+<linux/seccomp.h>        server/confine*.c
+<linux/landlock.h>       server/confine*.c
+<linux/openat2.h>        common/fs*.c server/confine*.c
+<termios.h>              common/pin.c
+fs.h                     common/* client/client.h server/store.c server/files.h server/map.h
+fs_internal.h            common/fs_*.c common/fs.c
+cert_internal.h          common/cert*.c
+token.h                  common/token.c common/pin.c common/cert* client/link.c pki/* server/keeper.c server/policy.c server/explain.c
+'
+
+misplaced() {
+	printf '%s\n' "$allowed" >table
+	includes | while read -r file header; do
+		patterns=$(awk -v h="$header" '$1 == h { $1 = ""; print }' table)
+		test -n "$patterns" || continue
+		legal=
+		set -f
+		for pattern in $patterns; do
+			# shellcheck disable=SC2254
+			case $file in $pattern) legal=t ;; esac
+		done
+		set +f
+		test -n "$legal" || echo "$file $header"
+	done
+}
+
+# The modules of common/, each of which may include those before it.
+order='err buf wire text log path conf tree codec msg part token cert fs tls chan xfer'
+
+upward() {
+	includes | awk -v order="$order" '
+		function module(path) {
+			sub(".*/", "", path); sub("[_.].*", "", path)
+			return path == "pin" ? "token" : path == "send" || path == "recv" ? "xfer" : path
+		}
+		BEGIN { n = split(order, names, " "); for (i = 1; i <= n; i++) rank[names[i]] = i }
+		!/^common\// || /</ { next }
+		{ from = module($1); to = module($2) }
+		!(from in rank) || !(to in rank) { print $0 " (not in the order of this test)"; next }
+		rank[to] > rank[from]
+	'
+}
+
+# An include by name alone finds the own folder first, then common/.
+foreign() {
+	includes | awk '!/</' | while read -r file header; do
+		case $header in
+		CODEC_DEF) ;;
+		*/*) echo "$file $header" ;;
+		*) test -e "$SOURCE/${file%/*}/$header" || test -e "$SOURCE/common/$header" || echo "$file $header" ;;
+		esac
+	done
+}
+
+test_expect_success 'there is something to look at' '
+	includes >all && grep "^server/master.c log.h$" all && grep "^common/tls.h <gnutls/gnutls.h>$" all
+'
+
+test_expect_success 'programs include their own folder and common/ only' '
+	foreign | none "not in the own folder, nor in common/"
+'
+
+test_expect_success 'within common/ the order is kept' '
+	upward | none "included from below"
+'
+
+test_expect_success 'each library has its place' '
+	misplaced | none "not where the table allows it"
+'
+
+test_expect_success 'no header includes itself in the end' '
+	includes | awk "/\.h .*\.h$/" | sed "s,^[a-z]*/,," | tsort >/dev/null
+'
+
+test_done
