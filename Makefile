@@ -87,10 +87,10 @@ demo-server: all $(call having,test) ## starts a server for trying out, with its
 
 # T names tests: T=tree (a unit test), T=t3001-put, T=t3001, T=t3 (all that begin so).
 SCRIPTS := $(wildcard t/t[0-9]*.t)
-CHOSEN   = $(if $(T),$(foreach w,$(T),$(filter $(w) %/$(w) %/$(w).t t/$(w)%,$(TESTS) $(SCRIPTS))),$(TESTS) $(SCRIPTS))
+CHOSEN  := $(if $(T),$(foreach w,$(T),$(filter $(w) %/$(w) %/$(w).t t/$(w)%,$(TESTS) $(SCRIPTS))),$(TESTS) $(SCRIPTS))
+$(if $(T),$(if $(CHOSEN),,$(error no test is called $(T))))
 
-check: all $(TESTS) $(call having,test) ## builds and runs all tests; T=NAME: some; SANITIZE=1: with sanitizers
-	@test -n "$(CHOSEN)" || { echo "no test is called $(T)" >&2; exit 1; }
+check: $(filter $(TESTS),$(CHOSEN)) $(if $(filter $(SCRIPTS),$(CHOSEN)),all) $(call having,test) ## builds and runs all tests; T=NAME: some; SANITIZE=1: with sanitizers
 	@BUILD=$(BUILD) \
 	ASAN_OPTIONS=strict_string_checks=1:detect_stack_use_after_return=1:detect_leaks=1 \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
