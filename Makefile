@@ -18,7 +18,7 @@ MAKEFLAGS += -j$(JOBS) --no-builtin-rules
 # missing of theirs; PACKAGED=0 leaves that to you.
 MACHINE     := $(shell uname -m)
 NEEDS_build := gcc libc6-dev pkg-config libgnutls28-dev libp11-kit-dev zlib1g-dev libpopt-dev \
-               libinih-dev libseccomp-dev $(if $(filter x86_64,$(MACHINE)),libipsec-mb-dev)
+               libseccomp-dev $(if $(filter x86_64,$(MACHINE)),libipsec-mb-dev)
 NEEDS_test  := perl libcmocka-dev sharness softhsm2 gnutls-bin openssl
 NEEDS_lint  := clang-format clang-tidy cppcheck shellcheck
 
@@ -78,6 +78,9 @@ deps: ## installs every Debian package needed to build, test and lint
 $(BUILD)/.needs-%: Makefile
 	@mkdir -p $(@D)
 	@.ci/deps $(NEEDS_$*) && touch $@
+# One at a time.
+$(BUILD)/.needs-test: $(BUILD)/.needs-build
+$(BUILD)/.needs-lint: $(BUILD)/.needs-test
 
 demo: all $(call having,test) ## shows what it does in a minute, in a folder of its own
 	@BUILD=$(BUILD) contrib/demo/demo.sh
@@ -154,7 +157,7 @@ $(BUILD)/lib-client.a: $(call obj,$(filter-out $(MAINS),$(CLIENT)))
 $(BUILD)/lib-server.a: $(call obj,$(filter-out $(MAINS),$(SERVER)))
 $(BUILD)/lib-pki.a: $(call obj,$(filter-out $(MAINS),$(PKI)))
 $(BUILD)/lib-unit.a: $(call obj,$(wildcard t/unit/lib/*.c))
-$(BUILD)/%.a:
+$(BUILD)/%.a: | $(call having,build)
 	$(call say,AR,$@) rm -f $@ && ar rcs $@ $^
 
 $(BUILD)/obj/%.o: %.c | $(call having,build)
