@@ -163,7 +163,7 @@ $(BUILD)/%.a: | $(call having,build)
 $(BUILD)/obj/%.o: %.c | $(call having,build)
 	@mkdir -p $(@D)
 	$(call say,CC,$<) $(COMPILE) -MMD -MP -c -o $@ $<
-$(BUILD)/obj/t/%.o: | $(call having,test)
+$(call obj,$(UNIT) $(wildcard t/unit/lib/*.c)): | $(call having,test)
 
 # A test is linked with the library of each program whose headers it includes.
 using = $(patsubst t/unit/test_%.c,$(BUILD)/t/unit/%.t,$(shell grep -ls '"../../$(1)/' $(UNIT)))
