@@ -22,9 +22,8 @@ static void release_anchor(struct cert_anchor *a)
     for (unsigned i = 0; i < a->n_crls; i++)
         gnutls_x509_crl_deinit(a->crls[i]);
     gnutls_free(a->crls);
-    /* The list owns the CA certificates once it has taken them. */
-    if (a->list)
-        gnutls_x509_trust_list_deinit(a->list, 1);
+    for (unsigned i = 0; i < a->n_cas; i++)
+        gnutls_x509_crt_deinit(a->cas[i]);
     gnutls_free(a->cas);
 }
 
@@ -98,16 +97,41 @@ static enum err load_cas(struct cert_anchor *a, const char *file)
     if (rc < 0)
         return log_fail(ERR_CONFIG, "%s: no CA certificate can be read from it: %s", file,
                         gnutls_strerror(rc));
-    rc = gnutls_x509_trust_list_init(&a->list, 0);
-    if (rc >= 0)
-        rc = gnutls_x509_trust_list_add_cas(a->list, a->cas, a->n_cas, 0);
-    if (rc < (int)a->n_cas)
-        return log_fail(ERR_CONFIG, "%s: %s", file,
-                        rc < 0 ? gnutls_strerror(rc) : "a certificate is there twice");
     for (unsigned i = 0; i < a->n_cas; i++)
         if ((e = check_ca(a->cas[i], file)) != ERR_OK)
             return e;
     return ERR_OK;
+}
+
+/* What is left out of a partial list (delta, by reason, by kind of certificate) could be revoked
+ * all the same; such a list says so by a critical extension. */
+static bool is_partial(gnutls_x509_crl_t crl)
+{
+    for (unsigned i = 0;; i++) {
+        char oid[128];
+        size_t n = sizeof oid;
+        unsigned critical = 1;
+        int rc = gnutls_x509_crl_get_extension_info(crl, i, oid, &n, &critical);
+        if (rc == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+            return false;
+        if (rc < 0 || critical)
+            return true;
+    }
+}
+
+/* Every entry can be read, so that a search by serial number misses none. */
+static bool is_readable(gnutls_x509_crl_t crl)
+{
+    gnutls_x509_crl_iter_t iter = NULL;
+    unsigned char serial[CERT_SERIAL];
+    size_t n = sizeof serial;
+    time_t when;
+    int rc;
+    while ((rc = gnutls_x509_crl_iter_crt_serial(crl, &iter, serial, &n, &when)) == 0)
+        n = sizeof serial;
+    if (iter)
+        gnutls_x509_crl_iter_deinit(iter);
+    return rc == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE;
 }
 
 /* A CRL by one of the CAs must bear its signature. One by an intermediate CA is checked when it is
@@ -115,6 +139,13 @@ static enum err load_cas(struct cert_anchor *a, const char *file)
 static enum err check_crl(const struct cert_anchor *a, gnutls_x509_crl_t crl, const char *file)
 {
     bool known = false;
+    if (gnutls_x509_crl_get_next_update(crl) == (time_t)-1)
+        return log_fail(ERR_CONFIG, "%s: a revocation list does not say how long it is good", file);
+    if (is_partial(crl))
+        return log_fail(ERR_CONFIG, "%s: a revocation list is partial (a critical extension)",
+                        file);
+    if (!is_readable(crl))
+        return log_fail(ERR_CONFIG, "%s: a revocation list has an unreadable entry", file);
     for (unsigned i = 0; i < a->n_cas; i++) {
         if (!gnutls_x509_crl_check_issuer(crl, a->cas[i]))
             continue;
@@ -145,6 +176,18 @@ static enum err load_crls(struct cert_anchor *a, const char *file)
 
 /* ---- anchors ---- */
 
+/* A CA under two names would leave open which rules its certificates are for. */
+static enum err check_new(const struct cert_store *s, const struct cert_anchor *a)
+{
+    for (size_t i = 0; i < s->n; i++)
+        for (unsigned k = 0; k < s->anchors[i].n_cas; k++)
+            for (unsigned j = 0; j < a->n_cas; j++)
+                if (gnutls_x509_crt_equals(s->anchors[i].cas[k], a->cas[j]))
+                    return log_fail(ERR_CONFIG, "anchors %s and %s hold the same CA certificate",
+                                    s->anchors[i].name, a->name);
+    return ERR_OK;
+}
+
 enum err cert_store_add(struct cert_store *s, const char *name, const char *ca_file,
                         const char *crl_file, enum cert_crl_policy policy)
 {
@@ -159,6 +202,8 @@ enum err cert_store_add(struct cert_store *s, const char *name, const char *ca_f
         return log_fail(ERR_CONFIG, "anchor %s: the name is too long or there twice", name);
     memcpy(a->name, name, n);
     enum err e = load_cas(a, ca_file);
+    if (e == ERR_OK)
+        e = check_new(s, a);
     if (e == ERR_OK && crl_file)
         e = load_crls(a, crl_file);
     if (e == ERR_OK)

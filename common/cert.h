@@ -4,12 +4,11 @@
  *
  *   - the chain ends at a named trust anchor, and it is known at which one;
  *   - key purpose: clientAuth for a client, serverAuth for a server, named in the leaf (not "any",
- * not absent);
+ *     not absent), and no CA of the chain limited to others;
  *   - the leaf is X.509 v3, not a CA, may make digital signatures, is strong enough (RSA >= 2048,
- * P-256, P-384, P-521, Ed25519) and not signed with SHA-1 or MD5; RSA and DSA below that nowhere in
- * the chain;
+ *     P-256, P-384, P-521, Ed25519) and not signed with SHA-1 or MD5, and so is its whole chain;
  *   - revocation: for every certificate of the chain below the anchor a CRL of its issuer, valid
- * now, where the anchor's policy demands one; a revoked one always refuses;
+ *     now, where the anchor's policy demands one; a revoked one always refuses;
  *   - a server's name by SAN only.
  *
  * Nothing is ever fetched from addresses that a certificate names. */
@@ -92,9 +91,11 @@ enum cert_crl_policy {
 struct cert_store;
 enum err cert_store_new(struct cert_store **out) MUST_CHECK;
 void cert_store_free(struct cert_store *s);
-/* Adds the anchor name: CA certificates (PEM, one or more; each must be a CA, v3) and CRLs (PEM,
- * may be NULL). A missing, empty or unreadable file is ERR_CONFIG, logged with its name; so is a
- * CRL that none of the CAs signed. */
+/* Adds the anchor name: CA certificates (PEM, one or more; each must be a CA, v3, and in no other
+ * anchor) and CRLs (PEM, may be NULL). A missing, empty or unreadable file (conf_open) is
+ * ERR_CONFIG, logged with its name; so is a CRL in the name of one of these CAs that none of them
+ * signed, one without end and one that is partial. A CRL in another name is for an intermediate CA
+ * of that name, and its signature is looked at when it is used. */
 enum err cert_store_add(struct cert_store *s, const char *name, const char *ca_file,
                         const char *crl_file, enum cert_crl_policy policy) MUST_CHECK;
 bool cert_store_has(const struct cert_store *s, const char *name);

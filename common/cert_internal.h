@@ -6,12 +6,11 @@
 #include "cert.h"
 #include <gnutls/x509.h>
 
-enum { CERT_TEXT = 512 };
+enum { CERT_TEXT = 512, CERT_SERIAL = 64 };
 
 struct cert_anchor {
     char name[65];
     enum cert_crl_policy policy;
-    gnutls_x509_trust_list_t list; /* owns what cas points to */
     gnutls_x509_crt_t *cas;
     unsigned n_cas;
     gnutls_x509_crl_t *crls;

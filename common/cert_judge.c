@@ -65,25 +65,39 @@ static void date_text(time_t when, char out[static 32])
 
 /* ---- the path ---- */
 
+/* Whether ca is a better issuer of crt than found: it has the right name, and where another has it
+ * too (a CA that changed its key), it is the one that signed. */
+static bool better_issuer(gnutls_x509_crt_t crt, gnutls_x509_crt_t ca, gnutls_x509_crt_t found)
+{
+    unsigned status = 0;
+    if (!gnutls_x509_crt_check_issuer(crt, ca))
+        return false;
+    return !found ||
+           (gnutls_x509_crt_verify(crt, &ca, 1, GNUTLS_VERIFY_DISABLE_TIME_CHECKS, &status) >= 0 &&
+            !(status & (GNUTLS_CERT_SIGNATURE_FAILURE | GNUTLS_CERT_SIGNER_NOT_FOUND)));
+}
+
 static gnutls_x509_crt_t find_ca(const struct cert_anchor *a, gnutls_x509_crt_t crt)
 {
+    gnutls_x509_crt_t found = NULL;
     for (unsigned i = 0; i < a->n_cas; i++)
-        if (gnutls_x509_crt_check_issuer(crt, a->cas[i]))
-            return a->cas[i];
-    return NULL;
+        if (better_issuer(crt, a->cas[i], found))
+            found = a->cas[i];
+    return found;
 }
 
 static gnutls_x509_crt_t find_presented(const struct trial *t, gnutls_x509_crt_t crt,
                                         const gnutls_x509_crt_t *chain, unsigned n)
 {
+    gnutls_x509_crt_t found = NULL;
     for (unsigned i = 1; i < n; i++) {
         bool used = false;
         for (unsigned k = 0; k < t->n; k++)
             used |= t->path[k] == chain[i];
-        if (!used && gnutls_x509_crt_check_issuer(crt, chain[i]))
-            return chain[i];
+        if (!used && better_issuer(crt, chain[i], found))
+            found = chain[i];
     }
-    return NULL;
+    return found;
 }
 
 /* From the leaf, whose key was proven, up to a CA of the anchor. What else was presented is of no
@@ -106,24 +120,52 @@ static bool find_path(struct trial *t, const gnutls_x509_crt_t *chain, unsigned 
     return because(t, 0, "issued by no trusted CA");
 }
 
+static const char *role_purpose(enum cert_role role)
+{
+    return role == CERT_CLIENT ? GNUTLS_KP_TLS_WWW_CLIENT : GNUTLS_KP_TLS_WWW_SERVER;
+}
+
+static const char *status_text(unsigned status)
+{
+    static const struct {
+        unsigned bit;
+        const char *text;
+    } texts[] = {
+        {GNUTLS_CERT_SIGNER_NOT_FOUND, "issued by no trusted CA"},
+        {GNUTLS_CERT_SIGNATURE_FAILURE, "a signature in its chain is wrong"},
+        {GNUTLS_CERT_SIGNER_NOT_CA, "issued by one who is no CA"},
+        {GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE, "a CA of its chain may not issue this"},
+        {GNUTLS_CERT_PURPOSE_MISMATCH, "a CA of its chain may not issue for this key purpose"},
+        {GNUTLS_CERT_UNKNOWN_CRIT_EXTENSIONS, "an unknown critical extension in its chain"},
+        {GNUTLS_CERT_INSECURE_ALGORITHM, "a broken algorithm or a weak key in its chain"},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (status & texts[i].bit)
+            return texts[i].text;
+    return "its chain does not verify";
+}
+
 static bool check_signatures(struct trial *t)
 {
     unsigned flags = GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_VERIFY_DISABLE_CRL_CHECKS |
                      GNUTLS_VERIFY_DO_NOT_ALLOW_X509_V1_CA_CRT;
+    gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID,
+                                     .data = (unsigned char *)(uintptr_t)role_purpose(t->role)};
+    gnutls_x509_trust_list_t list = NULL;
     unsigned status = 0;
-    gnutls_datum_t text = {0};
-    int rc = gnutls_x509_trust_list_verify_crt2(t->anchor->list, t->path, t->n - 1, NULL, 0, flags,
+    /* Of the CA that was found, not of all of the anchor: among several of one name GnuTLS would
+     * try but the first. */
+    int rc = gnutls_x509_trust_list_init(&list, 0);
+    if (rc >= 0)
+        rc = gnutls_x509_trust_list_add_cas(list, &t->path[t->n - 1], 1, 0);
+    if (rc >= 0)
+        rc = gnutls_x509_trust_list_verify_crt2(list, t->path, t->n - 1, &purpose, 1, flags,
                                                 &status, NULL);
+    if (list)
+        gnutls_x509_trust_list_deinit(list, 0);
     if (rc < 0)
         return because(t, 0, "%s", gnutls_strerror(rc));
-    if (status == 0)
-        return true;
-    if (status & GNUTLS_CERT_SIGNER_NOT_FOUND)
-        return because(t, 0, "issued by no trusted CA");
-    rc = gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0);
-    because(t, 0, "%s", rc < 0 ? "not valid" : (const char *)text.data);
-    gnutls_free(text.data);
-    return false;
+    return status == 0 || because(t, 0, "%s", status_text(status));
 }
 
 /* ---- each certificate ---- */
@@ -163,7 +205,7 @@ static bool check_strength(struct trial *t, unsigned i)
 static time_t revoked_at(gnutls_x509_crl_t crl, gnutls_x509_crt_t crt)
 {
     gnutls_x509_crl_iter_t iter = NULL;
-    unsigned char own[64], serial[64];
+    unsigned char own[CERT_SERIAL], serial[CERT_SERIAL];
     size_t own_n = sizeof own, n = sizeof serial;
     time_t when = 0, found = 0;
     if (gnutls_x509_crt_get_serial(crt, own, &own_n) < 0)
@@ -178,15 +220,26 @@ static time_t revoked_at(gnutls_x509_crl_t crl, gnutls_x509_crt_t crt)
     return found;
 }
 
+/* Signed by the issuer, or by a CA of the anchor of the same name: the same one with another key.
+ */
+static bool speaks_for(const struct cert_anchor *a, gnutls_x509_crl_t crl, gnutls_x509_crt_t issuer)
+{
+    bool good = cert_crl_signed_by(crl, issuer);
+    for (unsigned i = 0; !good && i < a->n_cas; i++)
+        good = gnutls_x509_crl_check_issuer(crl, a->cas[i]) && cert_crl_signed_by(crl, a->cas[i]);
+    return good;
+}
+
 static bool check_revocation(struct trial *t, unsigned i)
 {
     bool current = false, stale = false;
-    char date[32] = "";
+    char since[32] = "", date[32] = "";
     for (unsigned k = 0; k < t->anchor->n_crls; k++) {
         gnutls_x509_crl_t crl = t->anchor->crls[k];
-        if (!gnutls_x509_crl_check_issuer(crl, t->path[i + 1]) ||
-            !cert_crl_signed_by(crl, t->path[i + 1]))
+        if (!gnutls_x509_crl_check_issuer(crl, t->path[i + 1]))
             continue;
+        if (!speaks_for(t->anchor, crl, t->path[i + 1]))
+            return because(t, i, "a revocation list in its CA's name bears another's signature");
         time_t revoked = revoked_at(crl, t->path[i]);
         if (revoked) {
             date_text(revoked, date);
@@ -198,13 +251,15 @@ static bool check_revocation(struct trial *t, unsigned i)
             current = true;
         } else if (!stale) {
             stale = true;
+            date_text(from, since);
             date_text(until, date);
         }
     }
     if (current)
         return true;
     if (stale)
-        return because(t, i, "its CA's revocation list ran out on %s: load a new one", date);
+        return because(t, i, "its CA's revocation list is of %s to %s: load one of today", since,
+                       date);
     return t->anchor->policy == CERT_CRL_IF_PRESENT ||
            because(t, i, "there is no revocation list of its CA");
 }
@@ -228,16 +283,17 @@ static bool check_leaf(struct trial *t)
 {
     gnutls_x509_crt_t leaf = t->path[0];
     unsigned usage = 0, critical;
-    const char *purpose =
-        t->role == CERT_CLIENT ? GNUTLS_KP_TLS_WWW_CLIENT : GNUTLS_KP_TLS_WWW_SERVER;
+    int ca = gnutls_x509_crt_get_ca_status(leaf, &critical);
     if (gnutls_x509_crt_get_version(leaf) != 3)
         return because(t, 0, "not an X.509 v3 certificate");
-    if (gnutls_x509_crt_get_ca_status(leaf, &critical) > 0)
+    if (ca > 0)
         return because(t, 0, "a CA's certificate, not one for a peer");
+    if (ca < 0 && ca != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+        return because(t, 0, "its basic constraints can't be read");
     if (gnutls_x509_crt_get_key_usage(leaf, &usage, &critical) < 0 ||
         !(usage & GNUTLS_KEY_DIGITAL_SIGNATURE))
         return because(t, 0, "its key usage does not allow digital signatures");
-    if (!has_purpose(leaf, purpose))
+    if (!has_purpose(leaf, role_purpose(t->role)))
         return because(t, 0, "not for %s (extended key usage)",
                        t->role == CERT_CLIENT ? "clients" : "servers");
     return true;
@@ -260,6 +316,8 @@ static bool has_san(gnutls_x509_crt_t leaf, int type)
 static bool check_host(struct trial *t)
 {
     unsigned char address[16];
+    if (!t->host || !t->host[0])
+        return because(t, 0, "no name to compare it with");
     size_t n = inet_pton(AF_INET, t->host, address) == 1    ? 4
                : inet_pton(AF_INET6, t->host, address) == 1 ? 16
                                                             : 0;
@@ -277,13 +335,14 @@ static bool try_anchor(struct trial *t, const gnutls_x509_crt_t *chain, unsigned
     if (!find_path(t, chain, n))
         return false;
     t->stage = 1;
-    if (!check_signatures(t))
+    for (unsigned i = 0; i < t->n; i++)
+        if (!check_strength(t, i))
+            return false;
+    if (!check_leaf(t) || !check_signatures(t))
         return false;
     t->stage = 2;
-    if (!check_leaf(t))
-        return false;
     for (unsigned i = 0; i < t->n; i++)
-        if (!check_time(t, i) || !check_strength(t, i))
+        if (!check_time(t, i))
             return false;
     t->stage = 3;
     for (unsigned i = 0; i + 1 < t->n; i++)
