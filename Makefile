@@ -62,7 +62,8 @@ say     = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' $(1) $(2);)
 
 having = $(if $(filter 1,$(PACKAGED)),$(BUILD)/.needs-$(1))
 
-.PHONY: help deps all demo demo-server check lint hdr-check install uninstall clean dist
+.PHONY: help deps all demo demo-server check lint lint-format lint-shell lint-cppcheck lint-tidy hdr-check \
+        install uninstall clean dist
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -103,13 +104,21 @@ ALL_C   := $(COMMON) $(CLIENT) $(SERVER) $(PKI) $(UNIT) $(wildcard t/unit/lib/*.
 HEADERS := $(wildcard common/*.h client/*.h server/*.h pki/*.h t/unit/lib/*.h)
 SHELL_SCRIPTS := .ci/run .ci/deps $(wildcard t/*.sh t/t*.t contrib/*/*.sh)
 
-lint: hdr-check $(call having,lint) $(call having,test) ## checks form and looks for likely mistakes, without running the code
+lint: hdr-check lint-format lint-shell lint-cppcheck lint-tidy ## checks form and looks for likely mistakes, without running the code
+
+lint-format: $(call having,lint)
 	$(call say,LINT,clang-format) clang-format --dry-run -Werror $(ALL_C) $(HEADERS)
+
+lint-shell: $(call having,lint)
 	$(call say,LINT,shellcheck) shellcheck -s sh -S warning -e SC2034,SC2154 $(SHELL_SCRIPTS)
+
+lint-cppcheck: $(call having,lint)
 	$(call say,LINT,cppcheck) cppcheck -q -j$(JOBS) --std=c11 --error-exitcode=1 --inline-suppr \
 		--enable=warning,performance,portability --suppress=missingIncludeSystem \
 		--suppress=internalAstError --suppress=varFuncNullUB \
 		$(filter -D% -I%,$(INCLUDE)) $(COMMON) $(CLIENT) $(SERVER) $(PKI)
+
+lint-tidy: $(call having,lint)
 	$(call say,LINT,clang-tidy) printf '%s\n' $(COMMON) $(CLIENT) $(SERVER) $(PKI) | \
 		xargs -n 1 -P $(JOBS) sh -c 'test $$1 = common/log.c || assume="-include .ci/assume.h"; \
 		clang-tidy --quiet $$1 -- -std=gnu11 $(INCLUDE) $$assume 2>/dev/null' tidy
