@@ -45,7 +45,7 @@ size_t log_scrub(char *dst, size_t cap, const void *src, size_t n)
     for (size_t i = 0; i < n;) {
         uint32_t point;
         size_t len = text_char(s + i, n - i, &point);
-        if (!text_visible(point) || point == '\\')
+        if (!text_visible(point))
             len = 0;
         if (out + (len ? len : 4) >= cap)
             break;

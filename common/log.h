@@ -48,9 +48,10 @@ void log_clear_reason(void);
  * reports the reason itself. */
 void log_quiet(bool quiet);
 
-/* Copies n bytes of src to dst (size cap, always ended by NUL), with every byte outside printable
- * ASCII and valid, visible UTF-8 (no C1 controls, no bidirectional overrides) and the backslash as
- * \xNN. Returns the length written, cut before an escape that does not fit. */
+/* Copies n bytes of src to dst (size cap, always ended by NUL), with every byte that is not part of
+ * a character that may be shown (text.h) as \xNN. Text that was scrubbed before stays as it is: a
+ * reason passes through several processes. Returns the length written, cut before an escape that
+ * does not fit. */
 size_t log_scrub(char *dst, size_t cap, const void *src, size_t n);
 
 #endif

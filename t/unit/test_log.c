@@ -30,8 +30,8 @@ static const struct {
     {BYTES("a\tb"), "a\\x09b"},
     {BYTES("a\0b"), "a\\x00b"},
     {BYTES("\x7f"), "\\x7f"},
-    {BYTES("a\\nb"), "a\\x5cnb"},
-    {BYTES("\\x1b"), "\\x5cx1b"}, /* not to be taken for an escape */
+    {BYTES("a\\nb"), "a\\nb"},
+    {BYTES("\\x1b"), "\\x1b"}, /* scrubbed already: a reason passes through several processes */
     {BYTES("gr\xc3\xbc\xc3\x9f"), "gr\xc3\xbc\xc3\x9f"},
     {BYTES("\xe2\x82\xac"), "\xe2\x82\xac"},
     {BYTES("\xf0\x9f\x93\xa6"), "\xf0\x9f\x93\xa6"},
