@@ -255,8 +255,9 @@ static void print_server(const struct ca *ca, const struct leaf_report *r)
         printf("module      = %s\n", r->module);
     if (r->pin)
         printf("pin         = %s\n", r->pin);
-    printf("\n[anchor %s]\nca          = %s/ca.pem\ncrl         = %s/crl.pem\n", ca->name, ca->dir,
-           ca->dir);
+    printf("\n[anchor %s]\nca          = %s/ca.pem\ncrl         = %s/crl.pem\n"
+           "crl-policy  = require\n",
+           ca->name, ca->dir, ca->dir);
 }
 
 void leaf_print(const struct ca *ca, const struct leaf *l, const struct leaf_made *m,

@@ -312,4 +312,26 @@ test_expect_success 'usage errors end with 64, --help with 0' '
 	done
 '
 
+MAN=$SOURCE/contrib/man/consign-pki.1
+test_expect_success 'the manual and --help name the same commands and options' '
+	for c in init issue csr sign revoke crl list show token; do
+		grep -q "^\.Cm $c" "$MAN" || return 1
+		consign-pki $c --help | grep -o -e "--[a-z-]*" || return 1
+	done | grep -e "^--" | sort -u >told &&
+	grep -o -e "Fl Fl [a-z-]*" "$MAN" | sed "s/Fl Fl /--/" | sort -u >written &&
+	test_cmp told written
+'
+
+test_expect_success 'the examples of the manual work' '
+	mkdir examples && (
+		cd examples && softhsm_setup && rm pin so-pin &&
+			sed -n "s/^[$] //p" "$MAN" >steps && test "$(wc -l <steps)" = 9 &&
+			while read -r step; do
+				eval "$step" >>out || exit 1
+			done <steps &&
+			openssl verify -CAfile ca/ca.pem -CRLfile ca/crl.pem -crl_check batch.pem &&
+			grep "^revoked .*CN=alice,O=Acme Corp" out
+	)
+'
+
 test_done
