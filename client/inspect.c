@@ -154,13 +154,14 @@ enum err command_whoami(const struct command *self, int argc, const char **argv)
     enum err e = open_remote(self, argc, argv, NULL, &ctx, &r, &l);
     if (e == ERR_OK) {
         snprintf(quota, sizeof quota, "#%llu", (unsigned long long)l.quota);
-        if (options.json)
+        if (options.json) {
             show_json("whoami", "user", l.user, "rights", l.rights, "session", l.session, "server",
                       l.server, "agent", l.agent, "cipher", l.cipher, "quota", quota, NULL);
-        else
-            show_line("user %s at %s (%s)\nrights %s", l.user, l.server, l.agent, l.rights);
-        if (!options.json)
+        } else {
+            show_line("user %s at %s (%s)", l.user, l.server, l.agent);
+            show_line("rights %s", l.rights);
             show_line("session %s, %s", l.session, l.cipher);
+        }
     }
     return close_remote(ctx, &r, &l, e);
 }

@@ -17,10 +17,24 @@
 static const char default_name[] = "default";
 static const char scheme[] = "consign://";
 
+/* Where a text names a server outright. */
+struct address {
+    char *host, *port;
+};
+
 struct reading {
     struct profile *profile;
     bool found;
 };
+
+static void release_profile(struct profile *p)
+{
+    char **all[] = {&p->name,        &p->host, &p->port,   &p->ca,  &p->crl,
+                    &p->certificate, &p->key,  &p->module, &p->pin, &p->server_name};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        free(*all[i]);
+    *p = (struct profile){0};
+}
 
 static enum err one_of(const struct conf_at *at, const char *value, const char *yes, const char *no,
                        bool *out)
@@ -86,12 +100,7 @@ static enum err take(void *arg, const struct conf_at *at, const char *value)
         return ERR_OK;
     }
     enum err e = set(wanted ? r->profile : &scratch, at, value);
-    struct profile *own = malloc(sizeof *own);
-    if (own) {
-        *own = scratch;
-        struct remote gone = {.profile = own};
-        remote_release(&gone);
-    }
+    release_profile(&scratch);
     return e;
 }
 
@@ -118,17 +127,31 @@ static enum err need(const struct profile *p, const char *file, const char *key,
     return value ? ERR_OK : log_fail(ERR_CONFIG, "%s: profile [%s] has no %s", file, p->name, key);
 }
 
-/* Fills p from the section of its name; what host and port are set to already stays. */
-static enum err read_profile(struct profile *p)
+/* What the text says of the address, before what the profile says. */
+static enum err set_address(struct profile *p, struct address *a)
+{
+    if (a->host) {
+        free(p->host);
+        free(p->port);
+        p->host = a->host;
+        p->port = a->port;
+        *a = (struct address){0};
+    }
+    if (!p->port && !(p->port = strdup(DEFAULT_PORT)))
+        return log_fail(ERR_INTERNAL, "out of memory");
+    return ERR_OK;
+}
+
+/* Fills p from the section of its name. */
+static enum err read_profile(struct profile *p, struct address *a)
 {
     struct reading r = {p, false};
     char *file = config_file();
     enum err e = file ? conf_read(file, take, &r) : log_fail(ERR_INTERNAL, "out of memory");
     if (e == ERR_OK && !r.found)
         e = log_fail(ERR_CONFIG, "%s: there is no profile [%s]", file, p->name);
-    if (e == ERR_OK && !p->port && !(p->port = strdup(DEFAULT_PORT)))
-        e = log_fail(ERR_INTERNAL, "out of memory");
-    if (e == ERR_OK && (e = need(p, file, "host", p->host)) == ERR_OK &&
+    if (e == ERR_OK && (e = set_address(p, a)) == ERR_OK &&
+        (e = need(p, file, "host", p->host)) == ERR_OK &&
         (e = need(p, file, "ca", p->ca)) == ERR_OK &&
         (e = need(p, file, "certificate", p->certificate)) == ERR_OK)
         e = need(p, file, "key", p->key);
@@ -155,7 +178,7 @@ bool remote_is(const char *text)
 }
 
 /* HOST[:PORT] or [V6][:PORT] at text; *rest is what follows. */
-static enum err split_authority(const char *text, struct profile *p, const char **rest)
+static enum err split_authority(const char *text, struct address *a, const char **rest)
 {
     const char *end = text + strcspn(text, "/");
     const char *host = text, *host_end;
@@ -169,76 +192,62 @@ static enum err split_authority(const char *text, struct profile *p, const char 
         host_end = memchr(text, ':', (size_t)(end - text));
         host_end = text = host_end ? host_end : end;
     }
-    p->host = strndup(host, (size_t)(host_end - host));
+    a->host = strndup(host, (size_t)(host_end - host));
     if (text < end)
-        p->port = strndup(text + 1, (size_t)(end - text - 1));
-    if (!p->host || !p->host[0] || (text < end && (*text != ':' || !p->port || !p->port[0])))
+        a->port = strndup(text + 1, (size_t)(end - text - 1));
+    if (!a->host || !a->host[0] || (text < end && (*text != ':' || !a->port || !a->port[0])))
         return log_fail(ERR_USAGE, "not consign://HOST[:PORT]/PATH");
     *rest = end;
     return ERR_OK;
 }
 
-static enum err split(const char *text, struct remote *r, const char **path)
+/* The profile's name, the address where the text has one, and the path. */
+static enum err split(const char *text, struct profile *p, struct address *a, const char **path)
 {
-    struct profile *p = r->profile;
+    bool url = strncmp(text, scheme, sizeof scheme - 1) == 0;
     size_t n = name_length(text);
-    if (strncmp(text, scheme, sizeof scheme - 1) == 0) {
-        if (!(p->name = strdup(default_name)))
-            return log_fail(ERR_INTERNAL, "out of memory");
-        return split_authority(text + sizeof scheme - 1, p, path);
-    }
-    if (!(p->name = strndup(text, n)))
+    if (!remote_is(text))
+        return log_fail(ERR_USAGE, "%s: not NAME:/PATH or consign://HOST[:PORT]/PATH", text);
+    p->name = url ? strdup(default_name) : strndup(text, n);
+    if (!p->name)
         return log_fail(ERR_INTERNAL, "out of memory");
     *path = text + n + 1;
-    return ERR_OK;
+    return url ? split_authority(text + sizeof scheme - 1, a, path) : ERR_OK;
+}
+
+static enum err split_path(const char *path, struct remote *r)
+{
+    size_t n = strlen(path);
+    r->folder = n <= 1 || path[n - 1] == '/';
+    if (n > 1 && r->folder)
+        n--;
+    return path_parse(n ? slice_of(path, n) : slice_str("/"), r->path);
 }
 
 enum err remote_parse(const char *text, struct remote *out)
 {
     struct profile *p = calloc(1, sizeof *p);
+    struct address address = {0};
     const char *path = "";
-    char *host = NULL, *port = NULL;
     *out = (struct remote){.profile = p};
     if (!p)
         return log_fail(ERR_INTERNAL, "out of memory");
-    if (!remote_is(text))
-        return log_fail(ERR_USAGE, "%s: not NAME:/PATH or consign://HOST[:PORT]/PATH", text);
-    enum err e = split(text, out, &path);
-    size_t n = strlen(path);
-    if (e == ERR_OK && n > 1 && path[n - 1] == '/') {
-        out->folder = true;
-        n--;
-    }
-    out->folder |= n <= 1;
+    enum err e = split(text, p, &address, &path);
     if (e == ERR_OK)
-        e = path_parse(n ? slice_of(path, n) : slice_str("/"), out->path);
-    /* What the address says comes before what the profile says. */
-    host = p->host;
-    port = p->port;
-    p->host = p->port = NULL;
-    if (e == ERR_OK && host && !(p->host = strdup(host)))
-        e = log_fail(ERR_INTERNAL, "out of memory");
+        e = split_path(path, out);
     if (e == ERR_OK)
-        e = read_profile(p);
-    if (host) {
-        free(p->host);
-        free(p->port);
-        p->host = host;
-        p->port = port ? port : strdup(DEFAULT_PORT);
-    }
+        e = read_profile(p, &address);
+    free(address.host);
+    free(address.port);
     return e;
 }
 
 void remote_release(struct remote *r)
 {
-    struct profile *p = r->profile;
-    if (!p)
+    if (!r->profile)
         return;
-    char **all[] = {&p->name,        &p->host, &p->port,   &p->ca,  &p->crl,
-                    &p->certificate, &p->key,  &p->module, &p->pin, &p->server_name};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        free(*all[i]);
-    free(p);
+    release_profile(r->profile);
+    free(r->profile);
     r->profile = NULL;
 }
 

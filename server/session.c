@@ -86,15 +86,21 @@ static enum err shake_hands(struct session *s)
     return chan_init(&s->chan, tls, &limits);
 }
 
-/* Who the peer is and which rule is theirs. */
+/* Who the peer is and which rule is theirs. What a certificate claims is noted before it is judged,
+ * for the audit log; id.anchor is only set once it was. */
 static enum err judge(struct session *s)
 {
     const struct policy *p = s->start->policy;
+    struct cert_id proven;
     unsigned n;
     const gnutls_datum_t *chain = tls_peer_chain(s->chan.tls, &n);
-    enum err e = cert_judge(p->anchors, chain, n, CERT_CLIENT, NULL, time(NULL), &s->id);
+    enum err e = n > 0 ? cert_id_read(&chain[0], &s->id) : ERR_OK;
+    if (e == ERR_OK)
+        e = cert_judge(p->anchors, chain, n, CERT_CLIENT, NULL, time(NULL), &proven);
     if (e != ERR_OK)
         return e;
+    cert_id_release(&s->id);
+    s->id = proven;
     s->user = map_match(p->map, &s->id, NULL, NULL);
     if (!s->user)
         return log_fail(ERR_AUTH, "no rule of the map is for %s, issued under anchor %s",
@@ -147,21 +153,6 @@ static enum err record_verdict(const struct session *s, enum err e)
                          s->id.issuer_text[0] ? s->id.issuer_text : NULL, "anchor",
                          s->id.anchor[0] ? s->id.anchor : NULL, "cipher", tls_cipher(s->chan.tls),
                          "reason", e == ERR_OK ? NULL : log_reason(), NULL);
-}
-
-/* What a refused peer's certificate claims, for the audit log only. */
-static void read_claims(struct session *s)
-{
-    char reason[513];
-    unsigned n;
-    const gnutls_datum_t *chain = tls_peer_chain(s->chan.tls, &n);
-    if (n == 0 || s->id.subject_text[0])
-        return;
-    snprintf(reason, sizeof reason, "%s", log_reason());
-    if (cert_id_read(&chain[0], &s->id) != ERR_OK)
-        log_warn("the refused certificate can't be read: %s", log_reason());
-    if (log_fail(ERR_AUTH, "%s", reason) != ERR_OK) /* the reason to report stays the verdict's */
-        s->id.anchor[0] = '\0';
 }
 
 static void refuse(struct session *s, enum err e)
@@ -281,8 +272,6 @@ static enum err authorise(struct session *s)
     enum err e = judge(s);
     if (e == ERR_OK)
         e = ask_grant(s);
-    if (e != ERR_OK)
-        read_claims(s);
     enum err recorded = record_verdict(s, e);
     if (e == ERR_OK)
         e = recorded;
