@@ -91,7 +91,7 @@ static enum err take_rights(struct rule *r, const struct conf_at *at, const char
         return conf_fail(at, "too many roots");
     if (prefix ? *to != 0 : r->has_rights)
         return conf_fail(at, "given twice");
-    if (!fs_rights_parse(value, to))
+    if (!fs_rights_parse(value, to) || *to == 0)
         return conf_fail(at,
                          "\"%s\": rights are list read create overwrite delete rename mkdir, "
                          "or all",
@@ -121,10 +121,8 @@ static enum err take_subject(struct rule *r, const struct conf_at *at, const cha
 {
     if (r->subject_text)
         return conf_fail(at, "given twice");
-    enum err e = conf_string(at, value, false, &r->subject_text);
-    if (e == ERR_OK && cert_dn_parse(value, &r->subject) != ERR_OK)
-        e = conf_fail(at, "%s", log_reason());
-    return e;
+    const char *why = cert_dn_check(value, &r->subject);
+    return why ? conf_fail(at, "%s", why) : conf_string(at, value, false, &r->subject_text);
 }
 
 static enum err take_once(const struct conf_at *at, const char *value, char **to)
@@ -151,21 +149,36 @@ static enum err take_sessions(struct rule *r, const struct conf_at *at, const ch
     return e;
 }
 
+/* "/", or "/" before each of some legal names. */
+static bool is_prefix(const char *s)
+{
+    if (strcmp(s, "/") == 0)
+        return true;
+    if (strlen(s) > PATH_MAX_BYTES)
+        return false;
+    do {
+        size_t n = *s == '/' ? strcspn(s + 1, "/") : 0;
+        if (!path_name_ok(s + 1, n))
+            return false;
+        s += n + 1;
+    } while (*s);
+    return true;
+}
+
 /* "root /inbox", "rights /inbox": the key's word and the prefix behind it. */
 static enum err take_prefixed(struct rule *r, const struct conf_at *at, const char *value)
 {
-    char prefix[PATH_MAX_BYTES + 1];
     size_t n = strcspn(at->key, " \t");
-    const char *text = at->key + n + strspn(at->key + n, " \t");
+    const char *prefix = at->key + n + strspn(at->key + n, " \t");
     bool root = n == 4 && memcmp(at->key, "root", 4) == 0;
     bool rights = n == 6 && memcmp(at->key, "rights", 6) == 0;
     if (!root && !rights)
         return conf_fail(at, "unknown key");
-    if (*text && path_parse(slice_str(text), prefix) != ERR_OK)
-        return conf_fail(at, "%s", log_reason());
+    if (*prefix && !is_prefix(prefix))
+        return conf_fail(at, "\"%s\" is not a virtual path: / before each of its names", prefix);
     if (root)
-        return take_root(r, at, *text ? prefix : "/", value);
-    return take_rights(r, at, *text ? prefix : NULL, value);
+        return take_root(r, at, *prefix ? prefix : "/", value);
+    return take_rights(r, at, *prefix ? prefix : NULL, value);
 }
 
 static enum err take_value(struct rule *r, const struct conf_at *at, const char *value)
@@ -295,21 +308,23 @@ static bool has_selector(const struct rule *r)
     return r->subject_text || r->has_print || r->sans[0] || r->sans[1] || r->sans[2];
 }
 
-static bool same_text(const char *a, const char *b)
+static bool same_san(int type, const char *a, const char *b)
 {
-    return a && b ? strcmp(a, b) == 0 : !a && !b;
+    if (!a || !b)
+        return !a && !b;
+    return type == CERT_SAN_DNS ? strcasecmp(a, b) == 0 : strcmp(a, b) == 0;
 }
 
 static bool same_selectors(const struct rule *a, const struct rule *b)
 {
-    for (size_t i = 0; i < 3; i++)
-        if (!same_text(a->sans[i], b->sans[i]))
+    for (int i = 0; i < 3; i++)
+        if (!same_san(i, a->sans[i], b->sans[i]))
             return false;
     if (!a->subject_text != !b->subject_text ||
         (a->subject_text && !cert_dn_eq(&a->subject, &b->subject)))
         return false;
     return a->has_print == b->has_print && memcmp(a->print, b->print, WIRE_HASH) == 0 &&
-           same_text(a->anchor, b->anchor);
+           strcmp(a->anchor, b->anchor) == 0;
 }
 
 static enum err check_rule(const struct reading *rd, size_t index)
