@@ -70,7 +70,10 @@ static enum err take_section(struct reader *r, char *text)
     if (n < 3 || text[n - 1] != ']' || n - 2 >= sizeof r->section)
         return fail_line(r, "not a section: [NAME]");
     text[n - 1] = '\0';
-    snprintf(r->section, sizeof r->section, "%s", trim(text + 1));
+    text = trim(text + 1);
+    if (!*text)
+        return fail_line(r, "a section without a name");
+    snprintf(r->section, sizeof r->section, "%s", text);
     r->at.key = NULL;
     return r->each(r->arg, &r->at, NULL);
 }

@@ -3,15 +3,17 @@
 
 #include "conf.h"
 #include "log.h"
+#include <netdb.h>
 #include <pwd.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { YEAR_S = 366 * 86400, SESSIONS_MAX = 100000 };
 
-enum kind { PATH, TEXT, REFERENCE, PIN, BOOL, REQUIRE, COUNT, SECONDS, SIZE };
+enum kind { PATH, TEXT, LISTEN, REFERENCE, PIN, BOOL, REQUIRE, COUNT, SECONDS, SIZE };
 
 /* Every key of [server] and [limits]: where it goes and what it may be. */
 static const struct key {
@@ -21,7 +23,7 @@ static const struct key {
     uint64_t min, max;
 } keys[] = {
 #define AT(field) offsetof(struct config, field)
-    {"server", "listen", TEXT, AT(listen), 0, 0},
+    {"server", "listen", LISTEN, AT(listen), 0, 0},
     {"server", "certificate", REFERENCE, AT(certificate), 0, 0},
     {"server", "key", REFERENCE, AT(key), 0, 0},
     {"server", "module", PATH, AT(module), 0, 0},
@@ -65,6 +67,35 @@ static enum err take_pin(const struct conf_at *at, const char *value, char **out
     return conf_string(at, file ? value + 5 : value, file || plain, out);
 }
 
+static bool is_address(int family, const char *s, size_t n)
+{
+    struct addrinfo hints = {.ai_family = family, .ai_flags = AI_NUMERICHOST}, *list = NULL;
+    char host[128];
+    if (n == 0 || n >= sizeof host)
+        return false;
+    snprintf(host, sizeof host, "%.*s", (int)n, s);
+    bool good = getaddrinfo(host, NULL, &hints, &list) == 0;
+    if (list)
+        freeaddrinfo(list);
+    return good;
+}
+
+/* Told here, with its line, and not first when the port is opened. */
+static enum err take_listen(const struct conf_at *at, const char *value, char **out)
+{
+    const char *colon = strrchr(value, ':');
+    size_t n = colon ? (size_t)(colon - value) : 0, digits = colon ? strlen(colon + 1) : 0;
+    bool port = digits > 0 && digits <= 5 && strspn(colon + 1, "0123456789") == digits &&
+                atoi(colon + 1) <= UINT16_MAX;
+    bool any = n == 1 && value[0] == '*';
+    bool v6 = n > 2 && value[0] == '[' && value[n - 1] == ']';
+    bool host =
+        any || (v6 ? is_address(AF_INET6, value + 1, n - 2) : is_address(AF_INET, value, n));
+    if (!port || !host)
+        return conf_fail(at, "\"%s\" is not ADDRESS:PORT, [V6]:PORT or *:PORT (numbers)", value);
+    return conf_string(at, value, false, out);
+}
+
 static enum err take_value(const struct key *k, const struct conf_at *at, const char *value,
                            void *to)
 {
@@ -74,6 +105,8 @@ static enum err take_value(const struct key *k, const struct conf_at *at, const 
         return conf_string(at, value, true, to);
     case TEXT:
         return conf_string(at, value, false, to);
+    case LISTEN:
+        return take_listen(at, value, to);
     case REFERENCE:
         return conf_string(at, value, strncmp(value, "pkcs11:", 7) != 0, to);
     case PIN:
