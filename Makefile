@@ -19,7 +19,7 @@ MAKEFLAGS += -j$(JOBS) --no-builtin-rules
 MACHINE     := $(shell uname -m)
 NEEDS_build := gcc libc6-dev pkg-config libgnutls28-dev libp11-kit-dev zlib1g-dev libpopt-dev \
                libseccomp-dev $(if $(filter x86_64,$(MACHINE)),libipsec-mb-dev)
-NEEDS_test  := perl libcmocka-dev sharness softhsm2 gnutls-bin openssl
+NEEDS_test  := perl libcmocka-dev sharness softhsm2 gnutls-bin openssl python3-libtorrent
 NEEDS_lint  := clang-format clang-tidy cppcheck shellcheck
 
 # Looked up on first use, as pkg-config may have to be installed first.
