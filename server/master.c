@@ -85,10 +85,13 @@ static void stop(struct master *m, enum err why)
 
 /* ---- keeper and scribe ---- */
 
-static void drop_helper(struct helper *h)
+/* As with sessions_close: what watches it is told, since a child may hold a copy of the socket. */
+static void drop_helper(const struct master *m, struct helper *h)
 {
-    if (h->control >= 0)
+    if (h->control >= 0) {
+        (void)epoll_ctl(m->epoll, EPOLL_CTL_DEL, h->control, NULL);
         close(h->control);
+    }
     *h = (struct helper){.control = -1};
 }
 
@@ -101,7 +104,7 @@ static void retry_later(struct master *m, int64_t *due)
 static enum err bring_keeper(struct master *m)
 {
     m->keeper_due_ms = 0;
-    drop_helper(&m->coming);
+    drop_helper(m, &m->coming);
     enum err e = keeper_start(m->options->config_file, &m->coming.control, &m->coming.pid);
     if (e == ERR_OK)
         e = watch(m, EPOLL_CTL_ADD, m->coming.control, &watches[WATCH_COMING], EPOLLIN);
@@ -149,7 +152,7 @@ static void keeper_up(struct master *m)
     m->coming = (struct helper){.control = -1};
     if (watch(m, EPOLL_CTL_MOD, m->keeper.control, &watches[WATCH_KEEPER], EPOLLIN) != ERR_OK)
         stop(m, ERR_INTERNAL);
-    drop_helper(&old);
+    drop_helper(m, &old);
     m->backoff_ms = BACKOFF_MS;
     if (!m->served)
         tell_ready(m);
@@ -164,7 +167,7 @@ static void keeper_failed(struct master *m, enum err status, struct slice reason
 {
     log_error("keeper: %.*s", (int)reason.n, (const char *)reason.p);
     RECORD(m, "keeper", "status", err_name(status), NULL);
-    drop_helper(&m->coming);
+    drop_helper(m, &m->coming);
     if (m->keeper.control >= 0)
         log_warn("the keeper that runs is kept");
     else if (!m->served || status == ERR_PIN || status == ERR_CONFIG)
@@ -193,7 +196,7 @@ static void on_keeper(struct master *m)
 {
     log_error("keeper %d is gone; starting another", (int)m->keeper.pid);
     RECORD(m, "keeper", "status", err_name(ERR_TOKEN), "reason", "gone", NULL);
-    drop_helper(&m->keeper);
+    drop_helper(m, &m->keeper);
     if (m->coming.control < 0)
         retry_later(m, &m->keeper_due_ms);
 }
@@ -201,7 +204,7 @@ static void on_keeper(struct master *m)
 static void on_scribe(struct master *m)
 {
     log_error("scribe %d is gone; starting another", (int)m->scribe.pid);
-    drop_helper(&m->scribe);
+    drop_helper(m, &m->scribe);
     retry_later(m, &m->scribe_due_ms);
 }
 
@@ -234,8 +237,11 @@ static void accept_one(struct master *m)
         return;
     }
     if (sessions_start(&m->sessions, m->policy, fd, &address, m->keeper.control, m->scribe.control,
-                       &s) == ERR_OK &&
-        watch(m, EPOLL_CTL_ADD, s->fd, s, EPOLLIN) != ERR_OK)
+                       &s) != ERR_OK)
+        return;
+    if (watch(m, EPOLL_CTL_ADD, s->fd, s, EPOLLIN) == ERR_OK)
+        s->epoll = m->epoll;
+    else
         sessions_close(s);
 }
 
@@ -447,9 +453,9 @@ static void finish(struct master *m)
     if (m->sweeper > 0)
         kill(m->sweeper, SIGTERM);
     RECORD(m, "stop", "status", err_name(m->ended), NULL);
-    drop_helper(&m->coming);
-    drop_helper(&m->keeper);
-    drop_helper(&m->scribe);
+    drop_helper(m, &m->coming);
+    drop_helper(m, &m->keeper);
+    drop_helper(m, &m->scribe);
     for (int64_t until = tls_now_ms() + END_WAIT_MS; tls_now_ms() < until;) {
         siginfo_t left;
         reap(m);

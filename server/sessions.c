@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -115,6 +116,7 @@ enum err sessions_start(struct sessions *t, const struct policy *policy, int con
         close(connection);
         return log_fail(ERR_INTERNAL, "out of memory for a session");
     }
+    s->epoll = -1;
     s->number = ++t->next;
     s->address = *address;
     s->started_ms = tls_now_ms();
@@ -209,8 +211,11 @@ enum err sessions_grant(struct sessions *t, struct sessions_entry *s, const stru
 
 /* ---- the end ---- */
 
+/* A child that was just forked may hold a copy of fd: closing alone would not end its events. */
 void sessions_close(struct sessions_entry *s)
 {
+    if (s->fd >= 0 && s->epoll >= 0)
+        (void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->fd, NULL);
     if (s->fd >= 0)
         close(s->fd);
     s->fd = -1;

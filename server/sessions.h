@@ -9,7 +9,8 @@
 
 struct sessions_entry {
     pid_t pid;
-    int fd; /* the master's end of the session's socket; -1: closed */
+    int fd;    /* the master's end of the session's socket; -1: closed */
+    int epoll; /* what watches fd; -1: nothing */
     uint64_t number;
     char name[33];
     char peer[LISTEN_NAME];
