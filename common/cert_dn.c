@@ -34,8 +34,8 @@ void cert_dn_release(struct cert_dn *dn)
 
 static bool ava_eq(const struct cert_ava *a, const struct cert_ava *b)
 {
-    return a->comparable && b->comparable && strcmp(a->oid, b->oid) == 0 && a->n == b->n &&
-           a->n > 0 && memcmp(a->value, b->value, a->n) == 0;
+    return a->comparable && b->comparable && a->n == b->n && a->n > 0 &&
+           memcmp(a->value, b->value, a->n) == 0 && strcmp(a->oid, b->oid) == 0;
 }
 
 static size_t count_in(const struct cert_rdn *rdn, const struct cert_ava *ava)
@@ -63,7 +63,7 @@ bool cert_dn_eq(const struct cert_dn *a, const struct cert_dn *b)
 {
     if (a->n != b->n || a->n == 0)
         return false;
-    for (size_t i = 0; i < a->n; i++)
+    for (size_t i = a->n; i-- > 0;) /* names of one organisation differ at the end */
         if (!rdn_eq(&a->rdns[i], &b->rdns[i]))
             return false;
     return true;

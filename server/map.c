@@ -91,7 +91,7 @@ static enum err take_rights(struct rule *r, const struct conf_at *at, const char
         return conf_fail(at, "too many roots");
     if (prefix ? *to != 0 : r->has_rights)
         return conf_fail(at, "given twice");
-    if (!fs_rights_parse(value, to) || *to == 0)
+    if (!fs_rights_parse(value, to))
         return conf_fail(at,
                          "\"%s\": rights are list read create overwrite delete rename mkdir, "
                          "or all",
@@ -394,8 +394,7 @@ static bool has_san(const struct cert_id *id, enum cert_san_type type, const cha
         const struct cert_san *s = &id->sans[i];
         if (s->type != type || s->n != n)
             continue;
-        bool equal = type == CERT_SAN_DNS ? strncasecmp((const char *)s->value, value, n) == 0 &&
-                                                !memchr(s->value, 0, n)
+        bool equal = type == CERT_SAN_DNS ? strncasecmp((const char *)s->value, value, n) == 0
                                           : memcmp(s->value, value, n) == 0;
         if (equal)
             return true;
@@ -403,20 +402,42 @@ static bool has_san(const struct cert_id *id, enum cert_san_type type, const cha
     return false;
 }
 
-/* Why the rule does not match, to why; false then. */
-static bool matches(const struct rule *r, const struct cert_id *id, char *why, size_t cap)
+/* What does not match; NO_SAN + type for an alternative name. */
+enum mismatch { NONE, ANCHOR, SUBJECT, PRINT, NO_SAN };
+
+static int compare(const struct rule *r, const struct cert_id *id)
 {
-    why[0] = '\0';
     if (strcmp(r->anchor, id->anchor) != 0)
-        snprintf(why, cap, "issued under anchor %s, wanted %s", id->anchor, r->anchor);
-    else if (r->subject_text && !cert_dn_eq(&r->subject, &id->subject))
-        snprintf(why, cap, "subject is %s, wanted %s", id->subject_text, r->subject_text);
-    else if (r->has_print && memcmp(r->print, id->spki_sha256, WIRE_HASH) != 0)
-        snprintf(why, cap, "another public key");
-    for (size_t i = 0; i < 3 && !why[0]; i++)
+        return ANCHOR;
+    if (r->subject_text && !cert_dn_eq(&r->subject, &id->subject))
+        return SUBJECT;
+    if (r->has_print && memcmp(r->print, id->spki_sha256, WIRE_HASH) != 0)
+        return PRINT;
+    for (int i = 0; i < 3; i++)
         if (r->sans[i] && !has_san(id, (enum cert_san_type)i, r->sans[i]))
-            snprintf(why, cap, "no alternative name %s %s", san_names[i], r->sans[i]);
-    return !why[0];
+            return NO_SAN + i;
+    return NONE;
+}
+
+static void explain_rule(const struct rule *r, const struct cert_id *id, int mismatch,
+                         map_explain_fn *explain, void *arg)
+{
+    char why[1400], line[1600];
+    if (mismatch == NONE)
+        snprintf(why, sizeof why, "matches");
+    else if (mismatch == ANCHOR)
+        snprintf(why, sizeof why, "no match: issued under anchor %s, wanted %s", id->anchor,
+                 r->anchor);
+    else if (mismatch == SUBJECT)
+        snprintf(why, sizeof why, "no match: subject is %s, wanted %s", id->subject_text,
+                 r->subject_text);
+    else if (mismatch == PRINT)
+        snprintf(why, sizeof why, "no match: another public key");
+    else
+        snprintf(why, sizeof why, "no match: no alternative name %s %s",
+                 san_names[mismatch - NO_SAN], r->sans[mismatch - NO_SAN]);
+    snprintf(line, sizeof line, "rule %s (map line %u): %s", r->user.name, r->user.line, why);
+    explain(arg, line);
 }
 
 const struct map_user *map_match(const struct map *m, const struct cert_id *id,
@@ -424,14 +445,10 @@ const struct map_user *map_match(const struct map *m, const struct cert_id *id,
 {
     for (size_t i = 0; i < m->n; i++) {
         const struct rule *r = &m->rules[i];
-        char why[1400], line[1600];
-        bool match = matches(r, id, why, sizeof why);
-        if (explain) {
-            snprintf(line, sizeof line, "rule %s (map line %u): %s%s", r->user.name, r->user.line,
-                     match ? "matches" : "no match: ", why);
-            explain(arg, line);
-        }
-        if (match)
+        int mismatch = compare(r, id);
+        if (explain)
+            explain_rule(r, id, mismatch, explain, arg);
+        if (mismatch == NONE)
             return &r->user;
     }
     return NULL;

@@ -279,6 +279,10 @@ static void empty_equals_nothing(void **state)
     (void)state;
     assert_false(cert_dn_eq(&none, &none));
     assert_false(names("CN=alice", &(struct certs_der){.n = 0}));
+    struct cert_ava nothing = {.oid = CERTS_CN, .comparable = true, .value = (uint8_t *)""};
+    struct cert_rdn rdn = {&nothing, 1};
+    struct cert_dn dn = {&rdn, 1};
+    assert_false(cert_dn_eq(&dn, &dn));
 }
 
 static int begin(void **state)
