@@ -62,7 +62,7 @@ say     = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' $(1) $(2);)
 
 having = $(if $(filter 1,$(PACKAGED)),$(BUILD)/.needs-$(1))
 
-.PHONY: help deps all demo demo-server check lint lint-format lint-shell lint-cppcheck lint-tidy hdr-check \
+.PHONY: help deps all perf fuzz demo demo-server check lint lint-format lint-shell lint-cppcheck lint-tidy hdr-check \
         install uninstall clean dist
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -85,6 +85,15 @@ $(BUILD)/.needs-lint: $(BUILD)/.needs-test
 
 demo: all $(call having,test) ## shows what it does in a minute, in a folder of its own
 	@BUILD=$(BUILD) contrib/demo/demo.sh
+
+perf: all ## measures against scp, in memory (t/perf)
+	@t/perf/scp.sh
+
+FUZZ = clang -fsanitize=fuzzer,address -g -O1 -D_GNU_SOURCE -Icommon
+fuzz: ## builds the fuzzers of t/fuzz into build/t/fuzz (needs clang)
+	@mkdir -p $(BUILD)/t/fuzz
+	$(call say,FUZZ,msg) $(FUZZ) -o $(BUILD)/t/fuzz/msg t/fuzz/fuzz_msg.c t/unit/lib/msg_fuzz.c \
+		common/msg.c common/wire.c common/buf.c
 
 demo-server: all $(call having,test) ## starts a server for trying out, with its own CA and users
 	@BUILD=$(BUILD) contrib/demo/server.sh
