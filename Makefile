@@ -107,7 +107,7 @@ check: $(filter $(TESTS),$(CHOSEN)) $(if $(filter $(SCRIPTS),$(CHOSEN)),all) $(c
 	@BUILD=$(BUILD) \
 	ASAN_OPTIONS=strict_string_checks=1:detect_stack_use_after_return=1:detect_leaks=1 \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
-	prove --exec '' --timer -j$(JOBS) $(if $(filter 1,$(V)),-v) $(sort $(CHOSEN))
+	prove --exec 'timeout --kill-after=10 600' --timer -j$(JOBS) $(if $(filter 1,$(V)),-v) $(sort $(CHOSEN))
 
 ALL_C   := $(COMMON) $(CLIENT) $(SERVER) $(PKI) $(UNIT) $(wildcard t/unit/lib/*.c t/fuzz/*.c)
 HEADERS := $(wildcard common/*.h client/*.h server/*.h pki/*.h t/unit/lib/*.h)

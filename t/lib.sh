@@ -77,6 +77,7 @@ at_exit_() {
 }
 trap 'code_=$?; at_exit_; (exit $code_); die' EXIT
 trap 'exit 130' INT
+trap 'exit 141' PIPE
 trap 'exit 143' TERM HUP
 
 within() {
