@@ -19,9 +19,7 @@ enum err cert_store_new(struct cert_store **out)
 
 static void release_anchor(struct cert_anchor *a)
 {
-    for (unsigned i = 0; i < a->n_crls; i++)
-        gnutls_x509_crl_deinit(a->crls[i]);
-    gnutls_free(a->crls);
+    cert_crls_release(a);
     for (unsigned i = 0; i < a->n_cas; i++)
         gnutls_x509_crt_deinit(a->cas[i]);
     gnutls_free(a->cas);
@@ -39,7 +37,7 @@ void cert_store_free(struct cert_store *s)
 
 /* ---- files ---- */
 
-static enum err read_file(const char *file, gnutls_datum_t *out)
+enum err cert_read_file(const char *file, gnutls_datum_t *out)
 {
     size_t cap = 0, n = 0;
     ssize_t got = 1;
@@ -89,7 +87,7 @@ static enum err check_ca(gnutls_x509_crt_t ca, const char *file)
 static enum err load_cas(struct cert_anchor *a, const char *file)
 {
     gnutls_datum_t pem;
-    enum err e = read_file(file, &pem);
+    enum err e = cert_read_file(file, &pem);
     if (e != ERR_OK)
         return e;
     int rc = gnutls_x509_crt_list_import2(&a->cas, &a->n_cas, &pem, GNUTLS_X509_FMT_PEM, 0);
@@ -99,77 +97,6 @@ static enum err load_cas(struct cert_anchor *a, const char *file)
                         gnutls_strerror(rc));
     for (unsigned i = 0; i < a->n_cas; i++)
         if ((e = check_ca(a->cas[i], file)) != ERR_OK)
-            return e;
-    return ERR_OK;
-}
-
-/* What is left out of a partial list (delta, by reason, by kind of certificate) could be revoked
- * all the same; such a list says so by a critical extension. */
-static bool is_partial(gnutls_x509_crl_t crl)
-{
-    for (unsigned i = 0;; i++) {
-        char oid[128];
-        size_t n = sizeof oid;
-        unsigned critical = 1;
-        int rc = gnutls_x509_crl_get_extension_info(crl, i, oid, &n, &critical);
-        if (rc == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
-            return false;
-        if (rc < 0 || critical)
-            return true;
-    }
-}
-
-/* Every entry can be read, so that a search by serial number misses none. */
-static bool is_readable(gnutls_x509_crl_t crl)
-{
-    gnutls_x509_crl_iter_t iter = NULL;
-    unsigned char serial[CERT_SERIAL];
-    size_t n = sizeof serial;
-    time_t when;
-    int rc;
-    while ((rc = gnutls_x509_crl_iter_crt_serial(crl, &iter, serial, &n, &when)) == 0)
-        n = sizeof serial;
-    if (iter)
-        gnutls_x509_crl_iter_deinit(iter);
-    return rc == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE;
-}
-
-/* A CRL by one of the CAs must bear its signature. One by an intermediate CA is checked when it is
- * used. */
-static enum err check_crl(const struct cert_anchor *a, gnutls_x509_crl_t crl, const char *file)
-{
-    bool known = false;
-    if (gnutls_x509_crl_get_next_update(crl) == (time_t)-1)
-        return log_fail(ERR_CONFIG, "%s: a revocation list does not say how long it is good", file);
-    if (is_partial(crl))
-        return log_fail(ERR_CONFIG, "%s: a revocation list is partial (a critical extension)",
-                        file);
-    if (!is_readable(crl))
-        return log_fail(ERR_CONFIG, "%s: a revocation list has an unreadable entry", file);
-    for (unsigned i = 0; i < a->n_cas; i++) {
-        if (!gnutls_x509_crl_check_issuer(crl, a->cas[i]))
-            continue;
-        known = true;
-        if (cert_crl_signed_by(crl, a->cas[i]))
-            return ERR_OK;
-    }
-    return known ? log_fail(ERR_CONFIG, "%s: a revocation list's signature is not its CA's", file)
-                 : ERR_OK;
-}
-
-static enum err load_crls(struct cert_anchor *a, const char *file)
-{
-    gnutls_datum_t pem;
-    enum err e = read_file(file, &pem);
-    if (e != ERR_OK)
-        return e;
-    int rc = gnutls_x509_crl_list_import2(&a->crls, &a->n_crls, &pem, GNUTLS_X509_FMT_PEM, 0);
-    free(pem.data);
-    if (rc < 0 || a->n_crls == 0)
-        return log_fail(ERR_CONFIG, "%s: no revocation list can be read from it: %s", file,
-                        gnutls_strerror(rc));
-    for (unsigned i = 0; i < a->n_crls; i++)
-        if ((e = check_crl(a, a->crls[i], file)) != ERR_OK)
             return e;
     return ERR_OK;
 }
@@ -205,7 +132,7 @@ enum err cert_store_add(struct cert_store *s, const char *name, const char *ca_f
     if (e == ERR_OK)
         e = check_new(s, a);
     if (e == ERR_OK && crl_file)
-        e = load_crls(a, crl_file);
+        e = cert_crls_load(a, crl_file);
     if (e == ERR_OK)
         s->n++;
     else

@@ -6,14 +6,26 @@
 #include "cert.h"
 #include <gnutls/x509.h>
 
-enum { CERT_TEXT = 512, CERT_SERIAL = 64 };
+enum { CERT_TEXT = 512, CERT_SERIAL = 32 };
+
+struct cert_revoked {
+    uint8_t serial[CERT_SERIAL]; /* as encoded, zeros behind */
+    time_t when;
+};
+
+struct cert_crl {
+    gnutls_x509_crl_t crl;
+    bool own;                     /* a CA of the anchor signed it; else one below it must have */
+    struct cert_revoked *revoked; /* sorted by serial */
+    size_t n;
+};
 
 struct cert_anchor {
     char name[65];
     enum cert_crl_policy policy;
     gnutls_x509_crt_t *cas;
     unsigned n_cas;
-    gnutls_x509_crl_t *crls;
+    struct cert_crl *crls;
     unsigned n_crls;
 };
 
@@ -25,7 +37,18 @@ struct cert_store {
 /* The subject for people, scrubbed. */
 void cert_subject_text(gnutls_x509_crt_t crt, char out[static CERT_TEXT]);
 
-/* Whether crl bears a good signature by issuer. */
-bool cert_crl_signed_by(gnutls_x509_crl_t crl, gnutls_x509_crt_t issuer);
+/* The whole file (conf_open), with a NUL behind it; the caller frees out->data. */
+enum err cert_read_file(const char *file, gnutls_datum_t *out) MUST_CHECK;
+
+/* Reads the CRLs of an anchor that has its CAs. On failure, too, release is called for. */
+enum err cert_crls_load(struct cert_anchor *a, const char *file) MUST_CHECK;
+void cert_crls_release(struct cert_anchor *a);
+
+/* Whether a CRL in the issuer's name is to be believed: signed by it, or by a CA of the anchor (of
+ * the same name, that is by the same one with another key). */
+bool cert_crl_speaks_for(const struct cert_crl *crl, gnutls_x509_crt_t issuer);
+
+/* When the certificate was revoked; 0 when it was not. */
+time_t cert_crl_revoked(const struct cert_crl *crl, gnutls_x509_crt_t crt);
 
 #endif

@@ -29,19 +29,6 @@ void cert_subject_text(gnutls_x509_crt_t crt, char out[static CERT_TEXT])
     gnutls_free(text.data);
 }
 
-bool cert_crl_signed_by(gnutls_x509_crl_t crl, gnutls_x509_crt_t issuer)
-{
-    /* Whether the list is of today is asked apart: the two have different consequences. GnuTLS says
-     * "invalid" for either, beside the bit that tells which. */
-    const unsigned of_time =
-        GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED | GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE;
-    unsigned status = 0;
-    int rc = gnutls_x509_crl_verify(crl, &issuer, 1, GNUTLS_VERIFY_DISABLE_TIME_CHECKS, &status);
-    if (rc < 0)
-        return false;
-    return status == 0 || (status & of_time && !(status & ~(of_time | GNUTLS_CERT_INVALID)));
-}
-
 /* Notes why certificate i of the path is not accepted; always false. */
 __attribute__((format(printf, 3, 4))) static bool because(struct trial *t, unsigned i,
                                                           const char *fmt, ...)
@@ -201,52 +188,23 @@ static bool check_strength(struct trial *t, unsigned i)
     return true;
 }
 
-/* The date crt was revoked by crl; 0 when it was not. */
-static time_t revoked_at(gnutls_x509_crl_t crl, gnutls_x509_crt_t crt)
-{
-    gnutls_x509_crl_iter_t iter = NULL;
-    unsigned char own[CERT_SERIAL], serial[CERT_SERIAL];
-    size_t own_n = sizeof own, n = sizeof serial;
-    time_t when = 0, found = 0;
-    if (gnutls_x509_crt_get_serial(crt, own, &own_n) < 0)
-        return 1;
-    while (!found && gnutls_x509_crl_iter_crt_serial(crl, &iter, serial, &n, &when) == 0) {
-        if (n == own_n && memcmp(serial, own, n) == 0)
-            found = when ? when : 1;
-        n = sizeof serial;
-    }
-    if (iter)
-        gnutls_x509_crl_iter_deinit(iter);
-    return found;
-}
-
-/* Signed by the issuer, or by a CA of the anchor of the same name: the same one with another key.
- */
-static bool speaks_for(const struct cert_anchor *a, gnutls_x509_crl_t crl, gnutls_x509_crt_t issuer)
-{
-    bool good = cert_crl_signed_by(crl, issuer);
-    for (unsigned i = 0; !good && i < a->n_cas; i++)
-        good = gnutls_x509_crl_check_issuer(crl, a->cas[i]) && cert_crl_signed_by(crl, a->cas[i]);
-    return good;
-}
-
 static bool check_revocation(struct trial *t, unsigned i)
 {
     bool current = false, stale = false;
     char since[32] = "", date[32] = "";
     for (unsigned k = 0; k < t->anchor->n_crls; k++) {
-        gnutls_x509_crl_t crl = t->anchor->crls[k];
-        if (!gnutls_x509_crl_check_issuer(crl, t->path[i + 1]))
+        const struct cert_crl *crl = &t->anchor->crls[k];
+        if (!gnutls_x509_crl_check_issuer(crl->crl, t->path[i + 1]))
             continue;
-        if (!speaks_for(t->anchor, crl, t->path[i + 1]))
+        if (!cert_crl_speaks_for(crl, t->path[i + 1]))
             return because(t, i, "a revocation list in its CA's name bears another's signature");
-        time_t revoked = revoked_at(crl, t->path[i]);
+        time_t revoked = cert_crl_revoked(crl, t->path[i]);
         if (revoked) {
             date_text(revoked, date);
             return because(t, i, "revoked on %s", date);
         }
-        time_t from = gnutls_x509_crl_get_this_update(crl);
-        time_t until = gnutls_x509_crl_get_next_update(crl);
+        time_t from = gnutls_x509_crl_get_this_update(crl->crl);
+        time_t until = gnutls_x509_crl_get_next_update(crl->crl);
         if (from <= t->now + CLOCK_SKEW_S && until != (time_t)-1 && t->now < until) {
             current = true;
         } else if (!stale) {

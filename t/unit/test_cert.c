@@ -262,13 +262,15 @@ static void crl_of_leaf(void **state)
 {
     struct certs_cert leaf = certs_client("alice", &root);
     const struct certs_cert *chain[] = {&leaf};
-    struct certs_crl good = {.issuer = &root}, revokes = {.issuer = &root, .revoked = {250, 0}},
+    struct certs_crl good = {.issuer = &root}, revokes = {.issuer = &root, .revoked = {0}},
                      stale = {.issuer = &root, .from_days = -8, .to_days = -1},
                      early = {.issuer = &root, .from_days = 1, .to_days = 5},
                      alien = {.issuer = &other};
     struct certs_crl old_but_true[] = {stale, good};
     (void)state;
-    revokes.revoked[0] = leaf.serial;
+    revokes.revoked[0] = 0x7e; /* out of order: a list need not be sorted */
+    revokes.revoked[1] = 0x7d;
+    revokes.revoked[2] = leaf.serial;
     old_but_true[0].revoked[0] = leaf.serial;
     for (int policy = CERT_CRL_IF_PRESENT; policy <= CERT_CRL_REQUIRE; policy++) {
         enum cert_crl_policy p = (enum cert_crl_policy)policy;
