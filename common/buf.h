@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* A bounded byte buffer, the only growing memory that messages are built in.
  *
- * Invariant: len <= cap <= max. Once an append would pass max, or memory runs out, the buffer is bad
- * and stays bad: append freely, test once (wire.h builds on this). */
+ * Invariant: len <= cap <= max. Once an append would pass max, or memory runs out, the buffer is
+ * bad and stays bad: append freely, test once (wire.h builds on this). */
 #ifndef CONSIGN_BUF_H
 #define CONSIGN_BUF_H
 
@@ -30,8 +30,8 @@ void buf_clear(struct buf *b);
 /* Appends n bytes. */
 void buf_put(struct buf *b, const void *p, size_t n);
 
-/* Makes room for n bytes behind the content and returns where they go; NULL (and bad) when they do not
- * fit. The caller writes there and then adds to b->len. */
+/* Makes room for n bytes behind the content and returns where they go; NULL (and bad) when they do
+ * not fit. The caller writes there and then adds to b->len. */
 uint8_t *buf_room(struct buf *b, size_t n);
 
 /* Drops the first n bytes (n <= len). */

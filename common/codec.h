@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Turns a table of messages into structs, encoders, decoders and names. No include guard: included once
- * for each CODEC_PASS_* by the header or source of a table, which sets before
+/* Turns a table of messages into structs, encoders, decoders and names. No include guard: included
+ * once for each CODEC_PASS_* by the header or source of a table, which sets before
  *
  *   CODEC_DEF        the table's file, e.g. "msg.def"
  *   CODEC_NAME(x)    how the table's identifiers are spelt, e.g. msg_##x
@@ -9,8 +9,9 @@
  *
  *   MSG(name, NAME, number) FIELD(name) ... END
  *
- * with the fields U8 U16 U32 U64 (network byte order), HASH (32 bytes), STR(name, max) (u16 length and
- * bytes) and, as the last one, TAIL(name, max) (the rest of the message). For each row there are
+ * with the fields U8 U16 U32 U64 (network byte order), HASH (32 bytes), STR(name, max) (u16 length
+ * and bytes) and, as the last one, TAIL(name, max) (the rest of the message). For each row there
+ * are
  *
  *   struct PREFIX_name                                the fields; STR and TAIL are borrowed slices
  *   bool PREFIX_put_name(struct buf *, const struct PREFIX_name *)      false: did not fit
@@ -33,7 +34,7 @@
 #elif defined CODEC_PASS_PROTO
 #define MSG(name, NAME, number)                                                                    \
     bool CODEC_NAME(put_##name)(struct buf * b, const struct CODEC_NAME(name) * m);                \
-    bool CODEC_NAME(get_##name)(const void *p, size_t n, struct CODEC_NAME(name) *m);
+    bool CODEC_NAME(get_##name)(const void *p, size_t n, struct CODEC_NAME(name) * m);
 #define U8(f)
 #define U16(f)
 #define U32(f)
@@ -61,7 +62,7 @@
 
 #elif defined CODEC_PASS_GET
 #define MSG(name, NAME, number)                                                                    \
-    bool CODEC_NAME(get_##name)(const void *p, size_t n, struct CODEC_NAME(name) *m)               \
+    bool CODEC_NAME(get_##name)(const void *p, size_t n, struct CODEC_NAME(name) * m)              \
     {                                                                                              \
         struct wire_rd r = wire_read(p, n);                                                        \
         (void)m;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* Errors: one short list that serves the caller, the wire status and the exit status.
  *
- * A function that can fail returns `enum err`; 0 (ERR_OK) is success. The place that detects a failure
- * logs it once (log.h) with what, where and why; the layers above pass the code on in silence. */
+ * A function that can fail returns `enum err`; 0 (ERR_OK) is success. The place that detects a
+ * failure logs it once (log.h) with what, where and why; the layers above pass the code on in
+ * silence. */
 #ifndef CONSIGN_ERR_H
 #define CONSIGN_ERR_H
 

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /* The file tree: the only module that opens, lists, renames or removes by name.
  *
- * A struct fs is a set of virtual roots, each a folder held by a descriptor with rights of its own. A path
- * (path.h) belongs to the root with the longest matching prefix. Every access below a root goes through
- * openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS) relative to that descriptor (a
- * component-by-component walk with O_NOFOLLOW where the kernel has no openat2), then only by descriptor and
- * one final name; only regular files and folders are opened; a hard-linked file is not written to.
- * What a right does not allow is ERR_DENIED, whatever the file system would say.
+ * A struct fs is a set of virtual roots, each a folder held by a descriptor with rights of its own.
+ * A path (path.h) belongs to the root with the longest matching prefix. Every access below a root
+ * goes through openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS) relative to
+ * that descriptor (a component-by-component walk with O_NOFOLLOW where the kernel has no openat2),
+ * then only by descriptor and one final name; only regular files and folders are opened; a
+ * hard-linked file is not written to. What a right does not allow is ERR_DENIED, whatever the file
+ * system would say.
  *
- * Below each root lies PATH_SERVICE/ (mode 0700): parts/ with <id>.data and <id>.journal for unfinished
- * transfers (id: the first 32 hex digits of the SHA-256 of the virtual path), and trees/ with stored trees,
- * <inode in hex>. It is invisible to every request. A folder left empty is removed when tidy is set.
+ * Below each root lies PATH_SERVICE/ (mode 0700): parts/ with <id>.data and <id>.journal for
+ * unfinished transfers (id: the first 32 hex digits of the SHA-256 of the virtual path), and trees/
+ * with stored trees, <inode in hex>. It is invisible to every request. A folder left empty is
+ * removed when tidy is set.
  *
  * On the server this runs in the store process (server/store.c), on the client directly. */
 #ifndef CONSIGN_FS_H
@@ -48,9 +50,11 @@ struct fs {
     bool tidy;      /* remove service folders that became empty (the client's way) */
 };
 
-/* An empty set; fs_add_root opens dir (following links: it is the administrator's word) and copies prefix. */
+/* An empty set; fs_add_root opens dir (following links: it is the administrator's word) and copies
+ * prefix. */
 void fs_init(struct fs *fs, const char *owner, bool tidy);
-enum err fs_add_root(struct fs *fs, const char *prefix, const char *dir, unsigned rights) MUST_CHECK;
+enum err fs_add_root(struct fs *fs, const char *prefix, const char *dir,
+                     unsigned rights) MUST_CHECK;
 void fs_release(struct fs *fs);
 
 struct fs_info {
@@ -63,55 +67,56 @@ struct fs_info {
     uint8_t root[TREE_HASH]; /* of a valid stored tree */
 };
 
-/* What stands at path; a symbolic link is reported as a link, never followed. Needs FS_LIST or FS_READ.
- * A missing thing is ERR_NOENT (logged like all others). */
+/* What stands at path; a symbolic link is reported as a link, never followed. Needs FS_LIST or
+ * FS_READ. A missing thing is ERR_NOENT (logged like all others). */
 enum err fs_stat(struct fs *fs, const char *path, struct fs_info *out) MUST_CHECK;
 
-/* Calls each with every entry of the folder (no order; "." ".." and PATH_SERVICE left out; names outside the
- * legal set are passed over and counted in a warning). Virtual roots below path show as folders.
- * Needs FS_LIST. The result of each other than ERR_OK ends it. */
+/* Calls each with every entry of the folder (no order; "." ".." and PATH_SERVICE left out; names
+ * outside the legal set are passed over and counted in a warning). Virtual roots below path show as
+ * folders. Needs FS_LIST. The result of each other than ERR_OK ends it. */
 typedef enum err fs_entry_fn(void *arg, const char *name, const struct fs_info *info);
 enum err fs_list(struct fs *fs, const char *path, fs_entry_fn *each, void *arg) MUST_CHECK;
 
-/* Makes a folder (mode & 0777, under the umask 022), durable. parents: also what is missing above, and an
- * existing folder is success. Needs FS_MKDIR. */
+/* Makes a folder (mode & 0777, under the umask 022), durable. parents: also what is missing above,
+ * and an existing folder is success. Needs FS_MKDIR. */
 enum err fs_mkdir(struct fs *fs, const char *path, uint32_t mode, bool parents) MUST_CHECK;
 
 /* Removes a file, a symbolic link or (folder set) an empty folder; durable. Needs FS_DELETE. */
 enum err fs_remove(struct fs *fs, const char *path, bool folder) MUST_CHECK;
 
-/* Renames within one root; durable in both folders. Without overwrite the target must not exist (link() and
- * unlink() for files; a folder is only renamed onto a free name). The stored tree stays valid. Needs FS_RENAME, and
- * FS_OVERWRITE to replace. Across roots: ERR_DENIED with the reason. */
+/* Renames within one root; durable in both folders. Without overwrite the target must not exist
+ * (link() and unlink() for files; a folder is only renamed onto a free name). The stored tree stays
+ * valid. Needs FS_RENAME, and FS_OVERWRITE to replace. Across roots: ERR_DENIED with the reason. */
 enum err fs_rename(struct fs *fs, const char *from, const char *to, bool overwrite) MUST_CHECK;
 
 /* A file opened to be sent. */
 struct fs_source {
-    int fd;          /* O_RDONLY */
-    int tree;        /* its stored tree (part.h), identity checked, or -1 */
+    int fd;   /* O_RDONLY */
+    int tree; /* its stored tree (part.h), identity checked, or -1 */
     struct stat st;
 };
 /* Needs FS_READ. Not a regular file: ERR_TYPE. The caller closes both descriptors. */
 enum err fs_open_source(struct fs *fs, const char *path, struct fs_source *out) MUST_CHECK;
 
-/* A part opened to be received into: locked for this owner (an open file description lock on the journal:
- * it goes with the last copy of that descriptor). */
+/* A part opened to be received into: locked for this owner (an open file description lock on the
+ * journal: it goes with the last copy of that descriptor). */
 struct fs_part {
     int data;
     int journal;
     bool existed; /* there was one to go on with */
 };
-/* Finds or makes the part for path. Needs FS_CREATE when nothing stands at path, else FS_OVERWRITE and
- * overwrite set (ERR_EXISTS without). The parent must exist. A locked part is waited for up to wait_ms, then ERR_BUSY.
- * length is reserved where the file system can (ERR_NOSPACE early). Hard-linked, foreign-owned or special files in
- * the part's place are ERR_TYPE. */
+/* Finds or makes the part for path. Needs FS_CREATE when nothing stands at path, else FS_OVERWRITE
+ * and overwrite set (ERR_EXISTS without). The parent must exist. A locked part is waited for up to
+ * wait_ms, then ERR_BUSY. length is reserved where the file system can (ERR_NOSPACE early).
+ * Hard-linked, foreign-owned or special files in the part's place are ERR_TYPE. */
 enum err fs_open_part(struct fs *fs, const char *path, uint64_t length, bool overwrite, int wait_ms,
                       struct fs_part *out) MUST_CHECK;
 
-/* The end of a part whose journal says complete: mode and mtime are set, data synced, then the name appears
- * (rename; without overwrite link() and unlink()) and its folder is synced; the journal becomes the stored tree. Checks
- * rights and that what stands at path may be replaced once more. data and journal are the descriptors of
- * fs_open_part (not closed here); they must still be the very files in the part's place. */
+/* The end of a part whose journal says complete: mode and mtime are set, data synced, then the name
+ * appears (rename; without overwrite link() and unlink()) and its folder is synced; the journal
+ * becomes the stored tree. Checks rights and that what stands at path may be replaced once more.
+ * data and journal are the descriptors of fs_open_part (not closed here); they must still be the
+ * very files in the part's place. */
 struct fs_commit {
     const char *path;
     bool overwrite;
@@ -119,25 +124,28 @@ struct fs_commit {
     int64_t mtime_s;
     uint32_t mtime_ns;
 };
-enum err fs_commit(struct fs *fs, const struct fs_part *part, const struct fs_commit *how) MUST_CHECK;
+enum err fs_commit(struct fs *fs, const struct fs_part *part,
+                   const struct fs_commit *how) MUST_CHECK;
 
-/* Removes the unfinished part for path: ERR_NOENT when there is none, ERR_BUSY when it is in use. Needs
- * FS_CREATE. */
+/* Removes the unfinished part for path: ERR_NOENT when there is none, ERR_BUSY when it is in use.
+ * Needs FS_CREATE. */
 enum err fs_discard(struct fs *fs, const char *path) MUST_CHECK;
 
-/* Calls each for every unfinished part below the roots whose path begins with path ("/" for all). */
+/* Calls each for every unfinished part below the roots whose path begins with path ("/" for
+ * all). */
 struct fs_pending {
     const char *path;
     uint64_t length;
-    uint64_t have;    /* bytes of chunks that are in the journal */
-    int64_t mtime_s;  /* last change of the journal */
-    bool active;      /* locked by a transfer now */
+    uint64_t have;   /* bytes of chunks that are in the journal */
+    int64_t mtime_s; /* last change of the journal */
+    bool active;     /* locked by a transfer now */
 };
 typedef enum err fs_pending_fn(void *arg, const struct fs_pending *p);
-enum err fs_list_pending(struct fs *fs, const char *path, fs_pending_fn *each, void *arg) MUST_CHECK;
+enum err fs_list_pending(struct fs *fs, const char *path, fs_pending_fn *each,
+                         void *arg) MUST_CHECK;
 
-/* Removes parts nobody touched for max_age_s seconds and holds no lock on, and stored trees whose file is
- * gone. Returns how many were removed in *removed (may be NULL). */
+/* Removes parts nobody touched for max_age_s seconds and holds no lock on, and stored trees whose
+ * file is gone. Returns how many were removed in *removed (may be NULL). */
 enum err fs_sweep(struct fs *fs, int64_t max_age_s, unsigned *removed) MUST_CHECK;
 
 #endif

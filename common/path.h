@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
-/* Names. A path on the wire is absolute and virtual: "/" or "/" followed by components joined by "/".
+/* Names. A path on the wire is absolute and virtual: "/" or "/" followed by components joined by
+ * "/".
  *
- * The legal set, in every request alike: components of 1 to 255 bytes, any bytes but "/", NUL, control
- * characters (0-31, 127); not "." or ".."; not ".consign" (consign's own folder); the whole at most 4096
- * bytes. Names are bytes: neither case nor Unicode form is changed or compared loosely. */
+ * The legal set, in every request alike: components of 1 to 255 bytes, any bytes but "/", NUL,
+ * control characters (0-31, 127); not "." or ".."; not ".consign" (consign's own folder); the whole
+ * at most 4096 bytes. Names are bytes: neither case nor Unicode form is changed or compared
+ * loosely. */
 #ifndef CONSIGN_PATH_H
 #define CONSIGN_PATH_H
 
@@ -25,6 +27,7 @@ bool path_name_ok(const char *name, size_t n);
 const char *path_base(const char *path);
 
 /* dir + "/" + name, legal as a whole, to out. ERR_NAME, logged, when it is not. */
-enum err path_join(const char *dir, const char *name, char out[static PATH_MAX_BYTES + 1]) MUST_CHECK;
+enum err path_join(const char *dir, const char *name,
+                   char out[static PATH_MAX_BYTES + 1]) MUST_CHECK;
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* PKCS#11 tokens through GnuTLS: modules, PINs, keys by URL (RFC 7512). The only includer of
- * gnutls/pkcs11.h beside pki/. Not to be used in a process that forks afterwards, nor after a fork. */
+ * gnutls/pkcs11.h beside pki/. Not to be used in a process that forks afterwards, nor after a
+ * fork. */
 #ifndef CONSIGN_TOKEN_H
 #define CONSIGN_TOKEN_H
 
@@ -8,40 +9,45 @@
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 
-/* Where a PIN comes from. Text forms: "file:PATH" (or just a path), "fd:N", "credential:NAME" (a file of that name in
- * $CREDENTIALS_DIRECTORY), "prompt" (the terminal, without echo). A trailing newline is cut. Never the command
- * line, never an environment variable. The file must be private (conf_open). */
+/* Where a PIN comes from. Text forms: "file:PATH" (or just a path), "fd:N", "credential:NAME" (a
+ * file of that name in $CREDENTIALS_DIRECTORY), "prompt" (the terminal, without echo). A trailing
+ * newline is cut. Never the command line, never an environment variable. The file must be private
+ * (conf_open). */
 struct token_pin;
 enum err token_pin_new(const char *source, struct token_pin **out) MUST_CHECK;
 void token_pin_free(struct token_pin *p);
 /* What a prompt asks for; default "PIN". Copied, cut at 63 bytes. */
 void token_pin_label(struct token_pin *p, const char *label);
 /* Reads the PIN into locked memory and returns it (borrowed until token_pin_forget; read once, then
- * remembered); NULL, logged, when it can't be had: empty, over 255 bytes, more than one line, no terminal. */
+ * remembered); NULL, logged, when it can't be had: empty, over 255 bytes, more than one line, no
+ * terminal. */
 const char *token_pin_get(struct token_pin *p);
 /* Overwrites what token_pin_get read. */
 void token_pin_forget(struct token_pin *p);
 
-/* Starts PKCS#11 in this process with exactly one module (a path; NULL: the modules p11-kit is configured with)
- * and pin (may be NULL; borrowed) as the one answer to PIN questions. A wrong PIN is given once and never again:
- * the second question, or a token that says this is the final try, is answered with a refusal, so that no
- * token is locked by us. A token that only reports an earlier wrong PIN is warned of and answered, or else
- * one mistake would shut out the right PIN for good. */
+/* Starts PKCS#11 in this process with exactly one module (a path; NULL: the modules p11-kit is
+ * configured with) and pin (may be NULL; borrowed) as the one answer to PIN questions. A wrong PIN
+ * is given once and never again: the second question, or a token that says this is the final try,
+ * is answered with a refusal, so that no token is locked by us. A token that only reports an
+ * earlier wrong PIN is warned of and answered, or else one mistake would shut out the right PIN for
+ * good. */
 enum err token_start(const char *module, struct token_pin *pin) MUST_CHECK;
 void token_stop(void);
 
-/* The private key at ref: a pkcs11: URL, or a PEM file (private, see conf_open). ERR_PIN for a refused PIN, ERR_TOKEN for a token or
- * key that is not there; the message says which, and what to do. A key in a token that is extractable is refused
- * unless allow_extractable. The caller frees with gnutls_privkey_deinit. */
+/* The private key at ref: a pkcs11: URL, or a PEM file (private, see conf_open). ERR_PIN for a
+ * refused PIN, ERR_TOKEN for a token or key that is not there; the message says which, and what to
+ * do. A key in a token that is extractable is refused unless allow_extractable. The caller frees
+ * with gnutls_privkey_deinit. */
 enum err token_load_key(const char *ref, bool allow_extractable, gnutls_privkey_t *out) MUST_CHECK;
 
-/* The certificate chain at ref, leaf first: a PEM file, or a pkcs11: URL (one certificate). The caller frees each pcert and the array by
- * token_free_chain. */
+/* The certificate chain at ref, leaf first: a PEM file, or a pkcs11: URL (one certificate). The
+ * caller frees each pcert and the array by token_free_chain. */
 enum err token_load_chain(const char *ref, gnutls_pcert_st **out, unsigned *n) MUST_CHECK;
 void token_free_chain(gnutls_pcert_st *chain, unsigned n);
 
 /* Whether key's public half is the chain's leaf's: ERR_CONFIG, logged, when not. */
-enum err token_match(gnutls_privkey_t key, const gnutls_pcert_st *leaf, const char *what) MUST_CHECK;
+enum err token_match(gnutls_privkey_t key, const gnutls_pcert_st *leaf,
+                     const char *what) MUST_CHECK;
 
 /* The log text for a GnuTLS error of a token operation, and the matching enum err. */
 enum err token_fail(int rc, const char *fmt, ...) __attribute__((format(printf, 2, 3))) MUST_CHECK;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* The codec: typed fields in network byte order, with sticky failure in both directions.
  *
- * Writing appends to a bounded buffer; whether everything fitted is asked once (wire_ok). Reading never
- * leaves the slice: a get that finds too few bytes, or a length over its cap, returns 0 or an empty slice
- * and marks the reader bad for good. Nothing read may be used before wire_done() said true: it also
- * demands that no byte is left over. Strings and blobs borrow from the slice that is read. */
+ * Writing appends to a bounded buffer; whether everything fitted is asked once (wire_ok). Reading
+ * never leaves the slice: a get that finds too few bytes, or a length over its cap, returns 0 or an
+ * empty slice and marks the reader bad for good. Nothing read may be used before wire_done() said
+ * true: it also demands that no byte is left over. Strings and blobs borrow from the slice that is
+ * read. */
 #ifndef CONSIGN_WIRE_H
 #define CONSIGN_WIRE_H
 

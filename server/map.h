@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The authorisation map: certificate -> user. Pure: reads one file, answers questions, opens nothing else.
+/* The authorisation map: certificate -> user. Pure: reads one file, answers questions, opens
+ * nothing else.
  *
  *   # who            rule name = user name, 1 to 64 of [A-Za-z0-9._@-], not starting with "." or "-"
  *   [alice]
@@ -16,10 +17,10 @@
  *   account     = alice                      the local account to run as: required when consignd runs as
  *                                            root (never uid 0), otherwise refused unless it is its own
  *
- * All selectors of a rule that are given must match. The first rule in file order that matches counts; none: refused.
- * An unknown or repeated key, two rules of one name, two rules with the very same selectors, a rule without
- * selector, root, anchor or rights, an unknown anchor or account, a root that is not an absolute path: ERR_CONFIG with
- * file:line, and the whole map is refused. */
+ * All selectors of a rule that are given must match. The first rule in file order that matches
+ * counts; none: refused. An unknown or repeated key, two rules of one name, two rules with the very
+ * same selectors, a rule without selector, root, anchor or rights, an unknown anchor or account, a
+ * root that is not an absolute path: ERR_CONFIG with file:line, and the whole map is refused. */
 #ifndef CONSIGN_MAP_H
 #define CONSIGN_MAP_H
 
@@ -54,11 +55,11 @@ enum err map_load(const char *file, const struct cert_store *anchors, bool as_ro
                   struct map **out) MUST_CHECK;
 void map_free(struct map *m);
 
-/* The rule for id (whose anchor is set by cert_judge), or NULL. Where explain is not NULL it gets a line of
- * text per rule looked at: the rule, whether it matched, and why not. */
+/* The rule for id (whose anchor is set by cert_judge), or NULL. Where explain is not NULL it gets a
+ * line of text per rule looked at: the rule, whether it matched, and why not. */
 typedef void map_explain_fn(void *arg, const char *line);
-const struct map_user *map_match(const struct map *m, const struct cert_id *id, map_explain_fn *explain,
-                                 void *arg);
+const struct map_user *map_match(const struct map *m, const struct cert_id *id,
+                                 map_explain_fn *explain, void *arg);
 
 size_t map_count(const struct map *m);
 const struct map_user *map_user(const struct map *m, size_t i);
