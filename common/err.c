@@ -24,7 +24,7 @@ static const struct row *row(enum err e)
 enum err err_from_wire(uint16_t status)
 {
     return status < sizeof rows / sizeof rows[0] && rows[status].name ? (enum err)status
-                                                                       : ERR_INTERNAL;
+                                                                      : ERR_INTERNAL;
 }
 
 const char *err_text(enum err e)

@@ -18,29 +18,29 @@ struct config_anchor {
 struct config {
     char *file; /* where it was read from */
     /* [server] */
-    char *listen;        /* "ADDRESS:PORT", "[V6]:PORT", "*:PORT"; port 0: any */
-    char *certificate;   /* PEM chain or pkcs11: URL */
-    char *key;           /* pkcs11: URL or PEM file */
-    char *module;        /* PKCS#11 module, path */
-    char *pin;           /* token.h: where the PIN comes from */
+    char *listen;      /* "ADDRESS:PORT", "[V6]:PORT", "*:PORT"; port 0: any */
+    char *certificate; /* PEM chain or pkcs11: URL */
+    char *key;         /* pkcs11: URL or PEM file */
+    char *module;      /* PKCS#11 module, path */
+    char *pin;         /* token.h: where the PIN comes from */
     bool allow_extractable;
     char *map;
-    char *audit;         /* file; NULL: standard output */
-    char *pid_file;      /* NULL: none */
-    char *session_user;  /* account of the sessions when started as root; default "nobody" */
+    char *audit;        /* file; NULL: standard output */
+    char *pid_file;     /* NULL: none */
+    char *session_user; /* account of the sessions when started as root; default "nobody" */
     uid_t session_uid;
     gid_t session_gid;
     bool confine_require; /* confine = require | best */
     bool approved;        /* hash and cipher policy: only approved algorithms */
     /* [limits] */
-    uint64_t sessions;              /* in all */
+    uint64_t sessions; /* in all */
     uint64_t sessions_per_address;
-    uint64_t handshake_s;           /* from accept to the end of the handshake */
-    uint64_t request_s;             /* from WELCOME to the first request */
-    uint64_t idle_s;                /* between requests */
-    uint64_t stall_s;               /* without min_rate * stall_s bytes moved inside a transfer */
-    uint64_t min_rate;              /* bytes a second */
-    uint64_t drain_s;               /* after SIGTERM */
+    uint64_t handshake_s; /* from accept to the end of the handshake */
+    uint64_t request_s;   /* from WELCOME to the first request */
+    uint64_t idle_s;      /* between requests */
+    uint64_t stall_s;     /* without min_rate * stall_s bytes moved inside a transfer */
+    uint64_t min_rate;    /* bytes a second */
+    uint64_t drain_s;     /* after SIGTERM */
     uint64_t part_expiry_s;
     /* [anchor NAME] */
     struct config_anchor *anchors;

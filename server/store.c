@@ -279,6 +279,7 @@ int store_main(const struct config *config, const struct map_user *user, int fd)
         sent = serve_one(&s, &in);
         ipc_drop(&in);
     }
+    free(buffer);
     return err_exit(e);
 }
 
