@@ -2,11 +2,12 @@
 /* The authorisation map: certificate -> user. Pure: reads one file, answers questions, opens
  * nothing else.
  *
- *   # who            rule name = user name, 1 to 64 of [A-Za-z0-9._@-], not starting with "." or "-"
- *   [alice]
+ *   [alice]                                  the user: 1 to 64 of [A-Za-z0-9._@-], not starting
+ *                                            with "." or "-"
  *   anchor      = acme                       the trust anchor that must have issued it (required)
  *   subject     = CN=alice,O=Acme Corp       RFC 4514; or one of:
- *   uri         = urn:acme:batch             a SAN, byte for byte (dns, email likewise; dns without case)
+ *   uri         = urn:acme:batch             a SAN, byte for byte (dns, email likewise; dns
+ *                                            without case)
  *   fingerprint = SHA256:9f86d0...           of the public key, hex
  *   root        = /srv/consign/alice         the folder that is "/"
  *   root /inbox = /srv/consign/shared        another virtual root
@@ -14,13 +15,15 @@
  *   rights /inbox = create                   for one
  *   quota       = 10G                        bytes (K M G T: powers of 1024); 0 or absent: none
  *   sessions    = 8                          at once; default 16
- *   account     = alice                      the local account to run as: required when consignd runs as
- *                                            root (never uid 0), otherwise refused unless it is its own
+ *   account     = alice                      the local account to run as: required when consignd
+ *                                            runs as root (never uid 0), otherwise refused unless
+ *                                            it is its own
  *
  * All selectors of a rule that are given must match. The first rule in file order that matches
  * counts; none: refused. An unknown or repeated key, two rules of one name, two rules with the very
  * same selectors, a rule without selector, root, anchor or rights, an unknown anchor or account, a
- * root that is not an absolute path: ERR_CONFIG with file:line, and the whole map is refused. */
+ * root that is not an absolute path: ERR_CONFIG with file:line, and the whole map is refused. A map
+ * without rules lets nobody in. */
 #ifndef CONSIGN_MAP_H
 #define CONSIGN_MAP_H
 
