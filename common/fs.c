@@ -431,13 +431,12 @@ static enum err list_folder(const struct fs *fs, const char *path, int fd, fs_en
 
 enum err fs_list(struct fs *fs, const char *path, fs_entry_fn *each, void *arg)
 {
-    const char *rest;
+    const char *rest = "";
     enum err e = ERR_OK;
     if (fs_root_of(fs, path, &rest) || !is_above_root(fs, path)) {
         const struct fs_root *root = fs_allowed(fs, path, FS_LIST, &e);
         if (!root)
             return e;
-        (void)fs_root_of(fs, path, &rest);
         int fd = fs_open_folder(root->fd, rest);
         e = fd < 0 ? log_fail_errno("%s", path) : list_folder(fs, path, fd, each, arg);
     }

@@ -139,8 +139,10 @@ enum err hub_run(int control, size_t max, int drain_ms, hub_fn *handle, void *ar
         next = turn(&h, -1, &idle);
     if (next == HUB_CLOSE && drain_ms > 0)
         drain(&h, drain_ms);
-    while (h.control.next != &h.control)
-        detach(&h, h.control.next);
+    for (struct hub_client *c = h.control.next, *after; c != &h.control; c = after) {
+        after = c->next;
+        detach(&h, c);
+    }
     close(h.epoll);
     return rc;
 }
