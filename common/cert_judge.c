@@ -190,8 +190,9 @@ static bool check_strength(struct trial *t, unsigned i)
 
 static bool check_revocation(struct trial *t, unsigned i)
 {
-    bool current = false, stale = false;
-    char since[32] = "", date[32] = "";
+    bool current = false;
+    time_t ran_out = 0, begins = 0;
+    char date[32] = "";
     for (unsigned k = 0; k < t->anchor->n_crls; k++) {
         const struct cert_crl *crl = &t->anchor->crls[k];
         if (!gnutls_x509_crl_check_issuer(crl->crl, t->path[i + 1]))
@@ -205,19 +206,20 @@ static bool check_revocation(struct trial *t, unsigned i)
         }
         time_t from = gnutls_x509_crl_get_this_update(crl->crl);
         time_t until = gnutls_x509_crl_get_next_update(crl->crl);
-        if (from <= t->now + CLOCK_SKEW_S && until != (time_t)-1 && t->now < until) {
+        if (t->now >= until)
+            ran_out = until > ran_out ? until : ran_out;
+        else if (from > t->now + CLOCK_SKEW_S)
+            begins = from;
+        else
             current = true;
-        } else if (!stale) {
-            stale = true;
-            date_text(from, since);
-            date_text(until, date);
-        }
     }
     if (current)
         return true;
-    if (stale)
-        return because(t, i, "its CA's revocation list is of %s to %s: load one of today", since,
-                       date);
+    date_text(ran_out ? ran_out : begins, date);
+    if (ran_out)
+        return because(t, i, "its CA's revocation list ran out on %s: load a new one", date);
+    if (begins)
+        return because(t, i, "its CA's revocation list is of %s, yet to come", date);
     return t->anchor->policy == CERT_CRL_IF_PRESENT ||
            because(t, i, "there is no revocation list of its CA");
 }

@@ -277,8 +277,8 @@ static void crl_of_leaf(void **state)
         bool require = p == CERT_CRL_REQUIRE;
         crl_case(chain, 1, &good, 1, p, NULL);
         crl_case(chain, 1, &revokes, 1, p, "revoked on 2027-01-13");
-        crl_case(chain, 1, &stale, 1, p, "to 2027-01-14");
-        crl_case(chain, 1, &early, 1, p, "is of 2027-01-16");
+        crl_case(chain, 1, &stale, 1, p, "ran out on 2027-01-14");
+        crl_case(chain, 1, &early, 1, p, "is of 2027-01-16 08:00:00 UTC, yet to come");
         crl_case(chain, 1, old_but_true, 2, p, "revoked on");
         crl_case(chain, 1, NULL, 0, p, require ? "no revocation list" : NULL);
         crl_case(chain, 1, &alien, 1, p, require ? "no revocation list" : NULL);
