@@ -41,7 +41,7 @@ struct profile {
     char *ca, *crl;
     bool crl_require;
     char *certificate, *key;
-    char *module, *pin;
+    char *module, *module_env, *pin;
     char *server_name; /* checked against the certificate; default: host */
     bool allow_extractable;
     bool approved;

@@ -32,7 +32,8 @@ static enum err load_identity(const struct profile *p, struct link *l)
     enum err e = ERR_OK;
     if (p->pin)
         e = token_pin_new(p->pin, &pin);
-    if (e == ERR_OK && (token_is_url(p->key) || token_is_url(p->certificate)))
+    if (e == ERR_OK && (token_is_url(p->key) || token_is_url(p->certificate)) &&
+        (e = token_environment(p->module_env)) == ERR_OK)
         e = token_start(p->module, pin);
     if (e == ERR_OK && (e = token_load_chain(p->certificate, &chain, &n)) == ERR_OK &&
         (e = token_load_key(p->key, p->allow_extractable, &key)) == ERR_OK &&

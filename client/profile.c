@@ -29,8 +29,8 @@ struct reading {
 
 static void release_profile(struct profile *p)
 {
-    char **all[] = {&p->name,        &p->host, &p->port,   &p->ca,  &p->crl,
-                    &p->certificate, &p->key,  &p->module, &p->pin, &p->server_name};
+    char **all[] = {&p->name, &p->host,   &p->port,       &p->ca,  &p->crl,        &p->certificate,
+                    &p->key,  &p->module, &p->module_env, &p->pin, &p->server_name};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         free(*all[i]);
     *p = (struct profile){0};
@@ -68,12 +68,17 @@ static enum err set(struct profile *p, const struct conf_at *at, const char *val
         const char *key;
         char **to;
         bool path;
-    } strings[] = {{"host", &p->host, false},    {"port", &p->port, false},
-                   {"ca", &p->ca, true},         {"crl", &p->crl, true},
-                   {"module", &p->module, true}, {"server-name", &p->server_name, false}};
+    } strings[] = {{"host", &p->host, false},
+                   {"port", &p->port, false},
+                   {"ca", &p->ca, true},
+                   {"crl", &p->crl, true},
+                   {"module", &p->module, true},
+                   {"server-name", &p->server_name, false},
+                   {"module-env", &p->module_env, false}};
     for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++)
         if (strcmp(at->key, strings[i].key) == 0)
-            return conf_string(at, value, strings[i].path, strings[i].to);
+            return *strings[i].to ? conf_fail(at, "given twice")
+                                  : conf_string(at, value, strings[i].path, strings[i].to);
     if (strcmp(at->key, "certificate") == 0)
         return reference(at, value, &p->certificate);
     if (strcmp(at->key, "key") == 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* INI files, strictly: every section and key must be known, nothing is guessed. (Debian's libinih
- * cuts lines at 200 bytes, less than a PKCS#11 URL needs, and passes over what it can't parse.)
+/* INI files, strictly: every section and key must be known, nothing is guessed. An own reader, since
+ * inih passes over lines that it can't parse.
  *
  *   [SECTION]        KEY = VALUE        # and ; begin comments, on lines of their own
  */

@@ -73,6 +73,23 @@ static enum err add_module(const char *module)
     return ERR_OK;
 }
 
+enum err token_environment(const char *assignment)
+{
+    static const char legal[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+    char name[64];
+    if (!assignment)
+        return ERR_OK;
+    size_t n = strspn(assignment, legal);
+    if (n == 0 || n >= sizeof name || assignment[n] != '=' || strncmp(assignment, "LD_", 3) == 0)
+        return log_fail(ERR_CONFIG,
+                        "module-env: \"%s\" is not NAME=VALUE with a name that may be set",
+                        assignment);
+    memcpy(name, assignment, n);
+    name[n] = '\0';
+    return setenv(name, assignment + n + 1, 1) == 0 ? ERR_OK
+                                                    : log_fail_errno("module-env: %s", name);
+}
+
 enum err token_start(const char *module, struct token_pin *pin)
 {
     unsigned how = module ? GNUTLS_PKCS11_FLAG_MANUAL : GNUTLS_PKCS11_FLAG_AUTO;

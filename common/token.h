@@ -25,6 +25,11 @@ const char *token_pin_get(struct token_pin *p);
 /* Overwrites what token_pin_get read. */
 void token_pin_forget(struct token_pin *p);
 
+/* Sets NAME=VALUE for a module that is configured by its environment (SoftHSM by SOFTHSM2_CONF), before
+ * token_start. ERR_CONFIG, logged, for a name that is not capital letters, digits and _, or that the
+ * dynamic linker would listen to (LD_...). NULL does nothing. */
+enum err token_environment(const char *assignment) MUST_CHECK;
+
 /* Starts PKCS#11 in this process with exactly one module (a path; NULL: the modules p11-kit is
  * configured with) and pin (may be NULL; borrowed) as the one answer to PIN questions. A wrong PIN
  * is given once and never again: the second question, or a token that says this is the final try,

@@ -24,9 +24,10 @@ static const struct key {
 } keys[] = {
 #define AT(field) offsetof(struct config, field)
     {"server", "listen", LISTEN, AT(listen), 0, 0},
-    {"server", "certificate", REFERENCE, AT(certificate), 0, 0},
+    {"server", "certificate", PATH, AT(certificate), 0, 0},
     {"server", "key", REFERENCE, AT(key), 0, 0},
     {"server", "module", PATH, AT(module), 0, 0},
+    {"server", "module-env", TEXT, AT(module_env), 0, 0},
     {"server", "pin", PIN, AT(pin), 0, 0},
     {"server", "allow-extractable", BOOL, AT(allow_extractable), 0, 0},
     {"server", "map", PATH, AT(map), 0, 0},
@@ -306,7 +307,7 @@ void config_free(struct config *c)
 {
     if (!c)
         return;
-    char *texts[] = {c->file, c->listen, c->certificate, c->key,      c->module,
+    char *texts[] = {c->file, c->listen, c->certificate, c->key,      c->module,      c->module_env,
                      c->pin,  c->map,    c->audit,       c->pid_file, c->session_user};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free(texts[i]);

@@ -19,9 +19,10 @@ struct config {
     char *file; /* where it was read from */
     /* [server] */
     char *listen;      /* "ADDRESS:PORT", "[V6]:PORT", "*:PORT"; port 0: any */
-    char *certificate; /* PEM chain or pkcs11: URL */
+    char *certificate; /* PEM chain, leaf first */
     char *key;         /* pkcs11: URL or PEM file */
     char *module;      /* PKCS#11 module, path */
+    char *module_env;  /* NAME=VALUE for the module; NULL: nothing */
     char *pin;         /* token.h: where the PIN comes from */
     bool allow_extractable;
     char *map;

@@ -188,9 +188,11 @@ static enum err rehearse(const struct keeper *k, const char *name)
 static enum err load(struct keeper *k, const struct config *c)
 {
     enum err rc = ERR_OK;
-    if (token_is_url(c->key) || token_is_url(c->certificate)) {
+    if (token_is_url(c->key)) {
         if (c->pin)
             rc = token_pin_new(c->pin, &k->pin);
+        if (!rc)
+            rc = token_environment(c->module_env);
         if (!rc)
             rc = token_start(c->module, k->pin);
     }
