@@ -9,8 +9,9 @@
 #   parts FOLDER          the files of unfinished transfers below FOLDER, one a line
 #   tree_file FOLDER FILE where the stored tree of FOLDER/FILE is kept
 #   at_server FILE NAME   copies FILE to NAME below files/, as the account that the store has
-#   cut_at BYTES OUT COMMAND...  runs a transfer with --json to OUT, and kills it as soon as it says that
-#                         so many bytes are done; fails when it ended before
+#   cut_at BYTES FOLDER OUT COMMAND...  runs a transfer with its output in OUT, and kills it as soon as
+#                         the part below FOLDER has so many bytes; fails when it ended before.
+#                         Prints its pid. With CUT_BY set, sends that signal and leaves it
 
 soon() {
 	soon_end_=$(($(date +%s) + 20))
@@ -48,22 +49,22 @@ at_server() {
 }
 
 cut_at() {
-	cut_bytes_=$1 cut_out_=$2
-	shift 2
-	perl -MJSON::PP -e '
-		my ($want, $out, @command) = @ARGV;
-		open my $log, ">", $out or die;
-		my $pid = open my $from, "-|", @command or die;
-		while (<$from>) {
-			print $log $_;
-			my $o = decode_json($_);
-			next unless $o->{event} eq "progress" && $o->{phase} eq "moving" && $o->{done} >= $want;
-			kill "KILL", $pid;
-			print $log map { $_ } <$from>;
-			close $from;
-			exit 0;
+	perl -MPOSIX=WNOHANG -e '
+		my ($want, $folder, $out, @command) = @ARGV;
+		my $pid = fork // die;
+		if (!$pid) {
+			open STDOUT, ">", $out or die;
+			exec @command or die;
 		}
-		close $from;
+		until (waitpid $pid, WNOHANG) {
+			for (glob "$folder/.consign/parts/*.data") {
+				next unless (-s $_ // 0) >= $want;
+				kill $ENV{CUT_BY} // "KILL", $pid;
+				waitpid $pid, 0 unless $ENV{CUT_BY};
+				print "$pid\n";
+				exit 0;
+			}
+		}
 		die "it was over before: status $?\n";
-	' "$cut_bytes_" "$cut_out_" "$@"
+	' "$@"
 }
