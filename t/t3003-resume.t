@@ -14,8 +14,8 @@ LENGTH=$((CHUNKS * MIB - 1000))
 
 # The part of an upload, once its session let go of it.
 settled() {
-	soon "consign ls --pending alice:/ >pending; ! grep now pending" && set -- $(parts files/alice) &&
-		test $# = 2 && DATA=$1 JOURNAL=$2
+	soon "consign ls --pending alice:/ >pending; ! grep now pending" && test "$(parts files/alice | wc -l)" = 2 &&
+		DATA=$(parts files/alice | sed -n 1p) JOURNAL=$(parts files/alice | sed -n 2p)
 }
 
 # What alice:/f has durable, by its journal.
