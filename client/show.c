@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BAR_EVERY_MS = 100, JSON_EVERY_MS = 500, BAR_WIDTH = 28 };
+enum { BAR_EVERY_MS = 100, JSON_EVERY_MS = 100, BAR_WIDTH = 28 };
 
 static const char *phase_name(enum xfer_phase p)
 {

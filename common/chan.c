@@ -91,13 +91,16 @@ static size_t front_size(const struct chan *c, enum err *e)
     return *e == ERR_OK ? 4 + (size_t)n : 0;
 }
 
-/* Takes in one record's content if there is room and the peer sent one. */
+/* Takes in one record's content if there is room and the peer sent one. An orderly close between two
+ * frames is ERR_CONN in silence. */
 static enum err take_in(struct chan *c)
 {
     size_t got, room = c->in_cap - c->in_to;
     if (room < RECORD)
         return ERR_BUSY;
     enum err e = tls_read(c->tls, c->in + c->in_to, room, &got);
+    if (e == ERR_OK && got == 0)
+        e = in_len(c) == 0 ? ERR_CONN : log_fail(ERR_CONN, "the peer closed inside a message");
     c->in_to += got;
     c->moved += got;
     return e;
@@ -140,8 +143,6 @@ enum err chan_recv(struct chan *c, struct frame *f, int64_t timeout_ms)
             e = wait_input(c, deadline);
         else if (e == ERR_OK && !inside)
             watch_start(c);
-        if (e == ERR_CONN && inside)
-            return broken(c, log_fail(e, "connection lost inside a message"));
         if (e == ERR_TIMEOUT && !inside)
             return e; /* nothing was lost: the channel is still good */
         if (e != ERR_OK)

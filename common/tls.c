@@ -459,13 +459,11 @@ enum err tls_read(struct tls *t, void *p, size_t n, size_t *got)
     do {
         rc = gnutls_record_recv(t->session, p, n);
     } while (rc == GNUTLS_E_INTERRUPTED);
-    if (rc > 0) {
+    if (rc >= 0) {
         *got = (size_t)rc;
         return ERR_OK;
     }
     switch (rc) {
-    case 0:
-        return ERR_CONN;
     case GNUTLS_E_AGAIN:
         return ERR_BUSY;
     case GNUTLS_E_PREMATURE_TERMINATION:

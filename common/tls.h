@@ -56,8 +56,8 @@ enum err tls_write(struct tls *t, const void *p, size_t n, size_t *done) MUST_CH
 /* Hands gathered bytes to the socket. ERR_BUSY (silent) when it took only a part. */
 enum err tls_flush(struct tls *t) MUST_CHECK;
 
-/* At most n bytes of content. ERR_BUSY (silent): nothing there yet. ERR_CONN (silent) with *got 0:
- * the peer closed in order; logged: it did not. */
+/* At most n bytes of content. ERR_OK with *got 0: the peer closed in order. ERR_BUSY (silent): nothing
+ * there yet. ERR_CONN: the connection was cut. */
 enum err tls_read(struct tls *t, void *p, size_t n, size_t *got) MUST_CHECK;
 
 /* Waits until deadline_ms for the socket: events and result as poll's POLLIN and POLLOUT.
