@@ -19,7 +19,7 @@ MAKEFLAGS += -j$(JOBS) --no-builtin-rules
 MACHINE     := $(shell uname -m)
 NEEDS_build := gcc libc6-dev pkg-config libgnutls28-dev libp11-kit-dev zlib1g-dev libpopt-dev \
                libseccomp-dev $(if $(filter x86_64,$(MACHINE)),libipsec-mb-dev)
-NEEDS_test  := perl libcmocka-dev sharness softhsm2 gnutls-bin openssl python3-libtorrent
+NEEDS_test  := perl libcmocka-dev sharness softhsm2 gnutls-bin openssl python3 faketime python3-libtorrent
 NEEDS_lint  := clang-format clang-tidy cppcheck shellcheck
 
 # Looked up on first use, as pkg-config may have to be installed first.
@@ -103,7 +103,7 @@ SCRIPTS := $(wildcard t/t[0-9]*.t)
 CHOSEN  := $(if $(T),$(foreach w,$(T),$(filter $(w) %/$(w) %/$(w).t t/$(w)%,$(TESTS) $(SCRIPTS))),$(TESTS) $(SCRIPTS))
 $(if $(T),$(if $(CHOSEN),,$(error no test is called $(T))))
 
-check: $(filter $(TESTS),$(CHOSEN)) $(if $(filter $(SCRIPTS),$(CHOSEN)),all) $(call having,test) ## builds and runs all tests; T=NAME: some; SANITIZE=1: with sanitizers
+check: $(filter $(TESTS),$(CHOSEN)) $(if $(filter $(SCRIPTS),$(CHOSEN)),all) $(if $(filter t/t4002-%,$(CHOSEN)),$(BUILD)/t/consignd-probe) $(call having,test) ## builds and runs all tests; T=NAME: some; SANITIZE=1: with sanitizers
 	@BUILD=$(BUILD) \
 	ASAN_OPTIONS=strict_string_checks=1:detect_stack_use_after_return=1:detect_leaks=1 \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
@@ -192,5 +192,14 @@ $(call using,pki): $(BUILD)/lib-pki.a
 $(BUILD)/t/unit/%.t: $(BUILD)/obj/t/unit/test_%.o $(BUILD)/lib-unit.a $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD,$@) $(LINK) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LIBS) -lcmocka
+
+# A server that tries to break out of its own confinement, for t/t4002-confinement.t alone.
+PROBE_OBJ := $(patsubst server/%.c,$(BUILD)/obj/probe/%.o,$(SERVER))
+$(BUILD)/obj/probe/%.o: server/%.c | $(call having,build)
+	@mkdir -p $(@D)
+	$(call say,CC,$<) $(COMPILE) -DCONSIGN_PROBE -MMD -MP -c -o $@ $<
+$(BUILD)/t/consignd-probe: $(PROBE_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	$(call say,LD,$@) $(LINK) -o $@ $^ $(LIBS)
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
