@@ -5,14 +5,19 @@
  * A path (path.h) belongs to the root with the longest matching prefix. Every access below a root
  * goes through openat2(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS) relative to
  * that descriptor (a component-by-component walk with O_NOFOLLOW where the kernel has no openat2),
- * then only by descriptor and one final name; only regular files and folders are opened; a
- * hard-linked file is not written to. What a right does not allow is ERR_DENIED, whatever the file
- * system would say.
+ * then only by descriptor and one final name; only regular files and folders are opened. What a
+ * right does not allow is ERR_DENIED, whatever the file system would say.
+ *
+ * Hard links: a part is never a file with a second name, so nothing is written through one. A name
+ * in the tree may be replaced, renamed or removed though the file has others: only the name goes. A
+ * file with several names is sent only when it belongs to the owner of the root folder, as
+ * snapshots made of links do: a link to somebody else's file, laid there by a third party, is not.
  *
  * Below each root lies PATH_SERVICE/ (mode 0700): parts/ with <id>.data and <id>.journal for
  * unfinished transfers (id: the first 32 hex digits of the SHA-256 of the virtual path), and trees/
  * with stored trees, <inode in hex>. It is invisible to every request. A folder left empty is
- * removed when tidy is set.
+ * removed when tidy is set. The folders and the parts belong to the account that the process runs
+ * as and only it may write there: else ERR_TYPE. So two accounts can't receive into one root.
  *
  * On the server this runs in the store process (server/store.c), on the client directly. */
 #ifndef CONSIGN_FS_H
@@ -116,23 +121,24 @@ enum err fs_open_part(struct fs *fs, const char *path, uint64_t length, bool ove
  * appears (rename; without overwrite link() and unlink()) and its folder is synced; the journal
  * becomes the stored tree. Checks rights and that what stands at path may be replaced once more.
  * data and journal are the descriptors of fs_open_part (not closed here); they must still be the
- * very files in the part's place. */
+ * very files in the part's place. A part whose data could not be synced is removed: what is in
+ * memory can't be told from what is on the disk any more. */
 struct fs_commit {
     const char *path;
     bool overwrite;
-    uint32_t mode; /* & 0777 */
+    uint32_t mode; /* & 0755; its owner may always read and write it */
     int64_t mtime_s;
     uint32_t mtime_ns;
 };
 enum err fs_commit(struct fs *fs, const struct fs_part *part,
                    const struct fs_commit *how) MUST_CHECK;
 
-/* Removes the unfinished part for path: ERR_NOENT when there is none, ERR_BUSY when it is in use.
- * Needs FS_CREATE. */
+/* Removes the unfinished part for path: ERR_NOENT when there is none, ERR_BUSY when it is in use or
+ * another owner's. Needs FS_CREATE. */
 enum err fs_discard(struct fs *fs, const char *path) MUST_CHECK;
 
-/* Calls each for every unfinished part below the roots whose path begins with path ("/" for
- * all). */
+/* Calls each for every unfinished part below the roots whose path is path or below it ("/" for
+ * all). Another owner's parts only where FS_LIST is given. */
 struct fs_pending {
     const char *path;
     uint64_t length;

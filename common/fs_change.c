@@ -1,197 +1,255 @@
 /* SPDX-License-Identifier: ISC */
-/* mkdir, remove, rename, and opening a file to be sent. */
 #include "fs_internal.h"
 
 #include "log.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 /* ---- mkdir ---- */
 
-static enum err make_one(struct fs *fs, const char *path, uint32_t mode, bool may_exist)
+/* Makes one folder under the umask 022, durably. ERR_EXISTS is silent. */
+static enum err make(int dir, const char *name, uint32_t mode, const char *path)
 {
-    struct fs_place p;
+    mode_t before = umask(022);
+    int failed = mkdirat(dir, name, mode & 0777);
+    int why = errno;
+    umask(before);
+    errno = why;
+    if (failed && why == EEXIST)
+        return ERR_EXISTS;
+    return failed ? log_fail_errno("%s: making the folder", path) : fs_sync_folder(dir, path);
+}
+
+/* Makes what is missing of the folders on the way to path's last name and opens the last of them.
+ */
+static enum err make_parents(const struct fs_place *at, uint32_t mode, int *dir)
+{
+    struct fs_place part = *at;
+    char path[PATH_MAX_BYTES + 1], rel[PATH_MAX_BYTES + 1];
+    const char *slash = strchr(at->rel, '/'), *name;
+    enum err e = ERR_OK;
+    for (; e == ERR_OK && slash; slash = strchr(slash + 1, '/')) {
+        snprintf(rel, sizeof rel, "%.*s", (int)(slash - at->rel), at->rel);
+        if ((*dir = fs_open_beneath(at->root, rel, O_PATH)) >= 0) {
+            fs_close(dir);
+            continue;
+        }
+        if (errno != ENOENT)
+            return fs_fail_open(at->path, at->path, (size_t)(slash - at->path));
+        snprintf(path, sizeof path, "%.*s", (int)(slash - at->path), at->path);
+        part.path = path;
+        part.rel = rel;
+        if ((e = fs_open_parent(&part, O_RDONLY, dir, &name)) == ERR_OK)
+            e = make(*dir, name, mode | 0300, path);
+        fs_close(dir);
+        /* Another process may have been faster: the next round, or the caller, finds the folder. */
+        if (e == ERR_EXISTS)
+            e = ERR_OK;
+    }
+    return e == ERR_OK ? fs_open_parent(at, O_RDONLY, dir, &name) : e;
+}
+
+/* With parents set an existing folder is what was asked for. */
+static enum err make_last(const struct fs_place *at, int dir, uint32_t mode, bool parents)
+{
+    const char *name = path_base(at->path);
     struct stat st;
-    enum err e = fs_locate(fs, path, &p);
-    if (e != ERR_OK)
+    enum err e = make(dir, name, mode, at->path);
+    if (e != ERR_EXISTS)
         return e;
-    if (mkdirat(p.dir, p.name, mode & 0777 & ~(mode_t)022) == 0)
-        e = fs_sync_folder(p.dir, path);
-    else if (errno != EEXIST || !may_exist)
-        e = log_fail_errno("%s", path);
-    else if (fstatat(p.dir, p.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        e = log_fail_errno("%s", path);
-    else if (!S_ISDIR(st.st_mode))
-        e = log_fail(ERR_TYPE, "%s: exists and is not a folder", path);
-    fs_place_release(&p);
-    return e;
+    bool folder = fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+    return folder && parents ? ERR_OK : log_fail(ERR_EXISTS, "%s: already exists", at->path);
 }
 
 enum err fs_mkdir(struct fs *fs, const char *path, uint32_t mode, bool parents)
 {
-    char part[PATH_MAX_BYTES + 1];
-    const char *rest;
-    enum err e;
-    if (!fs_allowed(fs, path, FS_MKDIR, &e))
+    struct fs_place at;
+    const char *name;
+    int dir = -1;
+    enum err e = fs_allow(fs, path, FS_MKDIR, &at);
+    if (e != ERR_OK)
         return e;
-    (void)fs_root_of(fs, path, &rest);
-    if (!*rest && parents)
-        return ERR_OK; /* the root is there */
-    for (const char *slash = strchr(rest, '/'); parents && slash; slash = strchr(slash + 1, '/')) {
-        size_t n = (size_t)(slash - path);
-        memcpy(part, path, n);
-        part[n] = '\0';
-        if ((e = make_one(fs, part, 0755, true)) != ERR_OK)
-            return e;
-    }
-    return make_one(fs, path, mode, parents);
+    if (at.rel[0] == '\0')
+        return parents ? ERR_OK : log_fail(ERR_EXISTS, "%s: already exists", path);
+    e = parents ? make_parents(&at, mode, &dir) : fs_open_parent(&at, O_RDONLY, &dir, &name);
+    if (e == ERR_OK)
+        e = make_last(&at, dir, mode, parents);
+    fs_close(&dir);
+    return e;
 }
 
 /* ---- remove ---- */
 
+static enum err check_removable(const char *path, mode_t mode, bool folder)
+{
+    if (folder && !S_ISDIR(mode))
+        return log_fail(ERR_TYPE, "%s: is not a folder", path);
+    if (!folder && !S_ISREG(mode) && !S_ISLNK(mode))
+        return fs_fail_type(path, mode);
+    return ERR_OK;
+}
+
 enum err fs_remove(struct fs *fs, const char *path, bool folder)
 {
-    struct fs_place p;
+    struct fs_place at;
     struct stat st;
-    enum err e;
-    if (!fs_allowed(fs, path, FS_DELETE, &e) || (e = fs_locate(fs, path, &p)) != ERR_OK)
+    const char *name;
+    int dir = -1;
+    enum err e = fs_allow(fs, path, FS_DELETE, &at);
+    if (e == ERR_OK)
+        e = fs_open_parent(&at, O_RDONLY, &dir, &name);
+    if (e != ERR_OK)
         return e;
-    if (fstatat(p.dir, p.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        e = log_fail_errno("%s", path);
-    else if (folder != (S_ISDIR(st.st_mode) != 0))
-        e = log_fail(ERR_TYPE, folder ? "%s: not a folder" : "%s: a folder", path);
-    else if (unlinkat(p.dir, p.name, folder ? AT_REMOVEDIR : 0) < 0)
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         e = log_fail_errno("%s", path);
     else
-        e = fs_sync_folder(p.dir, path);
-    if (e == ERR_OK && S_ISREG(st.st_mode) && st.st_nlink == 1)
-        fs_drop_tree(p.root, st.st_ino);
-    fs_place_release(&p);
+        e = check_removable(path, st.st_mode, folder);
+    if (e == ERR_OK && unlinkat(dir, name, folder ? AT_REMOVEDIR : 0) < 0)
+        e = log_fail_errno("%s: removing", path);
+    if (e == ERR_OK)
+        e = fs_sync_folder(dir, path);
+    if (e == ERR_OK && st.st_nlink == 1)
+        fs_tree_drop(at.root, &st);
+    fs_close(&dir);
     return e;
 }
 
 /* ---- rename ---- */
 
+enum err fs_check_target(const struct fs_place *at, int dir, bool overwrite, unsigned create,
+                         struct stat *old)
+{
+    unsigned rights = at->root->rights;
+    *old = (struct stat){0};
+    if (fstatat(dir, path_base(at->path), old, AT_SYMLINK_NOFOLLOW) < 0) {
+        *old = (struct stat){0};
+        if (errno != ENOENT)
+            return log_fail_errno("%s", at->path);
+        return rights & create ? ERR_OK : log_fail(ERR_DENIED, "%s: no right to create", at->path);
+    }
+    if (!S_ISREG(old->st_mode))
+        return fs_fail_type(at->path, old->st_mode);
+    if (!overwrite)
+        return log_fail(ERR_EXISTS, "%s: already exists", at->path);
+    return rights & FS_OVERWRITE ? ERR_OK
+                                 : log_fail(ERR_DENIED,
+                                            "%s: exists, and there is no right to "
+                                            "overwrite",
+                                            at->path);
+}
+
+static enum err fail_move(const struct fs_move *m)
+{
+    if (errno == EEXIST)
+        return log_fail(ERR_EXISTS, "%s: already exists", m->path);
+    if (errno == EXDEV)
+        return log_fail(ERR_DENIED, "%s: another filesystem is mounted there", m->path);
+    return log_fail_errno("%s: giving the file its name", m->path);
+}
+
+enum err fs_move(const struct fs_move *m)
+{
+    if (m->replace)
+        return renameat(m->from_dir, m->from, m->to_dir, m->to) == 0
+                   ? fs_sync_folder(m->to_dir, m->path)
+                   : fail_move(m);
+    if (linkat(m->from_dir, m->from, m->to_dir, m->to, 0) < 0)
+        return fail_move(m);
+    enum err e = fs_sync_folder(m->to_dir, m->path);
+    if (e == ERR_OK && unlinkat(m->from_dir, m->from, 0) < 0)
+        e = log_fail_errno("%s: removing the old name", m->path);
+    return e;
+}
+
 struct renaming {
-    const char *from, *to;
-    struct fs_place a, b;
-    struct stat st; /* of what is renamed */
+    struct fs_place from, to;
+    int from_dir, to_dir;
+    const char *from_name, *to_name;
+    struct stat st, old;
+    bool overwrite;
 };
 
-/* Whether to may be taken: its absence, or the right to replace it. */
-static enum err check_target(const struct renaming *r, bool overwrite)
-{
-    struct stat st;
-    if (fstatat(r->b.dir, r->b.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT ? ERR_OK : log_fail_errno("%s", r->to);
-    if (!overwrite)
-        return log_fail(ERR_EXISTS, "%s: exists", r->to);
-    if (S_ISDIR(st.st_mode) || S_ISDIR(r->st.st_mode))
-        return log_fail(ERR_EXISTS, "%s: exists; a folder is neither replaced nor replaces", r->to);
-    if (!(r->b.root->rights & FS_OVERWRITE))
-        return log_fail(ERR_DENIED, "%s: the right to overwrite is not granted here", r->to);
-    return ERR_OK;
-}
-
-static enum err move_name(const struct renaming *r, bool replace)
-{
-    if (replace || S_ISDIR(r->st.st_mode))
-        return renameat(r->a.dir, r->a.name, r->b.dir, r->b.name) == 0
-                   ? ERR_OK
-                   : log_fail_errno("%s", r->to);
-    /* Only link() takes a name if and only if it is free, on every filesystem. */
-    if (linkat(r->a.dir, r->a.name, r->b.dir, r->b.name, 0) < 0)
-        return log_fail_errno("%s", r->to);
-    return unlinkat(r->a.dir, r->a.name, 0) == 0 ? ERR_OK : log_fail_errno("%s", r->from);
-}
-
-/* The change time moved with the name: the stored tree is told, if it was valid before. */
+/* The stamp holds the change time, which a rename moves. What else may have changed since the tree
+ * was found valid would show in size or mtime. */
 static void refresh_tree(const struct renaming *r, int tree, struct part_header *h)
 {
-    struct stat st;
-    if (fstatat(r->b.dir, r->b.name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_ino != r->st.st_ino)
+    struct stat now;
+    if (tree < 0 || fstatat(r->to_dir, r->to_name, &now, AT_SYMLINK_NOFOLLOW) < 0 ||
+        !fs_same(&now, &r->st) || now.st_size != r->st.st_size ||
+        now.st_mtim.tv_sec != r->st.st_mtim.tv_sec || now.st_mtim.tv_nsec != r->st.st_mtim.tv_nsec)
         return;
-    part_stamp_of(&st, &h->stamp);
-    snprintf(h->path, sizeof h->path, "%s", r->to);
-    if (part_header_write(tree, h) != ERR_OK)
-        log_warn("%s: its stored tree is lost; it will be hashed anew", r->to);
+    if (fs_tree_stamp(tree, h, &now, r->to.path) != ERR_OK)
+        log_warn("%s: its stored tree could not be kept", r->to.path);
 }
 
-static enum err rename_located(struct renaming *r, bool overwrite)
+static enum err rename_file(struct renaming *r)
 {
     struct part_header h;
-    struct stat old;
-    int tree = -1;
-    enum err e;
-    if (fstatat(r->a.dir, r->a.name, &r->st, AT_SYMLINK_NOFOLLOW) < 0)
-        return log_fail_errno("%s", r->from);
-    if ((e = check_target(r, overwrite)) != ERR_OK)
+    enum err e = fs_check_target(&r->to, r->to_dir, r->overwrite, FS_RENAME, &r->old);
+    if (e != ERR_OK)
         return e;
-    bool replaces = fstatat(r->b.dir, r->b.name, &old, AT_SYMLINK_NOFOLLOW) == 0;
-    if (replaces && old.st_ino == r->st.st_ino)
-        return ERR_OK; /* both names are the same file already */
-    if (S_ISREG(r->st.st_mode))
-        tree = fs_open_tree(r->a.root, &r->st, O_RDWR, &h);
-    e = move_name(r, overwrite && r->b.root->rights & FS_OVERWRITE);
-    if (e == ERR_OK && (e = fs_sync_folder(r->b.dir, r->to)) == ERR_OK)
-        e = fs_sync_folder(r->a.dir, r->from);
-    if (e == ERR_OK && tree >= 0)
+    struct fs_move m = {r->from_dir, r->from_name,
+                        r->to_dir,   r->to_name,
+                        r->to.path,  r->overwrite && (r->to.root->rights & FS_OVERWRITE)};
+    int trees = fs_trees_open(r->from.root, false);
+    int tree = fs_tree_open(trees, &r->st, O_RDWR, &h);
+    e = fs_move(&m);
+    /* rename() leaves two names of one file as they are. */
+    bool twins = r->old.st_nlink > 1 && fs_same(&r->old, &r->st);
+    if (e == ERR_OK && twins && unlinkat(r->from_dir, r->from_name, 0) < 0)
+        e = log_fail_errno("%s: removing the old name", r->from.path);
+    if (e == ERR_OK)
+        e = fs_sync_folder(r->from_dir, r->from.path);
+    if (e == ERR_OK)
         refresh_tree(r, tree, &h);
-    if (e == ERR_OK && replaces && old.st_nlink == 1)
-        fs_drop_tree(r->b.root, old.st_ino);
-    if (tree >= 0)
-        close(tree);
+    if (e == ERR_OK && r->old.st_nlink == 1 && !fs_same(&r->old, &r->st))
+        fs_tree_drop(r->to.root, &r->old);
+    fs_close(&tree);
+    fs_close(&trees);
     return e;
+}
+
+static enum err rename_folder(const struct renaming *r)
+{
+    struct stat st;
+    if (fs_within(r->to.path, r->from.path))
+        return log_fail(ERR_NAME, "%s: a folder can't be moved into itself", r->from.path);
+    if (fstatat(r->to_dir, r->to_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return log_fail(ERR_EXISTS, "%s: already exists", r->to.path);
+    if (renameat(r->from_dir, r->from_name, r->to_dir, r->to_name) < 0)
+        return log_fail_errno("%s: renaming to %s", r->from.path, r->to.path);
+    enum err e = fs_sync_folder(r->to_dir, r->to.path);
+    return e == ERR_OK ? fs_sync_folder(r->from_dir, r->from.path) : e;
+}
+
+static enum err rename_opened(struct renaming *r)
+{
+    if (fstatat(r->from_dir, r->from_name, &r->st, AT_SYMLINK_NOFOLLOW) < 0)
+        return log_fail_errno("%s", r->from.path);
+    if (r->overwrite && strcmp(r->from.path, r->to.path) == 0)
+        return ERR_OK;
+    if (S_ISDIR(r->st.st_mode))
+        return rename_folder(r);
+    return S_ISREG(r->st.st_mode) ? rename_file(r) : fs_fail_type(r->from.path, r->st.st_mode);
 }
 
 enum err fs_rename(struct fs *fs, const char *from, const char *to, bool overwrite)
 {
-    struct renaming r = {.from = from, .to = to, .a.dir = -1, .b.dir = -1};
-    enum err e;
-    if (!fs_allowed(fs, from, FS_RENAME, &e) || !fs_allowed(fs, to, FS_RENAME, &e))
-        return e;
-    if ((e = fs_locate(fs, from, &r.a)) == ERR_OK && (e = fs_locate(fs, to, &r.b)) == ERR_OK) {
-        if (r.a.root != r.b.root)
-            e = log_fail(ERR_DENIED, "%s and %s are in different roots", from, to);
-        else
-            e = rename_located(&r, overwrite);
-    }
-    fs_place_release(&r.a);
-    fs_place_release(&r.b);
-    return e;
-}
-
-/* ---- source ---- */
-
-enum err fs_open_source(struct fs *fs, const char *path, struct fs_source *out)
-{
-    struct fs_place p;
-    struct part_header h;
-    struct stat st;
-    enum err e;
-    *out = (struct fs_source){.fd = -1, .tree = -1};
-    if (!fs_allowed(fs, path, FS_READ, &e) || (e = fs_locate(fs, path, &p)) != ERR_OK)
-        return e;
-    /* Looked at before it is opened: opening a device may already do something. */
-    if (fstatat(p.dir, p.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        e = log_fail_errno("%s", path);
-    else if (!S_ISREG(st.st_mode))
-        e = log_fail(ERR_TYPE, "%s: not a regular file", path);
-    else if ((out->fd = openat(p.dir, p.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)) < 0)
-        e = log_fail_errno("%s", path);
-    else if (fstat(out->fd, &out->st) < 0)
-        e = log_fail_errno("%s", path);
-    else if (!S_ISREG(out->st.st_mode))
-        e = log_fail(ERR_TYPE, "%s: not a regular file", path);
-    else
-        out->tree = fs_open_tree(p.root, &out->st, O_RDONLY, &h);
-    if (e != ERR_OK && out->fd >= 0) {
-        close(out->fd);
-        out->fd = -1;
-    }
-    fs_place_release(&p);
+    struct renaming r = {.from_dir = -1, .to_dir = -1, .overwrite = overwrite};
+    enum err e = fs_allow(fs, from, FS_RENAME, &r.from);
+    if (e == ERR_OK)
+        e = fs_allow(fs, to, FS_RENAME, &r.to);
+    if (e == ERR_OK && r.from.root != r.to.root)
+        e = log_fail(ERR_DENIED, "%s: can't be renamed to %s: that lies in another root", from, to);
+    if (e == ERR_OK)
+        e = fs_open_parent(&r.from, O_RDONLY, &r.from_dir, &r.from_name);
+    if (e == ERR_OK)
+        e = fs_open_parent(&r.to, O_RDONLY, &r.to_dir, &r.to_name);
+    if (e == ERR_OK)
+        e = rename_opened(&r);
+    fs_close(&r.from_dir);
+    fs_close(&r.to_dir);
     return e;
 }

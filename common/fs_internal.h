@@ -1,53 +1,155 @@
 /* SPDX-License-Identifier: ISC */
-/* What the files of fs share; not for others. */
+/* What the files of the module fs share. Nobody else includes this but its tests. */
 #ifndef CONSIGN_FS_INTERNAL_H
 #define CONSIGN_FS_INTERNAL_H
 
 #include "fs.h"
+#include <dirent.h>
+#include <fcntl.h>
 
-/* Use the walk component by component even where the kernel has openat2: for tests. */
-extern bool fs_without_openat2;
-
-/* The root that path belongs to (the longest prefix) and what of path is below it ("" for the root
- * itself); NULL when there is none. */
-const struct fs_root *fs_root_of(const struct fs *fs, const char *path, const char **rest);
-
-/* The root of path when it grants right, else NULL and the error (logged) in *e. */
-const struct fs_root *fs_allowed(const struct fs *fs, const char *path, unsigned right,
-                                 enum err *e);
-
-/* Opens the folder rel below dir for reading, without following any link; -1 and errno. "" is dir
- * itself. */
-int fs_open_folder(int dir, const char *rel);
-
-/* Where the last component of a path stands: its folder (a descriptor to close) and its name there.
+/* How every last name is opened: never through a link, never waiting for the other end of a FIFO.
  */
+#define FS_LEAF   (O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+#define FS_FOLDER (O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+/* ---- fs.c: where a path belongs ---- */
+
 struct fs_place {
-    const struct fs_root *root;
-    int dir;
-    char name[PATH_NAME_MAX + 1];
+    struct fs_root *root; /* NULL: a folder that only exists because roots lie below it */
+    const char *path;     /* virtual; borrowed */
+    const char *rel;      /* below the root, "" for the root itself; borrowed from path */
 };
-/* A virtual root itself has no place: ERR_DENIED. */
-enum err fs_locate(const struct fs *fs, const char *path, struct fs_place *out) MUST_CHECK;
-void fs_place_release(struct fs_place *p);
 
-/* Opens PATH_SERVICE/name below root, making it when make is set; -1 and errno. A folder that is
- * not ours or that others can write is refused (EPERM). */
-int fs_open_service(const struct fs_root *root, const char *name, bool make);
+/* Finds path's root and checks that one of the rights is given there. A path without a root is only
+ * allowed for FS_LIST and FS_READ, and only where roots lie below it. */
+enum err fs_allow(struct fs *fs, const char *path, unsigned any_of,
+                  struct fs_place *out) MUST_CHECK;
 
-/* Makes a change of names in a folder durable. */
+/* The root with the longest matching prefix, or NULL. */
+struct fs_root *fs_root_of(struct fs *fs, const char *path);
+
+/* Whether path is top or lies below it. */
+bool fs_within(const char *path, const char *top);
+
+/* ---- fs_resolve.c: from paths to descriptors ---- */
+
+/* For tests: walk as on a kernel without openat2. */
+void fs_resolve_by_walk(bool walk);
+
+/* Opens the folder rel below the root, with O_RDONLY (to list or sync it) or O_PATH; -1 with
+ * errno, which is ELOOP for a symbolic link anywhere on the way. */
+int fs_open_beneath(const struct fs_root *root, const char *rel, int access);
+
+/* Logs why opening the folder called shown (n bytes) for path failed, from errno. */
+enum err fs_fail_open(const char *path, const char *shown, size_t n) MUST_CHECK;
+
+/* Opens the folder that holds place's last name, in the same way; the name is borrowed to name. The
+ * root itself has none: ERR_DENIED. */
+enum err fs_open_parent(const struct fs_place *at, int access, int *dir,
+                        const char **name) MUST_CHECK;
+
+/* Opens a regular file. -1 with errno; for anything else than a regular file that is ELOOP (a
+ * symbolic link) or ENOTSUP, and nothing is opened. */
+int fs_open_regular(int dir, const char *name, int flags, struct stat *st);
+
+/* Logs that path is not a regular file: what it is instead. */
+enum err fs_fail_type(const char *path, mode_t mode) MUST_CHECK;
+
+/* Makes names made or removed in dir durable. */
 enum err fs_sync_folder(int dir, const char *path) MUST_CHECK;
 
-void fs_info_of(const struct stat *st, struct fs_info *out);
+/* Whether two descriptors' files are one. */
+bool fs_same(const struct stat *a, const struct stat *b);
 
-/* The stored tree of the file with this state, opened with access (O_RDONLY, O_RDWR), its header in
- * *h; -1 when there is no valid one. */
-int fs_open_tree(const struct fs_root *root, const struct stat *st, int access,
-                 struct part_header *h);
-/* Forgets the stored tree of an inode. */
-void fs_drop_tree(const struct fs_root *root, uint64_t ino);
-/* The name of an inode's stored tree. */
+/* Closes *fd unless it is -1; keeps errno. */
+void fs_close(int *fd);
+
+/* ---- fs_service.c: consign's own folder ---- */
+
+struct fs_service {
+    int top;   /* PATH_SERVICE */
+    int parts; /* the folder below it */
+};
+
+/* Opens PATH_SERVICE/parts, making both when make is set. ERR_NOENT (silent) when they are not
+ * there. */
+enum err fs_service_open(const struct fs_root *root, bool make, struct fs_service *out) MUST_CHECK;
+void fs_service_close(struct fs_service *s);
+
+/* Removes the service folders of the root that are empty. */
+void fs_service_tidy(const struct fs_root *root);
+
+/* The stored trees' folder; -1 when there is none or it can't be used. */
+int fs_trees_open(const struct fs_root *root, bool make);
+
+/* Opens the folder name in at for readdir(), not through a link; NULL with errno. */
+DIR *fs_opendir(int at, const char *name);
+
+/* The names of a part. */
+struct fs_names {
+    const char *path; /* virtual; borrowed */
+    char id[33];
+    char data[44];
+    char journal[44];
+};
+void fs_names_of(const char *path, struct fs_names *out);
+bool fs_has_suffix(const char *name, const char *suffix);
+
+/* A journal that this process holds the lock of. */
+struct fs_locked {
+    int fd;
+    bool fresh; /* made just now */
+    struct stat st;
+};
+
+/* Opens and locks a part's journal, and sees to it that it is still the one with the name. Silent:
+ * ERR_NOENT when there is none and make is not set, or parts itself was removed; ERR_BUSY after
+ * wait_ms. ERR_TYPE for what is no regular file with one name. */
+enum err fs_lock(int parts, const struct fs_names *names, bool make, int wait_ms,
+                 struct fs_locked *out) MUST_CHECK;
+
+/* Whether somebody else holds the lock. */
+bool fs_locked_now(int journal);
+
+/* Removes the names of a part whose lock is held: the data first, so that what is left is never
+ * data without its lock. */
+enum err fs_drop_part(int parts, const struct fs_names *names) MUST_CHECK;
+
+/* ---- fs_tree.c: stored trees ---- */
+
+/* The stored tree of the file that st describes, opened with flags, its header to h; -1 when there
+ * is none that is valid. */
+int fs_tree_open(int trees, const struct stat *st, int flags, struct part_header *h);
+
+/* Writes the state that a file has now, and its path, into its tree's header. */
+enum err fs_tree_stamp(int tree, struct part_header *h, const struct stat *st,
+                       const char *path) MUST_CHECK;
+
+/* Removes the stored tree of an inode that is gone. */
+void fs_tree_drop(const struct fs_root *root, const struct stat *gone);
+
+/* The inode in hex. */
 enum { FS_TREE_NAME = 24 };
-void fs_tree_name(uint64_t ino, char out[static FS_TREE_NAME]);
+void fs_tree_name(uint64_t inode, char out[static FS_TREE_NAME]);
+
+/* ---- fs_change.c ---- */
+
+/* What stands at place's last name in dir (st_nlink 0: nothing), and whether a file may appear
+ * there: on a free name with the right create, else with FS_OVERWRITE and overwrite set. */
+enum err fs_check_target(const struct fs_place *at, int dir, bool overwrite, unsigned create,
+                         struct stat *old) MUST_CHECK;
+
+/* Moves the file from, one name in from_dir, to at's name in dir. With replace by rename(), else by
+ * link() and unlink(), so that exactly one of two at the same time succeeds. The new name is
+ * durable before the old one goes; then the old one's folder is not synced. */
+struct fs_move {
+    int from_dir;
+    const char *from;
+    int to_dir;
+    const char *to;
+    const char *path; /* for messages */
+    bool replace;
+};
+enum err fs_move(const struct fs_move *m) MUST_CHECK;
 
 #endif

@@ -1,354 +1,250 @@
 /* SPDX-License-Identifier: ISC */
-/* Parts: found, locked, made visible, given up. */
 #include "fs_internal.h"
 
 #include "log.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { ID = 32, POLL_MS = 50, REPLACED_MAX = 100 };
-
-/* The two names of a part below PATH_SERVICE/parts. */
-struct names {
-    char data[ID + 8], journal[ID + 12];
+struct opening {
+    const char *owner;
+    uint64_t length;
+    struct fs_place at;
+    struct fs_names names;
+    struct fs_service service;
+    struct fs_locked journal;
+    struct part_header header;
+    bool valid; /* header was read */
+    int data;
+    struct stat st;  /* of data */
+    bool fresh;      /* data was made just now */
+    struct stat old; /* what stands at the path */
 };
 
-static void names_of(const char *path, struct names *n)
+/* ---- the header ---- */
+
+static enum err read_header(struct opening *o)
 {
-    uint8_t hash[TREE_HASH];
-    char id[ID + 1];
-    tree_engine(true)->one((const uint8_t *)path, strlen(path), hash);
-    for (int i = 0; i < ID / 2; i++)
-        snprintf(id + (size_t)i * 2, 3, "%02x", hash[i]);
-    snprintf(n->data, sizeof n->data, "%s.data", id);
-    snprintf(n->journal, sizeof n->journal, "%s.journal", id);
+    enum err e = part_header_read(o->journal.fd, &o->header);
+    if (e != ERR_OK && e != ERR_NOENT)
+        return e;
+    o->valid = e == ERR_OK && strcmp(o->header.path, o->names.path) == 0;
+    if (o->valid && o->owner[0] && strcmp(o->header.owner, o->owner) != 0)
+        return log_fail(ERR_BUSY, "%s: there is an unfinished transfer of user \"%s\"",
+                        o->names.path, o->header.owner);
+    return ERR_OK;
 }
 
-/* ---- files of a part ---- */
-
-/* A regular file of ours that has no other name. */
-static bool is_ours(int fd)
+static enum err write_header(struct opening *o)
 {
-    struct stat st;
-    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 && st.st_uid == geteuid();
+    o->header = (struct part_header){.length = o->length,
+                                     .chunk_log2 = (uint8_t)tree_chunk_log2(o->length),
+                                     .created = (uint64_t)time(NULL)};
+    snprintf(o->header.path, sizeof o->header.path, "%s", o->names.path);
+    snprintf(o->header.owner, sizeof o->header.owner, "%s", o->owner);
+    return part_header_write(o->journal.fd, &o->header);
 }
 
-/* Opens name, or makes it: *fresh tells. Anything else in its place is refused, but a file with a
- * second name (a commit that was cut between link and unlink) only loses this one. */
-static int open_part_file(int parts, const char *name, bool *fresh)
+/* ---- the data ---- */
+
+static enum err make_data(struct opening *o)
 {
-    struct stat st;
-    for (int tries = 0; tries < REPLACED_MAX; tries++) {
-        *fresh = false;
-        int fd = openat(parts, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        if (fd < 0 && errno == ENOENT) {
-            fd = openat(parts, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-            if (fd < 0 && errno == EEXIST)
-                continue;
-            *fresh = fd >= 0;
-        }
-        if (fd < 0 || is_ours(fd))
-            return fd;
-        bool second_name = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink > 1;
-        close(fd);
-        if (!second_name || unlinkat(parts, name, 0) < 0) {
-            errno = ENOTDIR; /* comes out as ERR_TYPE */
-            return -1;
-        }
+    o->data = openat(o->service.parts, o->names.data, O_RDWR | O_CREAT | O_EXCL | FS_LEAF, 0600);
+    o->fresh = o->data >= 0;
+    if (o->data < 0 || fstat(o->data, &o->st) < 0)
+        return log_fail_errno("%s: starting a transfer", o->names.path);
+    return ERR_OK;
+}
+
+/* A commit that was cut by a crash between link() and unlink(): the data has its final name
+ * already. */
+static bool committed(const struct opening *o)
+{
+    return o->data >= 0 && o->st.st_nlink > 1 && fs_same(&o->st, &o->old);
+}
+
+static enum err open_data(struct opening *o)
+{
+    o->data = fs_open_regular(o->service.parts, o->names.data, O_RDWR, &o->st);
+    if (committed(o)) {
+        fs_close(&o->data);
+        if (unlinkat(o->service.parts, o->names.data, 0) < 0)
+            return log_fail_errno("%s: removing what a cut commit left", o->names.path);
+        return make_data(o);
     }
-    errno = EBUSY;
-    return -1;
+    if (o->data < 0 && errno == ENOENT)
+        return make_data(o);
+    if (o->data < 0)
+        return errno == ELOOP || errno == ENOTSUP
+                   ? fs_fail_type(o->names.path, o->st.st_mode)
+                   : log_fail_errno("%s: opening its unfinished transfer", o->names.path);
+    if (o->st.st_nlink != 1)
+        return log_fail(ERR_TYPE, "%s: its unfinished transfer has a second name (hard link)",
+                        o->names.path);
+    return ERR_OK;
 }
 
-static bool same_file(int dir, const char *name, int fd)
+/* ---- whose it is ---- */
+
+static enum err check_owner(const struct opening *o)
 {
-    struct stat a, b;
-    return fstat(fd, &a) == 0 && fstatat(dir, name, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
-           a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+    if (o->st.st_uid == geteuid() && o->journal.st.st_uid == geteuid())
+        return ERR_OK;
+    return log_fail(ERR_TYPE, "%s: its unfinished transfer belongs to another account of the host",
+                    o->names.path);
 }
 
-/* The lock that a part's owner holds as long as any copy of the descriptor lives. */
-static bool try_lock(int fd)
+/* Only once: it moves the change time, and with it the trust in what is there. */
+static enum err reserve(const struct opening *o)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    return fcntl(fd, F_OFD_SETLK, &lock) == 0;
-}
-
-/* Opens and locks the journal, waiting for another owner up to wait_ms. */
-static enum err lock_journal(int parts, const char *name, const char *path, int wait_ms, int *out)
-{
-    for (int waited = 0;;) {
-        bool fresh;
-        int fd = open_part_file(parts, name, &fresh);
-        if (fd < 0)
-            return log_fail_errno("%s: the journal of its part", path);
-        if (try_lock(fd)) {
-            /* The former owner may have committed or discarded what was just opened. */
-            if (same_file(parts, name, fd)) {
-                *out = fd;
-                return ERR_OK;
-            }
-            close(fd);
-            continue;
-        }
-        close(fd);
-        if (errno != EAGAIN && errno != EACCES)
-            return log_fail_errno("%s: locking its part", path);
-        if (waited >= wait_ms)
-            return log_fail(ERR_BUSY, "%s: another transfer to this name is running", path);
-        poll(NULL, 0, POLL_MS);
-        waited += POLL_MS;
-    }
+    if (o->length == 0 || (!o->fresh && o->valid && o->header.length == o->length))
+        return ERR_OK;
+    int failed;
+    do
+        failed = fallocate(o->data, FALLOC_FL_KEEP_SIZE, 0, (off_t)o->length);
+    while (failed && errno == EINTR);
+    if (!failed || errno == EOPNOTSUPP || errno == ENOSYS)
+        return ERR_OK;
+    return log_fail_errno("%s: reserving %llu bytes", o->names.path, (unsigned long long)o->length);
 }
 
 /* ---- opening ---- */
 
-/* Whether what stands at path (if anything) may be replaced; rights are those of its root. */
-static enum err check_place(const struct fs_place *p, const char *path, bool overwrite)
+static enum err fail_busy(const char *path)
 {
-    struct stat st;
-    if (fstatat(p->dir, p->name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-        if (errno != ENOENT)
-            return log_fail_errno("%s", path);
-        return p->root->rights & FS_CREATE
-                   ? ERR_OK
-                   : log_fail(ERR_DENIED, "%s: the right to create is not granted here", path);
-    }
-    if (!S_ISREG(st.st_mode))
-        return log_fail(ERR_TYPE, "%s: exists and is not a regular file", path);
-    if (!overwrite)
-        return log_fail(ERR_EXISTS, "%s: exists", path);
-    return p->root->rights & FS_OVERWRITE
-               ? ERR_OK
-               : log_fail(ERR_DENIED, "%s: exists, and the right to overwrite is not granted here",
-                          path);
+    return log_fail(ERR_BUSY, "%s: is being received by another transfer now", path);
 }
 
-static enum err check_header(const struct fs *fs, const char *path, uint64_t length, int journal,
-                             bool fresh)
+static enum err check_place(struct opening *o, bool overwrite)
 {
-    struct part_header h;
-    enum err e = part_header_read(journal, &h);
-    if (e == ERR_OK && !fresh && strcmp(h.path, path) == 0)
-        return strcmp(h.owner, fs->owner) == 0
-                   ? ERR_OK
-                   : log_fail(ERR_BUSY, "%s: another user's upload to this name is unfinished",
-                              path);
-    if (e != ERR_OK && e != ERR_NOENT)
-        return e;
-    /* New, or a journal that says nothing: the data, if any, will be hashed. */
-    h = (struct part_header){.length = length,
-                             .chunk_log2 = (uint8_t)tree_chunk_log2(length),
-                             .created = (uint64_t)time(NULL)};
-    snprintf(h.path, sizeof h.path, "%s", path);
-    snprintf(h.owner, sizeof h.owner, "%s", fs->owner);
-    return part_header_write(journal, &h);
-}
-
-/* So that a full disk is known now and not hours later. */
-static enum err reserve(int data, uint64_t length, const char *path)
-{
-    while (length > 0 && fallocate(data, FALLOC_FL_KEEP_SIZE, 0, (off_t)length) < 0) {
-        if (errno == EOPNOTSUPP || errno == ENOSYS)
-            break;
-        if (errno != EINTR)
-            return log_fail_errno("%s: reserving %llu bytes", path, (unsigned long long)length);
-    }
-    return ERR_OK;
-}
-
-static enum err open_files(const struct fs *fs, int parts, const char *path, uint64_t length,
-                           int wait_ms, struct fs_part *out)
-{
-    struct names n;
-    bool fresh = false;
-    names_of(path, &n);
-    enum err e = lock_journal(parts, n.journal, path, wait_ms, &out->journal);
+    const char *name;
+    struct stat parts, folder;
+    int dir;
+    enum err e = fs_open_parent(&o->at, O_RDONLY, &dir, &name);
     if (e != ERR_OK)
         return e;
-    out->data = open_part_file(parts, n.data, &fresh);
-    out->existed = !fresh;
-    e = out->data < 0 ? log_fail_errno("%s: its part", path)
-                      : check_header(fs, path, length, out->journal, fresh);
-    if (e != ERR_OK)
-        return e;
-    e = reserve(out->data, length, path);
-    if (e != ERR_OK && fresh) {
-        (void)unlinkat(parts, n.data, 0);
-        (void)unlinkat(parts, n.journal, 0);
+    e = fs_check_target(&o->at, dir, overwrite, FS_CREATE, &o->old);
+    if (e == ERR_OK && o->service.parts >= 0 &&
+        (fstat(dir, &folder) < 0 || fstat(o->service.parts, &parts) < 0))
+        e = log_fail_errno("%s: looking at its folder", o->names.path);
+    else if (e == ERR_OK && o->service.parts >= 0 && folder.st_dev != parts.st_dev)
+        e = log_fail(ERR_DENIED, "%s: another filesystem is mounted there", o->names.path);
+    fs_close(&dir);
+    return e;
+}
+
+/* Another process that tidies up may remove the folder before the journal is in it. */
+static enum err lock_journal(struct opening *o, int wait_ms)
+{
+    enum err e = ERR_NOENT;
+    for (int i = 0; i < 100 && e == ERR_NOENT; i++) {
+        fs_service_close(&o->service);
+        e = fs_service_open(o->at.root, true, &o->service);
+        if (e == ERR_OK)
+            e = fs_lock(o->service.parts, &o->names, true, wait_ms, &o->journal);
     }
+    if (e == ERR_BUSY)
+        return fail_busy(o->names.path);
+    return e == ERR_NOENT
+               ? log_fail(ERR_BUSY, "%s: " PATH_SERVICE " keeps being removed", o->names.path)
+               : e;
+}
+
+static enum err open_locked(struct opening *o, bool overwrite)
+{
+    /* Once more: whoever held the lock may have committed meanwhile. */
+    enum err e = check_place(o, overwrite);
+    if (e == ERR_OK)
+        e = read_header(o);
+    if (e == ERR_OK)
+        e = open_data(o);
+    if (e == ERR_OK)
+        e = check_owner(o);
+    if (e == ERR_OK)
+        e = reserve(o);
+    if (e == ERR_OK && !o->valid)
+        e = write_header(o);
+    /* Nothing is left of a start that failed; what was there before stays. */
+    if (e != ERR_OK && o->fresh)
+        (void)unlinkat(o->service.parts, o->names.data, 0);
+    if (e != ERR_OK && o->journal.fresh)
+        (void)unlinkat(o->service.parts, o->names.journal, 0);
     return e;
 }
 
 enum err fs_open_part(struct fs *fs, const char *path, uint64_t length, bool overwrite, int wait_ms,
                       struct fs_part *out)
 {
-    struct fs_place p;
-    int parts = -1;
+    struct opening o = {.owner = fs->owner,
+                        .length = length,
+                        .service = {-1, -1},
+                        .journal = {.fd = -1},
+                        .data = -1};
     *out = (struct fs_part){.data = -1, .journal = -1};
-    enum err e = ERR_OK;
-    if (!fs_allowed(fs, path, FS_CREATE | FS_OVERWRITE, &e) ||
-        (e = fs_locate(fs, path, &p)) != ERR_OK)
-        return e;
-    if (length > INT64_MAX)
-        e = log_fail(ERR_LIMIT, "%s: too long", path);
-    if (e == ERR_OK && (e = check_place(&p, path, overwrite)) == ERR_OK) {
-        parts = fs_open_service(p.root, "parts", true);
-        e = parts < 0 ? log_fail_errno("%s: the folder for unfinished transfers", path)
-                      : open_files(fs, parts, path, length, wait_ms, out);
-    }
-    if (e != ERR_OK) {
-        if (out->data >= 0)
-            close(out->data);
-        if (out->journal >= 0)
-            close(out->journal);
-        *out = (struct fs_part){.data = -1, .journal = -1};
-    }
-    if (parts >= 0)
-        close(parts);
-    fs_place_release(&p);
-    return e;
-}
-
-/* ---- the end ---- */
-
-static void tidy_up(const struct fs *fs, const struct fs_root *root)
-{
-    int service;
-    if (!fs->tidy)
-        return;
-    service = openat(root->fd, PATH_SERVICE, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (service < 0)
-        return;
-    (void)unlinkat(service, "parts", AT_REMOVEDIR);
-    (void)unlinkat(service, "trees", AT_REMOVEDIR);
-    close(service);
-    (void)unlinkat(root->fd, PATH_SERVICE, AT_REMOVEDIR);
-}
-
-/* Keeps the journal as the stored tree. Losing it costs a hashing, nothing else. */
-static enum err store_tree(const struct fs_root *root, int parts, const char *journal_name,
-                           const struct fs_part *part, struct part_header *h)
-{
-    char name[FS_TREE_NAME];
-    struct stat st;
-    if (fstat(part->data, &st) < 0)
-        return log_fail_errno("%s: its stored tree", h->path);
-    part_stamp_of(&st, &h->stamp);
-    h->stamped = true;
-    enum err e = part_header_write(part->journal, h);
+    enum err e = fs_allow(fs, path, FS_CREATE | FS_OVERWRITE, &o.at);
     if (e != ERR_OK)
         return e;
-    int trees = fs_open_service(root, "trees", true);
-    if (trees < 0)
-        return log_fail_errno("%s: the folder of stored trees", h->path);
-    fs_tree_name(st.st_ino, name);
-    if (renameat(parts, journal_name, trees, name) < 0)
-        e = log_fail_errno("%s: its stored tree", h->path);
-    close(trees);
+    if (length > INT64_MAX || tree_chunk_log2(length) == 0)
+        return log_fail(ERR_LIMIT, "%s: %llu bytes are too many", path, (unsigned long long)length);
+    fs_names_of(path, &o.names);
+    e = check_place(&o, overwrite);
+    if (e == ERR_OK)
+        e = lock_journal(&o, wait_ms);
+    if (e == ERR_OK)
+        e = open_locked(&o, overwrite);
+    if (e == ERR_OK) {
+        *out = (struct fs_part){o.data, o.journal.fd, !o.fresh && o.valid};
+    } else {
+        fs_close(&o.data);
+        fs_close(&o.journal.fd);
+    }
+    fs_service_close(&o.service);
+    if (e != ERR_OK && fs->tidy)
+        fs_service_tidy(o.at.root);
     return e;
 }
 
-static enum err set_attributes(int data, const struct fs_commit *how)
-{
-    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
-                                {.tv_sec = how->mtime_s, .tv_nsec = (long)how->mtime_ns}};
-    if (fchmod(data, ((mode_t)how->mode & 0777 & ~(mode_t)022) | 0600) < 0)
-        return log_fail_errno("%s: setting its mode", how->path);
-    if (futimens(data, times) < 0)
-        return log_fail_errno("%s: setting its time", how->path);
-    return fsync(data) == 0 ? ERR_OK : log_fail_errno("%s: making it durable", how->path);
-}
+/* ---- discarding ---- */
 
-/* The name appears: over what stands there, or only where nothing does. */
-static enum err appear(const struct fs_place *p, int parts, const char *data_name,
-                       const struct fs_commit *how)
+static enum err discard_in(const struct fs *fs, int parts, const struct fs_names *names)
 {
-    if (how->overwrite && p->root->rights & FS_OVERWRITE)
-        return renameat(parts, data_name, p->dir, p->name) == 0 ? ERR_OK
-                                                                : log_fail_errno("%s", how->path);
-    if (linkat(parts, data_name, p->dir, p->name, 0) < 0)
-        return log_fail_errno("%s", how->path);
-    return unlinkat(parts, data_name, 0) == 0 ? ERR_OK : log_fail_errno("%s: its part", how->path);
-}
-
-static enum err commit(struct fs *fs, const struct fs_place *p, int parts,
-                       const struct fs_part *part, const struct fs_commit *how)
-{
+    struct fs_locked journal;
     struct part_header h;
-    struct names n;
-    struct stat st, old;
-    names_of(how->path, &n);
-    enum err e = part_header_read(part->journal, &h);
-    if (e != ERR_OK && e != ERR_NOENT)
-        return e;
-    if (e == ERR_NOENT || !h.complete || strcmp(h.path, how->path) != 0 ||
-        fstat(part->data, &st) < 0 || (uint64_t)st.st_size != h.length ||
-        !same_file(parts, n.data, part->data) || !same_file(parts, n.journal, part->journal))
-        return log_fail(ERR_CHANGED, "%s: its part was changed or removed", how->path);
-    if ((e = check_place(p, how->path, how->overwrite)) != ERR_OK ||
-        (e = set_attributes(part->data, how)) != ERR_OK)
-        return e;
-    bool replaces = fstatat(p->dir, p->name, &old, AT_SYMLINK_NOFOLLOW) == 0;
-    if ((e = appear(p, parts, n.data, how)) != ERR_OK ||
-        (e = fs_sync_folder(p->dir, how->path)) != ERR_OK)
-        return e;
-    if (replaces && old.st_nlink == 1)
-        fs_drop_tree(p->root, old.st_ino);
-    /* Without a stored tree, the client's way or for want of one, the journal has done its work. */
-    if (fs->tidy || store_tree(p->root, parts, n.journal, part, &h) != ERR_OK)
-        (void)unlinkat(parts, n.journal, 0);
-    return ERR_OK;
-}
-
-enum err fs_commit(struct fs *fs, const struct fs_part *part, const struct fs_commit *how)
-{
-    struct fs_place p;
-    enum err e;
-    if (!fs_allowed(fs, how->path, FS_CREATE | FS_OVERWRITE, &e) ||
-        (e = fs_locate(fs, how->path, &p)) != ERR_OK)
-        return e;
-    int parts = fs_open_service(p.root, "parts", false);
-    e = parts < 0 ? log_fail_errno("%s: the folder for unfinished transfers", how->path)
-                  : commit(fs, &p, parts, part, how);
-    if (parts >= 0)
-        close(parts);
+    struct stat st;
+    /* Data without a journal is no use to anybody: the journal is made to lock it. */
+    bool orphan = fstatat(parts, names->journal, &st, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT &&
+                  fstatat(parts, names->data, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    enum err e = fs_lock(parts, names, orphan, 0, &journal);
+    if (e != ERR_OK)
+        return e == ERR_BUSY ? fail_busy(names->path) : e;
+    if (part_header_read(journal.fd, &h) == ERR_OK && fs->owner[0] &&
+        strcmp(h.owner, fs->owner) != 0)
+        e = log_fail(ERR_BUSY, "%s: the unfinished transfer is that of user \"%s\"", names->path,
+                     h.owner);
     if (e == ERR_OK)
-        tidy_up(fs, p.root);
-    fs_place_release(&p);
+        e = fs_drop_part(parts, names);
+    fs_close(&journal.fd);
     return e;
 }
 
 enum err fs_discard(struct fs *fs, const char *path)
 {
-    struct names n;
-    enum err e;
-    const struct fs_root *root = fs_allowed(fs, path, FS_CREATE, &e);
-    if (!root)
+    struct fs_place at;
+    struct fs_names names;
+    struct fs_service service;
+    enum err e = fs_allow(fs, path, FS_CREATE, &at);
+    if (e != ERR_OK)
         return e;
-    names_of(path, &n);
-    int parts = fs_open_service(root, "parts", false);
-    int journal =
-        parts < 0 ? -1 : openat(parts, n.journal, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (journal < 0 && errno == ENOENT)
-        e = log_fail(ERR_NOENT, "%s: there is no unfinished upload to it", path);
-    else if (journal < 0)
-        e = log_fail_errno("%s: its part", path);
-    else if (!try_lock(journal))
-        e = log_fail(ERR_BUSY, "%s: a transfer to this name is running", path);
-    else if ((unlinkat(parts, n.data, 0) < 0 && errno != ENOENT) ||
-             unlinkat(parts, n.journal, 0) < 0)
-        e = log_fail_errno("%s: its part", path);
-    if (journal >= 0)
-        close(journal);
-    if (parts >= 0)
-        close(parts);
+    fs_names_of(path, &names);
+    e = fs_service_open(at.root, false, &service);
     if (e == ERR_OK)
-        tidy_up(fs, root);
+        e = discard_in(fs, service.parts, &names);
+    fs_service_close(&service);
+    if (e == ERR_NOENT)
+        e = log_fail(e, "%s: there is no unfinished transfer", path);
+    if (fs->tidy)
+        fs_service_tidy(at.root);
     return e;
 }

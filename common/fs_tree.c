@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: ISC */
+#include "fs_internal.h"
+
+#include "log.h"
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+void fs_tree_name(uint64_t inode, char out[static FS_TREE_NAME])
+{
+    snprintf(out, FS_TREE_NAME, "%llx", (unsigned long long)inode);
+}
+
+int fs_tree_open(int trees, const struct stat *st, int flags, struct part_header *h)
+{
+    char name[FS_TREE_NAME];
+    struct part_stamp now;
+    struct stat own;
+    if (trees < 0)
+        return -1;
+    fs_tree_name(st->st_ino, name);
+    int fd = fs_open_regular(trees, name, flags, &own);
+    if (fd < 0)
+        return -1;
+    part_stamp_of(st, &now);
+    /* An inode's number says nothing on another filesystem mounted below the root. */
+    if (own.st_nlink != 1 || own.st_dev != st->st_dev || part_header_read(fd, h) != ERR_OK ||
+        !h->complete || !h->stamped || h->length != (uint64_t)st->st_size ||
+        !part_stamp_eq(&now, &h->stamp))
+        fs_close(&fd);
+    return fd;
+}
+
+enum err fs_tree_stamp(int tree, struct part_header *h, const struct stat *st, const char *path)
+{
+    part_stamp_of(st, &h->stamp);
+    h->stamped = true;
+    snprintf(h->path, sizeof h->path, "%s", path);
+    return part_header_write(tree, h);
+}
+
+void fs_tree_drop(const struct fs_root *root, const struct stat *gone)
+{
+    char name[FS_TREE_NAME];
+    int trees = S_ISREG(gone->st_mode) ? fs_trees_open(root, false) : -1;
+    if (trees < 0)
+        return;
+    fs_tree_name(gone->st_ino, name);
+    if (unlinkat(trees, name, 0) < 0 && errno != ENOENT)
+        log_warn("root %s: a stored tree that is no longer needed could not be removed",
+                 root->prefix);
+    fs_close(&trees);
+}
+
+/* A file with several names may be somebody else's, linked here to have it sent. */
+static enum err check_links(const struct fs_place *at, const struct stat *st)
+{
+    struct stat root;
+    if (st->st_nlink == 1)
+        return ERR_OK;
+    if (fstat(at->root->fd, &root) < 0)
+        return log_fail_errno("%s: looking at its root", at->path);
+    if (st->st_uid == root.st_uid)
+        return ERR_OK;
+    return log_fail(ERR_TYPE, "%s: has a second name (hard link) and another owner than its root",
+                    at->path);
+}
+
+static enum err open_file(const struct fs_place *at, struct fs_source *out)
+{
+    const char *name;
+    int dir;
+    enum err e = fs_open_parent(at, O_PATH, &dir, &name);
+    if (e != ERR_OK)
+        return e;
+    out->fd = fs_open_regular(dir, name, O_RDONLY, &out->st);
+    if (out->fd >= 0)
+        e = check_links(at, &out->st);
+    else
+        e = errno == ELOOP || errno == ENOTSUP ? fs_fail_type(at->path, out->st.st_mode)
+                                               : log_fail_errno("%s", at->path);
+    fs_close(&dir);
+    return e;
+}
+
+enum err fs_open_source(struct fs *fs, const char *path, struct fs_source *out)
+{
+    struct fs_place at;
+    struct part_header h;
+    *out = (struct fs_source){.fd = -1, .tree = -1};
+    enum err e = fs_allow(fs, path, FS_READ, &at);
+    if (e != ERR_OK)
+        return e;
+    if (!at.root || at.rel[0] == '\0')
+        return fs_fail_type(path, S_IFDIR);
+    if ((e = open_file(&at, out)) != ERR_OK) {
+        fs_close(&out->fd);
+        return e;
+    }
+    int trees = fs_trees_open(at.root, false);
+    out->tree = fs_tree_open(trees, &out->st, O_RDONLY, &h);
+    fs_close(&trees);
+    return ERR_OK;
+}
