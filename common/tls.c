@@ -338,6 +338,9 @@ static enum err handshake_failed(struct tls *t, int rc)
 {
     switch (rc) {
     case GNUTLS_E_FATAL_ALERT_RECEIVED:
+        /* A server whose token is away for a moment can say no more than this. */
+        if (gnutls_alert_get(t->session) == GNUTLS_A_INTERNAL_ERROR)
+            return log_fail(ERR_CONN, "TLS handshake: the peer can't complete it now; try again");
         return log_fail(ERR_TLS, "TLS handshake: the peer refused it with alert \"%s\"",
                         gnutls_alert_get_strname(gnutls_alert_get(t->session)));
     case GNUTLS_E_CERTIFICATE_REQUIRED:

@@ -6,16 +6,18 @@
 
 enum { STORE_WAIT_MS = 10 * 60 * 1000 }; /* a sync of a slow disk */
 
-static enum err gone(enum err e)
+/* Without its store a session can do nothing more; the same request may succeed over another connection. */
+static enum err gone(struct files *f, enum err e)
 {
-    return log_fail(ERR_INTERNAL, "the store does not answer (%s)", err_text(e));
+    f->gone = true;
+    return log_fail(ERR_CONN, "the store does not answer (%s)", err_text(e));
 }
 
 /* One message of the store's. */
 static enum err next(struct files *f, struct ipc_in *in)
 {
     enum err e = ipc_recv(f->fd, f->buffer, in, STORE_WAIT_MS);
-    return e == ERR_OK ? e : gone(e);
+    return e == ERR_OK ? e : gone(f, e);
 }
 
 /* What an ANSWER says. */
@@ -34,7 +36,7 @@ static enum err verdict(const struct ipc_in *in)
 static enum err await(struct files *f, enum err sent)
 {
     struct ipc_in in;
-    enum err e = sent == ERR_OK ? next(f, &in) : gone(sent);
+    enum err e = sent == ERR_OK ? next(f, &in) : gone(f, sent);
     if (e != ERR_OK)
         return e;
     e = verdict(&in);
@@ -72,7 +74,7 @@ static enum err read_infos(struct files *f, enum err sent, struct fs_info *only,
     char name[4097];
     enum err result = ERR_OK, e;
     if (sent != ERR_OK)
-        return gone(sent);
+        return gone(f, sent);
     while ((e = next(f, &in)) == ERR_OK && in.type == IPC_ST_INFO) {
         ipc_drop(&in);
         if ((e = read_info(&in, &info, name)) != ERR_OK)
@@ -126,7 +128,7 @@ static enum err await_fds(struct files *f, enum err sent, unsigned min, int fds[
 {
     struct ipc_in in;
     fds[0] = fds[1] = -1;
-    enum err e = sent == ERR_OK ? next(f, &in) : gone(sent);
+    enum err e = sent == ERR_OK ? next(f, &in) : gone(f, sent);
     if (e != ERR_OK)
         return e;
     e = verdict(&in);
@@ -195,7 +197,7 @@ enum err files_list_pending(struct files *f, const char *path, fs_pending_fn *ea
     enum err result = ERR_OK;
     enum err e = IPC_SEND(f->fd, st_pending, ST_PENDING, .path = slice_str(path));
     if (e != ERR_OK)
-        return gone(e);
+        return gone(f, e);
     while ((e = next(f, &in)) == ERR_OK && in.type == IPC_ST_PART) {
         ipc_drop(&in);
         if (!ipc_get_st_part(in.body, in.n, &m) || !slice_copy(m.path, name, sizeof name))

@@ -9,7 +9,8 @@
 #include "ipc.h"
 
 struct files {
-    int fd; /* the store's socket */
+    int fd;    /* the store's socket */
+    bool gone; /* it did not answer: the session must end */
     uint8_t buffer[IPC_MAX];
 };
 

@@ -344,8 +344,11 @@ enum err requests_serve(struct requests *r)
     enum err e = chan_recv(r->chan, &f, 0);
     if (e != ERR_OK)
         return e == ERR_TIMEOUT ? ERR_OK : e;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (rows[i].type == f.type)
-            return rows[i].handle(r, &f);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (rows[i].type != f.type)
+            continue;
+        e = rows[i].handle(r, &f);
+        return e == ERR_OK && r->files.gone ? log_fail(ERR_CONN, "the store is gone") : e;
+    }
     return f.type >= MSG_IGNORABLE ? ERR_OK : chan_unexpected(&f, "where a request was due");
 }
