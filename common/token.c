@@ -175,26 +175,26 @@ enum err token_fail(int rc, const char *fmt, ...)
     return fail_text(rc, what);
 }
 
-/* Reads one attribute that GnuTLS does not tell; what can't be read counts as the worse answer. */
-static bool attribute(gnutls_pkcs11_obj_t obj, CK_ATTRIBUTE_TYPE type, bool worse)
+/* Reads one attribute that GnuTLS does not tell; false when the token does not answer. */
+static bool attribute(gnutls_pkcs11_obj_t obj, CK_ATTRIBUTE_TYPE type, bool *out)
 {
     void *module = NULL, *session = NULL, *handle = NULL;
-    CK_BBOOL value = worse;
+    CK_BBOOL value = CK_FALSE;
     CK_ATTRIBUTE a = {type, &value, sizeof value};
     if (gnutls_pkcs11_obj_get_ptr(obj, &module, &session, &handle, NULL,
                                   GNUTLS_PKCS11_OBJ_FLAG_LOGIN) < 0)
-        return worse;
+        return false;
     CK_FUNCTION_LIST *f = module;
-    if (f->C_GetAttributeValue((CK_SESSION_HANDLE)session, (CK_OBJECT_HANDLE)handle, &a, 1) !=
-        CKR_OK)
-        value = worse;
+    CK_RV rv = f->C_GetAttributeValue((CK_SESSION_HANDLE)session, (CK_OBJECT_HANDLE)handle, &a, 1);
     f->C_CloseSession((CK_SESSION_HANDLE)session);
-    return value != 0;
+    *out = value != 0;
+    return rv == CKR_OK;
 }
 
 static enum err check_attributes(const char *url)
 {
     gnutls_pkcs11_obj_t obj = NULL;
+    bool extractable = true, sensitive = false;
     enum err e = ERR_OK;
     int rc = gnutls_pkcs11_obj_init(&obj);
     if (rc >= 0)
@@ -202,7 +202,12 @@ static enum err check_attributes(const char *url)
             obj, url, GNUTLS_PKCS11_OBJ_FLAG_LOGIN | GNUTLS_PKCS11_OBJ_FLAG_PRIVKEY);
     if (rc < 0)
         e = token_fail(rc, "key \"%s\"", url);
-    else if (attribute(obj, CKA_EXTRACTABLE, true) || !attribute(obj, CKA_SENSITIVE, false))
+    else if (!attribute(obj, CKA_EXTRACTABLE, &extractable) ||
+             !attribute(obj, CKA_SENSITIVE, &sensitive))
+        e = log_fail(ERR_TOKEN,
+                     "key \"%s\": the token does not say whether it can be read out; try again",
+                     url);
+    else if (extractable || !sensitive)
         e = log_fail(ERR_CONFIG,
                      "key \"%s\" can be read out of its token: make it there as sensitive and not "
                      "extractable, or allow it by configuration",
