@@ -73,9 +73,13 @@ enum err command_parse(const struct command *self, int argc, const char **argv,
         NULL, '\0', POPT_ARG_INCLUDE_TABLE, option_table, 0, "Options of every command:", NULL};
     all[2] = (struct poptOption)POPT_AUTOHELP all[3] = empty[0];
     snprintf(title, sizeof title, "consign %s", self->name);
+    /* What --help shows as the program; the word itself belongs to the caller's context. */
+    const char *own = argv[0];
+    argv[0] = title;
     *ctx = poptGetContext(title, argc, argv, all, 0);
     poptSetOtherOptionHelp(*ctx, self->arguments);
     int rc = poptGetNextOpt(*ctx);
+    argv[0] = own;
     if (rc < -1)
         return log_fail(ERR_USAGE, "%s: %s: %s", self->name,
                         poptBadOption(*ctx, POPT_BADOPTION_NOALIAS), poptStrerror(rc));

@@ -2,6 +2,7 @@
 /* consign-pki: keys and certificates for a site. A table of commands, each noun in a file of its
  * own. */
 #include "log.h"
+#include "msg.h"
 #include "options.h"
 
 #include <gnutls/gnutls.h>
@@ -32,7 +33,7 @@ static const struct command commands[] = {
 
 static void usage(FILE *to)
 {
-    fprintf(to, "Usage: consign-pki COMMAND ...\n\nCommands (each takes --help):\n");
+    fprintf(to, "Usage: consign-pki COMMAND ...\n       consign-pki --version\n\nCommands (each takes --help):\n");
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         fprintf(to, "  %-8s%-34s%s\n", commands[i].name, commands[i].arguments, commands[i].help);
 }
@@ -69,6 +70,10 @@ int main(int argc, char **argv)
     umask(077);
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-?") == 0)) {
         usage(stdout);
+        return 0;
+    }
+    if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-V") == 0)) {
+        printf("consign-pki %s\n", CONSIGN_VERSION);
         return 0;
     }
     const struct command *c = argc > 1 ? find(argv[1]) : NULL;
