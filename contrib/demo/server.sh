@@ -15,4 +15,5 @@ cat <<EOF
 consignd serves at 127.0.0.1:$PORT until Ctrl-C. In another terminal, from $(pwd -P):
    build/consign --config build/demo/consign.conf put FILE demo:/FILE
 EOF
+echo $$ >"$D/pid"
 exec build/consignd --config "$D/consignd.conf"
