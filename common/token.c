@@ -7,6 +7,7 @@
 #include <gnutls/pkcs11.h>
 #include <gnutls/x509.h>
 #include <p11-kit/pkcs11.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +17,14 @@
 
 enum { KEY_FILE_MAX = 65536, CHAIN_FILE_MAX = 1 << 20, CHAIN_MAX = 16 };
 
+enum { LOOKS = 5, LOOK_AGAIN_MS = 100 };
+
 /* Why the last PIN question was not answered. */
 enum refusal { NOT_REFUSED, NO_SOURCE, SOURCE_FAILED, WRONG_PIN, FINAL_TRY };
 
 static struct {
     bool running;
+    const char *module;
     struct token_pin *pin;
     enum refusal refusal;
     char token[128]; /* label of the token that asked */
@@ -98,6 +102,7 @@ enum err token_start(const char *module, struct token_pin *pin)
     if (rc < 0)
         return token_fail(rc, "PKCS#11 can't be started");
     state.running = true;
+    state.module = module;
     state.pin = pin;
     state.refusal = NOT_REFUSED;
     state.token[0] = '\0';
@@ -259,8 +264,33 @@ static enum err load_file(const char *path, gnutls_privkey_t key)
     return e;
 }
 
+/* A token that another process is changing at this moment (SoftHSM notes each login in its files) may not
+ * show what it holds: looks again, with the module started anew. A refused PIN is never given again. */
+static void settle(const char *url)
+{
+    const char *module = state.module;
+    struct token_pin *pin = state.pin;
+    for (int tries = 1; tries <= LOOKS; tries++) {
+        gnutls_pkcs11_obj_t obj;
+        int rc = gnutls_pkcs11_obj_init(&obj);
+        if (rc < 0)
+            return;
+        rc = gnutls_pkcs11_obj_import_url(
+            obj, url, GNUTLS_PKCS11_OBJ_FLAG_LOGIN | GNUTLS_PKCS11_OBJ_FLAG_PRIVKEY);
+        gnutls_pkcs11_obj_deinit(obj);
+        if ((rc != GNUTLS_E_PKCS11_REQUESTED_OBJECT_NOT_AVAILBLE &&
+             rc != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE) ||
+            state.refusal != NOT_REFUSED || tries == LOOKS)
+            return;
+        poll(NULL, 0, LOOK_AGAIN_MS);
+        if (token_start(module, pin) != ERR_OK)
+            return;
+    }
+}
+
 static enum err load_token(const char *url, bool allow_extractable, gnutls_privkey_t key)
 {
+    settle(url);
     enum err e = allow_extractable ? ERR_OK : check_attributes(url);
     if (e)
         return e;

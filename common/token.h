@@ -31,7 +31,7 @@ void token_pin_forget(struct token_pin *p);
 enum err token_environment(const char *assignment) MUST_CHECK;
 
 /* Starts PKCS#11 in this process with exactly one module (a path; NULL: the modules p11-kit is
- * configured with) and pin (may be NULL; borrowed) as the one answer to PIN questions. A wrong PIN
+ * configured with) and pin (may be NULL; both borrowed until token_stop) as the one answer to PIN questions. A wrong PIN
  * is given once and never again: the second question, or a token that says this is the final try,
  * is answered with a refusal, so that no token is locked by us. A token that only reports an
  * earlier wrong PIN is warned of and answered, or else one mistake would shut out the right PIN for
