@@ -48,6 +48,7 @@ struct tls {
     gnutls_session_t session;
     uint8_t gather[GATHER + RECORD_MAX];
     size_t from, to; /* gather[from, to) waits for the socket */
+    bool eof;        /* the peer sends nothing more */
     bool in_record;  /* GnuTLS holds an encrypted record that the gather had no room for */
     uint64_t in, out;
     char cipher[64];
@@ -244,6 +245,8 @@ static ssize_t pull(gnutls_transport_ptr_t ptr, void *data, size_t n)
     ssize_t got = recv(t->fd, data, n, 0);
     if (got > 0)
         t->in += (uint64_t)got;
+    /* A cut inside a record comes out of GnuTLS as a malformed one. */
+    t->eof |= got == 0;
     return got;
 }
 
@@ -336,6 +339,8 @@ void tls_free(struct tls *t)
 /* Says why a handshake failed, in words that help. */
 static enum err handshake_failed(struct tls *t, int rc)
 {
+    if (t->eof && rc != GNUTLS_E_FATAL_ALERT_RECEIVED)
+        return log_fail(ERR_CONN, "TLS handshake: the peer closed the connection");
     switch (rc) {
     case GNUTLS_E_FATAL_ALERT_RECEIVED:
         /* A server whose token is away for a moment can say no more than this. */
@@ -418,11 +423,10 @@ const char *tls_cipher(const struct tls *t)
 
 /* ---- content ---- */
 
-static enum err lost(struct tls *t, const char *what)
+static enum err lost(const char *what)
 {
     if (errno == ECONNRESET || errno == EPIPE)
         return log_fail(ERR_CONN, "%s: the peer closed the connection", what);
-    (void)t;
     return log_fail_errno("%s", what);
 }
 
@@ -444,7 +448,9 @@ enum err tls_write(struct tls *t, const void *p, size_t n, size_t *done)
     if (rc == GNUTLS_E_AGAIN)
         return ERR_BUSY;
     if (rc == GNUTLS_E_PUSH_ERROR)
-        return lost(t, "sending");
+        return lost("sending");
+    if (t->eof)
+        return log_fail(ERR_CONN, "connection lost (cut without a TLS close)");
     return fail_tls(ERR_CONN, (int)rc, "sending");
 }
 
@@ -452,7 +458,7 @@ enum err tls_flush(struct tls *t)
 {
     if (drain(t) == 0)
         return ERR_OK;
-    return errno == EAGAIN ? ERR_BUSY : lost(t, "sending");
+    return errno == EAGAIN ? ERR_BUSY : lost("sending");
 }
 
 enum err tls_read(struct tls *t, void *p, size_t n, size_t *got)
@@ -469,10 +475,8 @@ enum err tls_read(struct tls *t, void *p, size_t n, size_t *got)
     switch (rc) {
     case GNUTLS_E_AGAIN:
         return ERR_BUSY;
-    case GNUTLS_E_PREMATURE_TERMINATION:
-        return log_fail(ERR_CONN, "connection lost (cut without a TLS close)");
     case GNUTLS_E_PULL_ERROR:
-        return lost(t, "receiving");
+        return lost("receiving");
     case GNUTLS_E_FATAL_ALERT_RECEIVED:
         return log_fail(ERR_CONN, "the peer ended the connection with alert \"%s\"",
                         gnutls_alert_get_strname(gnutls_alert_get(t->session)));
@@ -480,6 +484,8 @@ enum err tls_read(struct tls *t, void *p, size_t n, size_t *got)
     case GNUTLS_E_REAUTH_REQUEST:
         return log_fail(ERR_PROTO, "the peer asked for a renegotiation");
     default:
+        if (t->eof)
+            return log_fail(ERR_CONN, "connection lost (cut without a TLS close)");
         return fail_tls(ERR_CONN, (int)rc, "receiving");
     }
 }
