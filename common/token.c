@@ -266,22 +266,26 @@ static enum err load_file(const char *path, gnutls_privkey_t key)
 
 /* A token that another process is changing at this moment (SoftHSM notes each login in its files) may not
  * show what it holds: looks again, with the module started anew. A refused PIN is never given again. */
+static bool is_settled(const char *url)
+{
+    gnutls_pkcs11_obj_t obj;
+    bool ignored;
+    if (gnutls_pkcs11_obj_init(&obj) < 0)
+        return true;
+    int rc = gnutls_pkcs11_obj_import_url(
+        obj, url, GNUTLS_PKCS11_OBJ_FLAG_LOGIN | GNUTLS_PKCS11_OBJ_FLAG_PRIVKEY);
+    bool missing = rc == GNUTLS_E_PKCS11_REQUESTED_OBJECT_NOT_AVAILBLE ||
+                   rc == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE ||
+                   (rc >= 0 && !attribute(obj, CKA_EXTRACTABLE, &ignored));
+    gnutls_pkcs11_obj_deinit(obj);
+    return !missing || state.refusal != NOT_REFUSED;
+}
+
 static void settle(const char *url)
 {
     const char *module = state.module;
     struct token_pin *pin = state.pin;
-    for (int tries = 1; tries <= LOOKS; tries++) {
-        gnutls_pkcs11_obj_t obj;
-        int rc = gnutls_pkcs11_obj_init(&obj);
-        if (rc < 0)
-            return;
-        rc = gnutls_pkcs11_obj_import_url(
-            obj, url, GNUTLS_PKCS11_OBJ_FLAG_LOGIN | GNUTLS_PKCS11_OBJ_FLAG_PRIVKEY);
-        gnutls_pkcs11_obj_deinit(obj);
-        if ((rc != GNUTLS_E_PKCS11_REQUESTED_OBJECT_NOT_AVAILBLE &&
-             rc != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE) ||
-            state.refusal != NOT_REFUSED || tries == LOOKS)
-            return;
+    for (int tries = 1; tries < LOOKS && !is_settled(url); tries++) {
         poll(NULL, 0, LOOK_AGAIN_MS);
         if (token_start(module, pin) != ERR_OK)
             return;

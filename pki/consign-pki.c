@@ -33,7 +33,8 @@ static const struct command commands[] = {
 
 static void usage(FILE *to)
 {
-    fprintf(to, "Usage: consign-pki COMMAND ...\n       consign-pki --version\n\nCommands (each takes --help):\n");
+    fprintf(to, "Usage: consign-pki COMMAND ...\n       consign-pki --version\n\nCommands (each "
+                "takes --help):\n");
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         fprintf(to, "  %-8s%-34s%s\n", commands[i].name, commands[i].arguments, commands[i].help);
 }

@@ -49,6 +49,8 @@ struct master {
     struct helper keeper; /* signs now */
     struct helper coming; /* started, not heard of yet: takes over when it is up */
     struct helper scribe;
+    struct helper retired; /* replaced, but asked by handshakes that run */
+    int64_t retired_until_ms;
     int64_t keeper_due_ms; /* when to start one; 0: none is due */
     int64_t scribe_due_ms;
     int64_t backoff_ms;
@@ -145,6 +147,17 @@ static void tell_ready(struct master *m)
     close(m->options->ready_fd);
 }
 
+/* A keeper that was replaced stays as long as a handshake that was given a socket to it may take. */
+static void retire(struct master *m, struct helper old)
+{
+    drop_helper(m, &m->retired);
+    if (old.control < 0)
+        return;
+    (void)epoll_ctl(m->epoll, EPOLL_CTL_DEL, old.control, NULL);
+    m->retired = old;
+    m->retired_until_ms = tls_now_ms() + (int64_t)m->policy->config->handshake_s * 1000;
+}
+
 static void keeper_up(struct master *m)
 {
     struct helper old = m->keeper;
@@ -152,7 +165,7 @@ static void keeper_up(struct master *m)
     m->coming = (struct helper){.control = -1};
     if (watch(m, EPOLL_CTL_MOD, m->keeper.control, &watches[WATCH_KEEPER], EPOLLIN) != ERR_OK)
         stop(m, ERR_INTERNAL);
-    drop_helper(m, &old);
+    retire(m, old);
     m->backoff_ms = BACKOFF_MS;
     if (!m->served)
         tell_ready(m);
@@ -278,6 +291,8 @@ static void tick(struct master *m)
     int64_t now = tls_now_ms();
     sessions_expire(&m->sessions, m->policy->config, now);
     sweep(m, now);
+    if (m->retired.control >= 0 && now >= m->retired_until_ms)
+        drop_helper(m, &m->retired);
     if (m->keeper_due_ms && now >= m->keeper_due_ms && bring_keeper(m) != ERR_OK)
         retry_later(m, &m->keeper_due_ms);
     if (m->scribe_due_ms && now >= m->scribe_due_ms && bring_scribe(m) != ERR_OK)
@@ -454,6 +469,7 @@ static void finish(struct master *m)
         kill(m->sweeper, SIGTERM);
     RECORD(m, "stop", "status", err_name(m->ended), NULL);
     drop_helper(m, &m->coming);
+    drop_helper(m, &m->retired);
     drop_helper(m, &m->keeper);
     drop_helper(m, &m->scribe);
     for (int64_t until = tls_now_ms() + END_WAIT_MS; tls_now_ms() < until;) {
@@ -512,6 +528,7 @@ int master_run(const struct master_options *options, struct policy *policy)
                        .signals = -1,
                        .keeper.control = -1,
                        .coming.control = -1,
+                       .retired.control = -1,
                        .scribe.control = -1,
                        .backoff_ms = BACKOFF_MS};
     sessions_init(&m.sessions);

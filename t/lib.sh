@@ -180,7 +180,9 @@ site_setup() {
 
 # site_server NAME: NAME.conf and what it needs.
 site_server() {
-	consign-pki issue server localhost 127.0.0.1 --label "$1" --out "$1.pem" >"$1.issued" &&
+	softhsm_token "$1" &&
+		consign-pki issue server localhost 127.0.0.1 --token "$1" --key-pin "$SOFTHSM_PIN_FILE" \
+			--label "$1" --out "$1.pem" >"$1.issued" &&
 		conf "$1.conf" server listen 127.0.0.1:0 &&
 		conf "$1.conf" server certificate "$1.pem" &&
 		conf "$1.conf" server key "$(key_of_ "$1.issued")" &&
@@ -195,7 +197,9 @@ site_server() {
 
 # site_user NAME: certificate, rule of the map, folder files/NAME, profile [NAME].
 site_user() {
-	consign-pki issue client "CN=$1,O=Site" --label "$1" --out "$1.pem" >"$1.issued" &&
+	softhsm_token "$1" &&
+		consign-pki issue client "CN=$1,O=Site" --token "$1" --key-pin "$SOFTHSM_PIN_FILE" \
+			--label "$1" --out "$1.pem" >"$1.issued" &&
 		mkdir "files/$1" && { test -z "$ACCOUNT" || chown "$ACCOUNT:" "files/$1"; } &&
 		conf map "$1" anchor site &&
 		conf map "$1" subject "CN=$1,O=Site" &&

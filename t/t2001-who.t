@@ -37,9 +37,9 @@ new_crl() { # CA [OPTION...]
 GOOD='keyUsage=critical,digitalSignature;extendedKeyUsage=clientAuth;basicConstraints=CA:FALSE'
 
 # leaf NAME SUBJECT EXTENSIONS [OPTION OF openssl x509...]; the CA is $CA, the kind of key $KIND.
+# shellcheck disable=SC2086,SC2046
 leaf() {
 	name_=$1 subject_=$2 && printf '%s\n' "$3" | tr ';' '\n' >"$1.ext" && shift 3 &&
-		# shellcheck disable=SC2086
 		openssl req -new -newkey ${KIND:-ec -pkeyopt ec_paramgen_curve:P-256} -nodes -keyout "$name_.key" \
 			-subj "$subject_" ${MULTI:+-multivalue-rdn} -out "$name_.csr" 2>/dev/null &&
 		chmod 600 "$name_.key" &&

@@ -36,7 +36,9 @@ test_expect_success 'SIGHUP opens the log anew: moved away, it is not written to
 
 scribe() {
 	pgrep -P "$SERVER_PID" | while read -r p; do
-		ls -l "/proc/$p/fd" 2>/dev/null | grep -q "server\.audit" && echo "$p"
+		for fd in "/proc/$p/fd"/*; do
+			case $(readlink "$fd") in */server.audit) echo "$p" ;; esac
+		done
 	done || :
 }
 

@@ -28,7 +28,7 @@ process() {
 	case $1 in
 	client) echo "$CLIENT" ;;
 	master) cat server.pid ;;
-	keeper) pgrep -f -P "$SERVER_PID" -- --keeper ;;
+	keeper) pgrep -n -f -P "$SERVER_PID" -- --keeper ;;
 	scribe) echo "$SCRIBE" ;;
 	session) young | sed -n 1p ;;
 	store) young | sed -n 2p ;;
@@ -42,7 +42,9 @@ young() {
 }
 find_scribe() {
 	SCRIBE=$(pgrep -P "$SERVER_PID" | while read -r child_; do
-		ls -l "/proc/$child_/fd" 2>/dev/null | grep -q 'server\.audit$' && echo "$child_"
+		for fd_ in "/proc/$child_/fd"/*; do
+			case $(readlink "$fd_") in */server.audit) echo "$child_" ;; esac
+		done
 	done | head -n 1)
 }
 
@@ -98,8 +100,8 @@ again() {
 }
 
 round() {
-	how_=put
-	test $(($1 % 2)) -eq 1 || how_=get
+	how_='put'
+	test $(($1 % 2)) -eq 1 || how_='get'
 	draw 6
 	victim_=$(echo client session store keeper scribe master | cut -d ' ' -f $((DRAWN + 1)))
 	draw 300
@@ -108,8 +110,8 @@ round() {
 	: >round.err
 	case $how_ in
 	put)
-		SOURCE_NOW=new old_=old
-		test $(($1 % 4)) -eq 1 || { SOURCE_NOW=old old_=new; }
+		SOURCE_NOW="new"
+		test $(($1 % 4)) -eq 1 || SOURCE_NOW="old"
 		;;
 	get)
 		# What is there before the download is the other content.

@@ -160,8 +160,8 @@ for try in 1 2 3; do
 	CLIENT=$!
 	while read -r line; do
 		echo "$line" >last
-		done=$(number done last)
-		if test $((${done:-0} * 100 / (MIB * 1048576))) -ge 50; then
+		part=$(number "done" last)
+		if test $((${part:-0} * 100 / (MIB * 1048576))) -ge 50; then
 			kill -9 $CLIENT 2>/dev/null || :
 			break
 		fi
@@ -172,7 +172,7 @@ for try in 1 2 3; do
 	$C rm demo:/data.bin
 	test $try -lt 3 || fail "the upload could not be cut"
 done
-say "killed at $((done * 100 / (MIB * 1048576))) %. Nothing is visible under the name; the part is kept:"
+say "killed at $((part * 100 / (MIB * 1048576))) %. Nothing is visible under the name; the part is kept:"
 refused "No such file" $C stat demo:/data.bin
 printf '$ %s\n' "$C ls --pending demo:/"
 $C ls --pending demo:/ | tee pending
@@ -195,8 +195,8 @@ for try in 1 2 3; do
 	CLIENT=$!
 	while read -r line; do
 		echo "$line" >last
-		done=$(number done last)
-		if test $((${done:-0} * 100 / (MIB * 1048576))) -ge 50; then
+		part=$(number "done" last)
+		if test $((${part:-0} * 100 / (MIB * 1048576))) -ge 50; then
 			# Session and store are the children of the server that came with the connection.
 			for p in $(pgrep -P $SERVER); do
 				echo " $helpers " | grep -q " $p " || kill -9 "$p" 2>/dev/null || :
