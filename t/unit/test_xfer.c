@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: ISC */
+/* TLS, channel and transfer between two processes over a socket: frames, refusals, whole and resumed files. */
+#include "chan.h"
+#include "fs.h"
+#include "lib/certs.h"
+#include "log.h"
+#include "xfer.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct certs_cert ca, server_cert, client_cert;
+static char folder[64];
+static struct tls_identity *identities[64]; /* as long as their connections may live */
+static size_t n_identities;
+
+static enum err connect_side(bool server, int fd, struct chan *c)
+{
+    const struct certs_cert *own = server ? &server_cert : &client_cert;
+    struct chan_limits limits = {5000, 1};
+    struct tls_identity *id;
+    gnutls_privkey_t key;
+    gnutls_pcert_st leaf;
+    gnutls_x509_privkey_t raw;
+    struct tls *tls;
+    unsigned n;
+    if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || gnutls_privkey_export_x509(own->key, &raw) < 0 ||
+        gnutls_privkey_init(&key) < 0 ||
+        gnutls_privkey_import_x509(key, raw, GNUTLS_PRIVKEY_IMPORT_AUTO_RELEASE) < 0 ||
+        gnutls_pcert_import_x509_raw(&leaf, &own->der, GNUTLS_X509_FMT_DER, 0) < 0)
+        return ERR_INTERNAL;
+    enum err e = tls_identity_new(server, false, &leaf, 1, key, &id);
+    gnutls_pcert_deinit(&leaf);
+    if (e != ERR_OK)
+        return e;
+    identities[n_identities++ % 64] = id;
+    if ((e = tls_new(id, fd, NULL, &tls)) != ERR_OK ||
+        (e = tls_handshake(tls, tls_now_ms() + 10000)) != ERR_OK)
+        return e;
+    if (!tls_peer_chain(tls, &n) || n != 1)
+        return ERR_AUTH;
+    if ((e = chan_init(c, tls, &limits)) == ERR_OK)
+        chan_allow_data(c);
+    return e;
+}
+
+/* Runs side in a child at the other end of a new connection, and connects this end to c. */
+static pid_t start(int (*side)(struct chan *c), struct chan *c)
+{
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct chan own;
+        close(pair[0]);
+        _exit(connect_side(true, pair[1], &own) == ERR_OK ? side(&own) : 99);
+    }
+    close(pair[1]);
+    assert_int_equal(connect_side(false, pair[0], c), ERR_OK);
+    return pid;
+}
+
+static void expect_end(pid_t pid, int status)
+{
+    int got;
+    assert_int_equal(waitpid(pid, &got, 0), pid);
+    assert_true(WIFEXITED(got));
+    assert_int_equal(WEXITSTATUS(got), status);
+}
+
+/* ---- frames ---- */
+
+static int echo_ping(struct chan *c)
+{
+    struct frame f;
+    struct msg_ping m;
+    enum err e;
+    while ((e = chan_recv(c, &f, 10000)) == ERR_OK)
+        if (f.type != MSG_PING || !CHAN_GET(&f, ping, &m) ||
+            CHAN_SEND(c, done, DONE, .id = m.id) != ERR_OK)
+            return 1;
+    return e == ERR_CONN && !log_reason()[0] ? 0 : 2;
+}
+
+static void frames_go_there_and_back(void **unused)
+{
+    struct chan c;
+    struct frame f;
+    struct msg_done m;
+    (void)unused;
+    pid_t pid = start(echo_ping, &c);
+    for (uint32_t id = 1; id <= 2000; id++)
+        assert_int_equal(CHAN_SEND(&c, ping, PING, .id = id), ERR_OK);
+    for (uint32_t id = 1; id <= 2000; id++) {
+        assert_int_equal(chan_recv(&c, &f, 10000), ERR_OK);
+        assert_true(f.type == MSG_DONE && CHAN_GET(&f, done, &m) && m.id == id);
+    }
+    assert_int_equal(chan_recv(&c, &f, 1), ERR_TIMEOUT);
+    chan_bye(&c);
+    chan_release(&c);
+    expect_end(pid, 0);
+}
+
+static int refuse_long(struct chan *c)
+{
+    struct frame f;
+    c->frame_max = MSG_FRAME_MAX_EARLY;
+    return chan_recv(c, &f, 10000) == ERR_PROTO && c->failed ? 0 : 1;
+}
+
+static void a_frame_over_the_limit_is_refused_by_its_length(void **unused)
+{
+    struct chan c;
+    (void)unused;
+    pid_t pid = start(refuse_long, &c);
+    log_quiet(true);
+    size_t at = chan_begin(&c, MSG_PING);
+    assert_int_equal(chan_end(&c, at), ERR_OK);
+    wire_store_u32(c.out.data + at, MSG_FRAME_MAX_EARLY + 1);
+    assert_int_equal(chan_flush(&c), ERR_OK);
+    expect_end(pid, 0);
+    log_quiet(false);
+    chan_release(&c);
+}
+
+static int cut(struct chan *c)
+{
+    (void)c;
+    return 0;
+}
+
+static void a_cut_is_not_an_orderly_end(void **unused)
+{
+    struct chan c;
+    struct frame f;
+    (void)unused;
+    pid_t pid = start(cut, &c);
+    expect_end(pid, 0);
+    log_quiet(true);
+    log_clear_reason();
+    assert_int_equal(chan_recv(&c, &f, 10000), ERR_CONN);
+    assert_true(log_reason()[0]);
+    log_quiet(false);
+    chan_release(&c);
+}
+
+/* ---- transfers ---- */
+
+static struct fs files;
+static uint64_t die_after; /* chunks; 0: never */
+
+static enum err sink_open(void *arg, uint64_t length, struct fs_part *out)
+{
+    (void)arg;
+    return fs_open_part(&files, "/there", length, true, 5000, out);
+}
+
+static enum err sink_commit(void *arg, const struct fs_part *part, const struct msg_offer *o)
+{
+    struct fs_commit how = {"/there", true, o->mode, (int64_t)o->mtime_s, o->mtime_ns};
+    (void)arg;
+    return fs_commit(&files, part, &how);
+}
+
+static void sink_event(void *arg, enum xfer_phase phase, uint64_t done, uint64_t total)
+{
+    (void)arg;
+    (void)total;
+    if (phase == XFER_MOVING && die_after && done >> TREE_CHUNK_LOG2 >= die_after)
+        _exit(7);
+}
+
+static int receive(struct chan *c)
+{
+    struct xfer_sink sink = {.open = sink_open, .commit = sink_commit};
+    struct xfer x = {
+        .chan = c, .id = 9, .name = "there", .engine = tree_engine(false), .event = sink_event};
+    struct xfer_result r;
+    return xfer_receive(&x, &sink, &r) == ERR_OK ? 0 : 1;
+}
+
+/* A file of length bytes that says where each of its bytes stands. */
+static void make_source(uint64_t length, struct fs_source *s)
+{
+    char name[96];
+    snprintf(name, sizeof name, "%s/source", folder);
+    FILE *f = fopen(name, "w");
+    assert_non_null(f);
+    for (uint64_t i = 0; i < length; i++)
+        putc_unlocked((int)(i * 2654435761u >> 13 & 0xff), f);
+    assert_int_equal(fclose(f), 0);
+    *s = (struct fs_source){.fd = open(name, O_RDONLY | O_CLOEXEC), .tree = -1};
+    assert_true(s->fd >= 0);
+    assert_int_equal(fstat(s->fd, &s->st), 0);
+}
+
+static enum err transfer(const struct fs_source *s, struct xfer_result *r, int end)
+{
+    struct chan c;
+    pid_t pid = start(receive, &c);
+    struct xfer x = {.chan = &c, .id = 9, .name = "source", .engine = tree_engine(false)};
+    enum err e = xfer_send(&x, s, r);
+    chan_release(&c);
+    expect_end(pid, end);
+    return e;
+}
+
+static void expect_there(const struct fs_source *s, const struct xfer_result *r)
+{
+    struct fs_info info;
+    assert_int_equal(fs_stat(&files, "/there", &info), ERR_OK);
+    assert_int_equal(info.size, (uint64_t)s->st.st_size);
+    assert_true(info.has_root);
+    assert_memory_equal(info.root, r->root, TREE_HASH);
+}
+
+static void whole_files_of_many_lengths(void **unused)
+{
+    static const uint64_t lengths[] = {0,       1,       16383,   16384,  16385,
+                                       1048575, 1048576, 1048577, 5242887};
+    (void)unused;
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        struct fs_source s;
+        struct xfer_result r;
+        make_source(lengths[i], &s);
+        assert_int_equal(transfer(&s, &r, 0), ERR_OK);
+        assert_int_equal(r.moved + r.kept, lengths[i]);
+        expect_there(&s, &r);
+        close(s.fd);
+    }
+}
+
+static void a_receiver_that_dies_is_resumed(void **unused)
+{
+    struct fs_source s;
+    struct xfer_result r;
+    struct fs_info info;
+    (void)unused;
+    make_source(20 << 20, &s);
+    assert_int_equal(fs_remove(&files, "/there", false), ERR_OK);
+    die_after = 12;
+    log_quiet(true);
+    assert_int_not_equal(transfer(&s, &r, 7), ERR_OK);
+    assert_int_equal(fs_stat(&files, "/there", &info), ERR_NOENT);
+    log_quiet(false);
+    die_after = 0;
+    assert_int_equal(transfer(&s, &r, 0), ERR_OK);
+    assert_int_equal(r.kept, 12 << 20);
+    assert_int_equal(r.moved, 8 << 20);
+    expect_there(&s, &r);
+    close(s.fd);
+}
+
+static void a_source_that_changed_is_not_committed(void **unused)
+{
+    struct fs_source s;
+    struct xfer_result r;
+    struct fs_info before, after;
+    (void)unused;
+    assert_int_equal(fs_stat(&files, "/there", &before), ERR_OK);
+    make_source(3 << 20, &s);
+    s.st.st_mtim.tv_nsec ^= 1; /* as if it had been written after it was looked at */
+    log_quiet(true);
+    assert_int_equal(transfer(&s, &r, 1), ERR_CHANGED);
+    log_quiet(false);
+    assert_int_equal(fs_stat(&files, "/there", &after), ERR_OK);
+    assert_memory_equal(before.root, after.root, TREE_HASH);
+    close(s.fd);
+}
+
+static int set_up(void **unused)
+{
+    char store[80];
+    (void)unused;
+    snprintf(folder, sizeof folder, "%s/xfer.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(store, sizeof store, "%s/store", folder);
+    ca = certs_ca("ca", NULL);
+    server_cert = certs_server("localhost", &ca);
+    client_cert = certs_client("alice", &ca);
+    fs_init(&files, "alice", false);
+    (void)tree_engine(false);
+    return mkdir(store, 0700) == 0 && fs_add_root(&files, "/", store, FS_ALL) == ERR_OK ? 0 : -1;
+}
+
+static int tear_down(void **unused)
+{
+    char command[96];
+    (void)unused;
+    for (size_t i = 0; i < n_identities; i++)
+        tls_identity_free(identities[i]);
+    fs_release(&files);
+    certs_release(&ca);
+    certs_release(&server_cert);
+    certs_release(&client_cert);
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(frames_go_there_and_back),
+        cmocka_unit_test(a_frame_over_the_limit_is_refused_by_its_length),
+        cmocka_unit_test(a_cut_is_not_an_orderly_end),
+        cmocka_unit_test(whole_files_of_many_lengths),
+        cmocka_unit_test(a_receiver_that_dies_is_resumed),
+        cmocka_unit_test(a_source_that_changed_is_not_committed),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
