@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LOCK_WAIT_MS = 5000 };
+enum { LOCK_WAIT_MS = 5000, DEPTH_MAX = 256 };
 
 struct get {
     struct link link;
@@ -20,6 +20,7 @@ struct get {
     const char *base; /* its name, for messages */
     const struct remote *from;
     int recursive, no_overwrite, recheck;
+    unsigned depth; /* folders down from what was named */
 };
 
 struct sink {
@@ -90,13 +91,18 @@ static enum err get_tree(struct get *g, const char *path, const char *local)
 {
     struct link_entry *list;
     size_t n;
+    if (g->depth == DEPTH_MAX)
+        return batch_fail(&g->batch,
+                          log_fail(ERR_LIMIT, "%s: more than %d folders deep", path, DEPTH_MAX));
     enum err e = link_list(&g->link, path, &list, &n);
     if (e != ERR_OK)
         return g->link.chan.failed ? e : batch_fail(&g->batch, e);
     if (strcmp(local, "/") != 0 && (e = fs_mkdir(&g->fs, local, 0755, true)) != ERR_OK)
         e = batch_fail(&g->batch, e);
+    g->depth++;
     for (size_t i = 0; i < n && e == ERR_OK; i++)
         e = get_entry(g, path, local, &list[i]);
+    g->depth--;
     free(list);
     return e;
 }

@@ -10,11 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { DEPTH_MAX = 256 };
+
 struct put {
     struct link link;
     struct batch batch;
     const struct remote *to;
     int recursive, no_overwrite, recheck;
+    unsigned depth; /* folders down from what was named */
 };
 
 static enum err open_source(const char *file, bool follow, struct fs_source *out)
@@ -108,11 +111,17 @@ static enum err put_tree(struct put *p, int fd, const char *folder, const char *
         close(fd);
         return batch_fail(&p->batch, log_fail_errno("%s", folder));
     }
+    if (p->depth == DEPTH_MAX)
+        e = batch_fail(&p->batch,
+                       log_fail(ERR_LIMIT, "%s: more than %d folders deep", folder, DEPTH_MAX));
     errno = 0;
-    while (e == ERR_OK && (entry = readdir(d))) {
+    while (p->depth < DEPTH_MAX && e == ERR_OK && (entry = readdir(d))) {
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-            strcmp(entry->d_name, PATH_SERVICE) != 0)
+            strcmp(entry->d_name, PATH_SERVICE) != 0) {
+            p->depth++;
             e = put_entry(p, folder, path, entry->d_name);
+            p->depth--;
+        }
         errno = 0;
     }
     if (e == ERR_OK && errno)

@@ -132,12 +132,15 @@ enum err chan_recv(struct chan *c, struct frame *f, int64_t timeout_ms)
     size_t size;
     if (e != ERR_OK)
         return e;
-    compact(c);
+    if (in_len(c) <= 2 * RECORD)
+        compact(c); /* many small frames are not moved up one by one */
     watch_start(c);
     while ((size = front_size(c, &e)) == 0 || size > in_len(c)) {
         if (e != ERR_OK)
             return broken(c, e);
         bool inside = in_len(c) > 0;
+        if (c->in_cap - c->in_to < RECORD)
+            compact(c);
         e = take_in(c);
         if (e == ERR_BUSY)
             e = wait_input(c, deadline);

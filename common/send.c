@@ -24,6 +24,7 @@ struct sender {
     uint64_t have, have_known; /* how many will come; how many came */
     uint64_t keep_first, keep_n;
     int64_t keep_ms; /* when the last KEEP went out */
+    bool ready;      /* READY came */
     bool over;       /* the receiver said DONE */
     enum err status; /* with this */
 };
@@ -89,8 +90,10 @@ static enum err take_frame(struct sender *s, struct msg_ready *ready)
     case MSG_PROGRESS:
         return on_progress(s, &f);
     case MSG_READY:
-        if (ready && CHAN_GET(&f, ready, ready) && ready->id == s->x->id)
+        if (ready && CHAN_GET(&f, ready, ready) && ready->id == s->x->id) {
+            s->ready = true;
             return ERR_OK;
+        }
         break;
     default:
         if (f.type >= MSG_IGNORABLE)
@@ -341,7 +344,7 @@ static enum err offer(struct sender *s)
         CHAN_SEND(s->x->chan, offer, OFFER, .id = s->x->id, .length = s->length,
                   .chunk_log2 = (uint8_t)s->chunk_log2, .mtime_s = (uint64_t)st->st_mtim.tv_sec,
                   .mtime_ns = (uint32_t)st->st_mtim.tv_nsec, .mode = st->st_mode & 0777);
-    while (e == ERR_OK && ready.id == 0 && !s->over)
+    while (e == ERR_OK && !s->ready && !s->over)
         e = take_frame(s, &ready);
     if (e != ERR_OK || s->over)
         return e;

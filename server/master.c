@@ -207,6 +207,11 @@ static void on_coming(struct master *m)
 
 static void on_keeper(struct master *m)
 {
+    uint8_t buffer[IPC_MAX];
+    struct ipc_in in;
+    /* The event may be of the one that was replaced a moment ago. */
+    if (ipc_recv(m->keeper.control, buffer, &in, 0) == ERR_TIMEOUT)
+        return;
     log_error("keeper %d is gone; starting another", (int)m->keeper.pid);
     RECORD(m, "keeper", "status", err_name(ERR_TOKEN), "reason", "gone", NULL);
     drop_helper(m, &m->keeper);
@@ -260,7 +265,7 @@ static void accept_one(struct master *m)
 
 static void on_session(struct master *m, struct sessions_entry *s)
 {
-    if (s->fd >= 0 && sessions_grant(&m->sessions, s, m->policy) != ERR_OK)
+    if (s->fd >= 0 && sessions_grant(&m->sessions, s, m->policy, m->scribe.control) != ERR_OK)
         sessions_close(s);
 }
 
@@ -279,7 +284,7 @@ static void sweep(struct master *m, int64_t now)
     const struct map_user *user = map_user(m->policy->map, m->sweep_next++);
     m->sweeper = fork();
     if (m->sweeper == 0) {
-        sessions_child_signals();
+        sessions_child_begin();
         _exit(store_sweep(m->policy->config, user));
     }
     if (m->sweeper < 0)
@@ -461,19 +466,24 @@ static enum err start(struct master *m)
 /* Ends what is still there: sessions first, so that the scribe can write their last words. */
 static void finish(struct master *m)
 {
+    siginfo_t left;
     for (struct sessions_entry *s = m->sessions.head; s; s = s->next) {
         log_warn("session %s peer=%s: cut", s->name, s->peer);
         kill(s->pid, SIGTERM);
     }
     if (m->sweeper > 0)
         kill(m->sweeper, SIGTERM);
+    /* What was cut is recorded by reap, so the scribe goes last. */
+    for (int64_t until = tls_now_ms() + END_WAIT_MS; m->sessions.n > 0 && tls_now_ms() < until;) {
+        reap(m);
+        (void)usleep(10 * 1000);
+    }
     RECORD(m, "stop", "status", err_name(m->ended), NULL);
     drop_helper(m, &m->coming);
     drop_helper(m, &m->retired);
     drop_helper(m, &m->keeper);
     drop_helper(m, &m->scribe);
     for (int64_t until = tls_now_ms() + END_WAIT_MS; tls_now_ms() < until;) {
-        siginfo_t left;
         reap(m);
         if (waitid(P_ALL, 0, &left, WEXITED | WNOHANG | WNOWAIT) < 0)
             break; /* no child is left */

@@ -187,7 +187,7 @@ static enum err confine(struct scribe *s, int control)
 static _Noreturn void live(struct scribe *s, int control)
 {
     ignore_signals();
-    buf_init(&s->line, 4 * SCRIBE_LINE_MAX);
+    buf_init(&s->line, 2 * SCRIBE_LINE_MAX);
     enum err rc = confine(s, control);
     if (!rc)
         rc = IPC_SEND(control, recorded, RECORDED, .status = ERR_OK);

@@ -6,7 +6,7 @@
  *
  * time, seq, session and peer are the scribe's own (the master told it which session has which
  * socket); event and the rest come from that session, every value a JSON string with all but
- * printable ASCII and valid UTF-8 escaped. A line is written by one write, at most 16 KiB. A record
+ * printable ASCII and valid UTF-8 escaped. A line is written by one write, at most 64 KiB. A record
  * that can't be written whole is answered with ERR_IO (ERR_NOSPACE when the disk is full), and the
  * partial line is cut off again (ftruncate); what asked for it must not go on as if it were
  * recorded. Names of events and keys are 1 to 32 of [a-z0-9_-], a key comes once; other records are

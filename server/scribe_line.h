@@ -6,7 +6,8 @@
 #include "ipc.h"
 #include <time.h>
 
-enum { SCRIBE_LINE_MAX = 16 * 1024 };
+/* The longest record there can be, with every byte of it escaped, fits. */
+enum { SCRIBE_LINE_MAX = 64 * 1024 };
 
 /* What the scribe knows by itself. session and peer may be "": then they are left out. */
 struct scribe_facts {

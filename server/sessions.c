@@ -4,9 +4,11 @@
 #include "confine.h"
 #include "ipc.h"
 #include "log.h"
+#include "scribe.h"
 #include "session.h"
 #include "store.h"
 #include "tls.h"
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -40,9 +42,13 @@ bool sessions_admit(const struct sessions *t, const struct config *c,
     return !*why;
 }
 
-void sessions_child_signals(void)
+void sessions_child_begin(void)
 {
     sigset_t none;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
+        _exit(err_exit(log_fail_errno("/dev/null")));
+    close(null);
     sigemptyset(&none);
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
@@ -93,7 +99,7 @@ static enum err start(struct sessions_entry *s, struct session_start *t)
     s->fd = pair[0];
     s->pid = fork();
     if (s->pid == 0) {
-        sessions_child_signals();
+        sessions_child_begin();
         _exit(session_main(t));
     }
     close(pair[1]);
@@ -172,7 +178,7 @@ static enum err start_store(const struct policy *p, const struct map_user *user,
         return e;
     pid_t pid = fork();
     if (pid == 0) {
-        sessions_child_signals();
+        sessions_child_begin();
         _exit(store_main(p->config, user, pair[1]));
     }
     close(pair[1]);
@@ -185,7 +191,31 @@ static enum err start_store(const struct policy *p, const struct map_user *user,
     return ERR_OK;
 }
 
-enum err sessions_grant(struct sessions *t, struct sessions_entry *s, const struct policy *policy)
+/* Never waits: a session that does not take its answers must not hold up all others. */
+static enum err answer_grant(const struct sessions_entry *s, enum err status, int store)
+{
+    struct ipc_granted m = {(uint16_t)status, slice_str(status == ERR_OK ? NULL : log_reason())};
+    struct buf b;
+    buf_init(&b, IPC_MAX);
+    enum err e = ipc_put_granted(&b, &m)
+                     ? ipc_send(s->fd, IPC_GRANTED, &b, &store, store >= 0 ? 1 : 0, true)
+                     : ERR_INTERNAL;
+    buf_release(&b);
+    return status != ERR_OK ? status : e;
+}
+
+/* What is granted stands in the audit log by the master's own word before there is a store. */
+static enum err record_grant(const struct sessions_entry *s, const struct ipc_grant *m,
+                             const struct map_user *user, int scribe)
+{
+    char subject[513];
+    log_scrub(subject, sizeof subject, m->subject.p, m->subject.n);
+    return scribe_record(scribe, "grant", "of", s->name, "user", user->name, "subject", subject,
+                         NULL);
+}
+
+enum err sessions_grant(struct sessions *t, struct sessions_entry *s, const struct policy *policy,
+                        int scribe)
 {
     uint8_t buffer[IPC_MAX];
     struct ipc_in in;
@@ -198,12 +228,12 @@ enum err sessions_grant(struct sessions *t, struct sessions_entry *s, const stru
     ipc_drop(&in);
     if (in.type != IPC_GRANT || !ipc_get_grant(in.body, in.n, &m))
         return log_fail(ERR_PROTO, "session %s sent %s to the master", s->name, ipc_name(in.type));
-    if ((e = may_start(t, s, policy, &m, &user)) == ERR_OK)
+    if ((e = may_start(t, s, policy, &m, &user)) == ERR_OK &&
+        (e = record_grant(s, &m, user, scribe)) == ERR_OK)
         e = start_store(policy, user, &store);
     if (e == ERR_OK)
         snprintf(s->user, sizeof s->user, "%s", user->name);
-    e = IPC_SEND_FDS(s->fd, granted, GRANTED, &store, store >= 0 ? 1 : 0, .status = (uint16_t)e,
-                     .reason = slice_str(e == ERR_OK ? NULL : log_reason()));
+    e = answer_grant(s, e, store);
     if (store >= 0)
         close(store);
     return e;

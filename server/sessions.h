@@ -39,10 +39,11 @@ enum err sessions_start(struct sessions *t, const struct policy *policy, int con
                         const struct sockaddr_storage *address, int keeper, int scribe,
                         struct sessions_entry **out) MUST_CHECK;
 
-/* The session's socket is readable: answers its GRANT by forking the store. An error means that the
+/* The session's socket is readable: records and answers its GRANT by forking
+ * the store; scribe is the control socket. An error means that the
  * session does not keep to its part or is gone: the caller closes (sessions_close). */
-enum err sessions_grant(struct sessions *t, struct sessions_entry *s,
-                        const struct policy *policy) MUST_CHECK;
+enum err sessions_grant(struct sessions *t, struct sessions_entry *s, const struct policy *policy,
+                        int scribe) MUST_CHECK;
 
 /* Closes the master's end: the session ends once its running request is done. */
 void sessions_close(struct sessions_entry *s);
@@ -54,8 +55,8 @@ struct sessions_entry *sessions_reaped(struct sessions *t, pid_t pid);
 /* Kills sessions that did not come to be authorised in time. */
 void sessions_expire(struct sessions *t, const struct config *c, int64_t now_ms);
 
-/* What every child of the master does first: default signals; what a terminal sends is the master's
- * business. */
-void sessions_child_signals(void);
+/* What every child of the master does first: default signals (what a terminal sends is the master's
+ * business), and nothing of the master's standard input and output, which may be the audit log. */
+void sessions_child_begin(void);
 
 #endif
