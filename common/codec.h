@@ -102,12 +102,4 @@
 
 #include CODEC_DEF
 
-#undef MSG
-#undef U8
-#undef U16
-#undef U32
-#undef U64
-#undef HASH
-#undef STR
-#undef TAIL
-#undef END
+#include "codec_undef.h"

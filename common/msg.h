@@ -16,7 +16,7 @@ enum {
     MSG_HEADER = 5,
     MSG_DATA_MAX = 1 << 20,                /* bytes of content in one DATA */
     MSG_FRAME_MAX = MSG_DATA_MAX + 64,     /* longest type and body */
-    MSG_FRAME_MAX_EARLY = 4 * 1024 + 1024, /* the same for all frames but DATA */
+    MSG_FRAME_MAX_EARLY = 4 * 1024 + 1024, /* the same before the peer was authorised */
     MSG_HAVE_MAX = 512,                    /* hashes in one HAVE */
 };
 

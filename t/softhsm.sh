@@ -21,8 +21,7 @@ softhsm_find() {
 
 softhsm_setup() {
 	if ! SOFTHSM_MODULE=$(softhsm_find) || ! command -v softhsm2-util >/dev/null; then
-		skip_all="SoftHSM is not installed"
-		test_done
+		lacking "SoftHSM is not installed"
 	fi
 	mkdir -p "$PWD/softhsm/tokens" &&
 		cat >"$PWD/softhsm/softhsm2.conf" <<-EOF &&

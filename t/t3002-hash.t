@@ -9,8 +9,7 @@ test_description='roots and stored trees equal those of an independent implement
 MIB=1048576
 
 if ! /usr/bin/python3 -c 'import libtorrent' 2>/dev/null; then
-	skip_all='python3-libtorrent is not installed'
-	test_done
+	lacking 'python3-libtorrent is not installed'
 fi
 
 other() {

@@ -62,15 +62,8 @@ static struct slice some(size_t max, bool full, uint64_t *seed)
 #define STR(f, max)  assert_true(slice_eq(a->f, b->f));
 #define TAIL(f, max) assert_true(slice_eq(a->f, b->f));
 #include "../../server/ipc.def"
-#undef MSG
-#undef U8
-#undef U16
-#undef U32
-#undef U64
-#undef HASH
-#undef STR
-#undef TAIL
-#undef END
+
+#include "codec_undef.h"
 
 #define MSG(name, NAME, number)                                                                    \
     static bool open_##name(void)                                                                  \

@@ -72,15 +72,8 @@ enum { HAS_TAIL = 256 };
 #define TAIL(f, max) m->f = some(max);
 #define END          }
 #include "msg.def"
-#undef MSG
-#undef U8
-#undef U16
-#undef U32
-#undef U64
-#undef HASH
-#undef STR
-#undef TAIL
-#undef END
+
+#include "codec_undef.h"
 
 #define MSG(name, NAME, nr)                                                                        \
     static void same_##name(const void *p, const void *q)                                          \
@@ -95,15 +88,8 @@ enum { HAS_TAIL = 256 };
 #define TAIL(f, max) same_slice(a->f, b->f);
 #define END          }
 #include "msg.def"
-#undef MSG
-#undef U8
-#undef U16
-#undef U32
-#undef U64
-#undef HASH
-#undef STR
-#undef TAIL
-#undef END
+
+#include "codec_undef.h"
 
 #define MSG(name, NAME, nr)                                                                        \
     static void raw_##name(struct buf *b, const void *p)                                           \
@@ -118,15 +104,8 @@ enum { HAS_TAIL = 256 };
 #define TAIL(f, max) wire_put_tail(b, m->f);
 #define END          }
 #include "msg.def"
-#undef MSG
-#undef U8
-#undef U16
-#undef U32
-#undef U64
-#undef HASH
-#undef STR
-#undef TAIL
-#undef END
+
+#include "codec_undef.h"
 
 #define U8(f)
 #define U16(f)

@@ -62,15 +62,8 @@ static const uint8_t filler[] = "/a/b c\xc3\xa9.bin";
 #define STR(f, max)  m->f = slice_of(filler, sizeof filler - 1);
 #define TAIL(f, max) m->f = slice_of(filler, sizeof filler - 1);
 #include "msg.def"
-#undef MSG
-#undef U8
-#undef U16
-#undef U32
-#undef U64
-#undef HASH
-#undef STR
-#undef TAIL
-#undef END
+
+#include "codec_undef.h"
 
 #define U8(f)
 #define U16(f)
