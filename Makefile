@@ -19,7 +19,8 @@ MAKEFLAGS += -j$(JOBS) --no-builtin-rules
 MACHINE     := $(shell uname -m)
 NEEDS_build := gcc libc6-dev pkg-config libgnutls28-dev libp11-kit-dev zlib1g-dev libpopt-dev \
                libseccomp-dev $(if $(filter x86_64,$(MACHINE)),libipsec-mb-dev)
-NEEDS_test  := perl libcmocka-dev sharness softhsm2 gnutls-bin openssl python3 faketime python3-libtorrent
+NEEDS_test  := perl procps libcmocka-dev sharness softhsm2 opensc gnutls-bin openssl python3 faketime \
+               python3-libtorrent
 NEEDS_lint  := clang-format clang-tidy cppcheck shellcheck
 
 # Looked up on first use, as pkg-config may have to be installed first.
