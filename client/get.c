@@ -59,6 +59,7 @@ static enum err get_file(struct get *g, const char *path, const char *local)
                      .name = file,
                      .engine = g->link.engine,
                      .recheck = g->recheck,
+                     .threads = true,
                      .event = show_event,
                      .event_arg = &show};
     enum err e = CHAN_SEND(&g->link.chan, get, GET, .id = id,

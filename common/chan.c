@@ -156,6 +156,19 @@ enum err chan_recv(struct chan *c, struct frame *f, int64_t timeout_ms)
     return ERR_OK;
 }
 
+enum err chan_keep_frame(struct chan *c, uint8_t **buffer)
+{
+    uint8_t *next = *buffer ? *buffer : malloc(c->in_cap);
+    if (!next)
+        return log_fail(ERR_INTERNAL, "out of memory for a connection");
+    memcpy(next, c->in + c->in_from, in_len(c));
+    c->in_to -= c->in_from;
+    c->in_from = 0;
+    *buffer = c->in;
+    c->in = next;
+    return ERR_OK;
+}
+
 bool chan_ready(struct chan *c)
 {
     for (;;) {

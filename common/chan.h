@@ -69,6 +69,11 @@ enum err chan_flush(struct chan *c) MUST_CHECK;
  * frames); ERR_PROTO, logged, for a frame that is empty or too long. */
 enum err chan_recv(struct chan *c, struct frame *f, int64_t timeout_ms) MUST_CHECK;
 
+/* Lets the last frame received live on: *buffer becomes the buffer that its body lies in, which is the
+ * caller's now (free), and the channel goes on with what *buffer was: one of an earlier call, or NULL
+ * for a new one. */
+enum err chan_keep_frame(struct chan *c, uint8_t **buffer) MUST_CHECK;
+
 /* Whether chan_recv would return a frame without waiting. Takes in what the socket has, never
  * waits, never logs: an error shows at the next call. */
 bool chan_ready(struct chan *c);

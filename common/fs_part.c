@@ -3,8 +3,10 @@
 
 #include "log.h"
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -96,11 +98,26 @@ static enum err check_owner(const struct opening *o)
                     o->names.path);
 }
 
+/* Memory is not reserved, as that means filling it with zeros first (a quarter of the time of the
+ * whole transfer); what can't fit is refused all the same. */
+static enum err check_memory(const struct opening *o, const struct statfs *memory)
+{
+    uint64_t there = (uint64_t)o->st.st_blocks * 512;
+    uint64_t room = (uint64_t)memory->f_bavail * (uint64_t)memory->f_bsize;
+    if (memory->f_blocks == 0 || o->length <= there || o->length - there <= room)
+        return ERR_OK;
+    errno = ENOSPC;
+    return log_fail_errno("%s: reserving %llu bytes", o->names.path, (unsigned long long)o->length);
+}
+
 /* Only once: it moves the change time, and with it the trust in what is there. */
 static enum err reserve(const struct opening *o)
 {
+    struct statfs on;
     if (o->length == 0 || (!o->fresh && o->valid && o->header.length == o->length))
         return ERR_OK;
+    if (fstatfs(o->data, &on) == 0 && on.f_type == TMPFS_MAGIC)
+        return check_memory(o, &on);
     int failed;
     do
         failed = fallocate(o->data, FALLOC_FL_KEEP_SIZE, 0, (off_t)o->length);

@@ -15,8 +15,9 @@ static struct {
     bool plain;
     bool quiet;
     char context[301];
-    char reason[512];
 } state = {.prog = "consign", .most = LOG_LVL_INFO};
+
+static _Thread_local char reason[512];
 
 void log_init(const char *prog, enum log_level most, bool plain)
 {
@@ -106,9 +107,9 @@ static void fail(const char *fmt, va_list ap, const char *cause)
         size_t n = strlen(raw);
         snprintf(raw + n, sizeof raw - n, ": %s", cause);
     }
-    log_scrub(state.reason, sizeof state.reason, raw, strlen(raw));
+    log_scrub(reason, sizeof reason, raw, strlen(raw));
     if (!state.quiet)
-        emit(LOG_LVL_ERROR, state.reason);
+        emit(LOG_LVL_ERROR, reason);
 }
 
 enum err log_fail(enum err e, const char *fmt, ...)
@@ -134,10 +135,15 @@ enum err log_fail_errno(const char *fmt, ...)
 
 void log_clear_reason(void)
 {
-    state.reason[0] = '\0';
+    reason[0] = '\0';
+}
+
+void log_take_reason(const char *text)
+{
+    snprintf(reason, sizeof reason, "%s", text);
 }
 
 const char *log_reason(void)
 {
-    return state.reason;
+    return reason;
 }

@@ -39,10 +39,12 @@ enum err log_fail(enum err e, const char *fmt, ...) LOG_PRINTF(2, 3) MUST_CHECK;
 /* Like log_fail with ": " and strerror(errno) appended; the error is err_from_errno(errno). */
 enum err log_fail_errno(const char *fmt, ...) LOG_PRINTF(1, 2) MUST_CHECK;
 
-/* The text of the last log_fail* in this process, scrubbed; "" when there was none. What a process
- * reports to its peer or user. Borrowed until the next log_fail*. log_clear_reason forgets it. */
+/* The text of the last log_fail* in this thread, scrubbed; "" when there was none. What a process
+ * reports to its peer or user. Borrowed until the next log_fail*. log_clear_reason forgets it;
+ * log_take_reason puts another thread's in its place and writes nothing. */
 const char *log_reason(void);
 void log_clear_reason(void);
+void log_take_reason(const char *text);
 
 /* While quiet is set, log_fail* remember their text but write nothing: for a process whose caller
  * reports the reason itself. */

@@ -1,12 +1,30 @@
 /* SPDX-License-Identifier: ISC */
-/* The receiver of a transfer: xfer.h has the contract. */
+/* The receiver of a transfer: xfer.h has the contract. One thread takes frames from the channel and
+ * checks their order; what they bring is hashed, written and entered in the journal on a lane, in that
+ * order. */
+#include "lane.h"
 #include "log.h"
 #include "xfer.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { TICK_MS = 1000 }; /* between two PROGRESS frames */
+enum {
+    TICK_MS = 1000,       /* between two PROGRESS frames */
+    THREAD_MIN = 4 << 20, /* shorter contents are not worth a thread */
+};
+
+/* What a frame brought. */
+struct job {
+    uint8_t type;    /* MSG_DATA, MSG_CHUNK or MSG_KEEP */
+    uint8_t *buffer; /* that holds the bytes of DATA, or did so before; NULL: none yet */
+    uint64_t index;
+    uint32_t offset;
+    struct slice bytes;
+    uint8_t hash[TREE_HASH];
+    uint64_t count;
+};
 
 struct receiver {
     const struct xfer *x;
@@ -19,6 +37,8 @@ struct receiver {
     bool begun;  /* part_begin too: the slots speak of this data */
     struct part part;
     struct tree_chunk hasher;
+    struct lane lane; /* the part and the hasher are its own while it has jobs */
+    struct job jobs[LANE_SLOTS];
     uint64_t cursor;  /* the chunk that comes next: all before it are settled */
     uint64_t at;      /* bytes of it received */
     uint64_t told;    /* chunks whose hashes went out in HAVE */
@@ -63,6 +83,43 @@ static enum err send_have(struct receiver *r)
     return ERR_OK;
 }
 
+/* ---- what becomes of the content: on the lane ---- */
+
+static enum err take_bytes(struct receiver *r, const struct job *j)
+{
+    if (j->offset == 0)
+        tree_chunk_begin(&r->hasher, r->offer.length);
+    tree_chunk_add(&r->hasher, j->bytes.p, j->bytes.n);
+    return part_write(&r->part, j->index, j->offset, j->bytes.p, j->bytes.n);
+}
+
+static enum err take_hash(struct receiver *r, const struct job *j)
+{
+    uint8_t hash[TREE_HASH];
+    tree_chunk_end(&r->hasher, hash);
+    if (memcmp(hash, j->hash, TREE_HASH) == 0)
+        return part_settle(&r->part, j->index, hash);
+    return log_fail(ERR_CORRUPT,
+                    "%s: chunk %llu (bytes %llu and on) does not match its hash: "
+                    "the sender's copy is damaged",
+                    r->x->name, (unsigned long long)j->index,
+                    (unsigned long long)(j->index << r->offer.chunk_log2));
+}
+
+static enum err work(void *arg, void *job)
+{
+    struct receiver *r = arg;
+    const struct job *j = job;
+    switch (j->type) {
+    case MSG_DATA:
+        return take_bytes(r, j);
+    case MSG_CHUNK:
+        return take_hash(r, j);
+    default:
+        return part_keep(&r->part, j->index, j->count);
+    }
+}
+
 /* ---- what comes ---- */
 
 static enum err on_data(struct receiver *r, const struct frame *f)
@@ -76,13 +133,19 @@ static enum err on_data(struct receiver *r, const struct frame *f)
         return chan_unexpected(f, "out of place: not the next piece of the content");
     if (m.kind != MSG_KIND_PLAIN)
         return chan_unexpected(f, "of a kind that was not agreed on");
-    if (r->at == 0)
-        tree_chunk_begin(&r->hasher, r->offer.length);
-    tree_chunk_add(&r->hasher, m.bytes.p, m.bytes.n);
-    enum err e = part_write(&r->part, m.index, m.offset, m.bytes.p, m.bytes.n);
+    struct job *j = lane_slot(&r->lane);
+    j->type = MSG_DATA;
+    j->index = m.index;
+    j->offset = m.offset;
+    j->bytes = m.bytes;
+    if (r->lane.threaded) {
+        enum err e = chan_keep_frame(r->x->chan, &j->buffer);
+        if (e != ERR_OK)
+            return e;
+    }
     r->at += m.bytes.n;
     r->result->moved += m.bytes.n;
-    return e;
+    return lane_go(&r->lane);
 }
 
 static enum err advance(struct receiver *r, uint64_t chunks)
@@ -100,20 +163,16 @@ static enum err advance(struct receiver *r, uint64_t chunks)
 static enum err on_chunk(struct receiver *r, const struct frame *f)
 {
     struct msg_chunk m;
-    uint8_t hash[TREE_HASH];
     if (!CHAN_GET(f, chunk, &m) || m.id != r->x->id)
         return chan_malformed(f);
     if (m.index != r->cursor || r->at == 0 ||
         r->at != tree_chunk_size(r->offer.length, r->offer.chunk_log2, m.index))
         return chan_unexpected(f, "for a chunk that is not complete");
-    tree_chunk_end(&r->hasher, hash);
-    if (memcmp(hash, m.hash, TREE_HASH) != 0)
-        return log_fail(ERR_CORRUPT,
-                        "%s: chunk %llu (bytes %llu and on) does not match its hash: "
-                        "the sender's copy is damaged",
-                        r->x->name, (unsigned long long)m.index,
-                        (unsigned long long)(m.index << r->offer.chunk_log2));
-    enum err e = part_settle(&r->part, m.index, hash);
+    struct job *j = lane_slot(&r->lane);
+    j->type = MSG_CHUNK;
+    j->index = m.index;
+    memcpy(j->hash, m.hash, TREE_HASH);
+    enum err e = lane_go(&r->lane);
     return e == ERR_OK ? advance(r, 1) : e;
 }
 
@@ -124,7 +183,11 @@ static enum err on_keep(struct receiver *r, const struct frame *f)
         return chan_malformed(f);
     if (m.first != r->cursor || r->at != 0 || m.count == 0 || m.count > r->chunks - m.first)
         return chan_unexpected(f, "out of place: not the next chunks");
-    enum err e = part_keep(&r->part, m.first, m.count);
+    struct job *j = lane_slot(&r->lane);
+    j->type = MSG_KEEP;
+    j->index = m.first;
+    j->count = m.count;
+    enum err e = lane_go(&r->lane);
     if (e != ERR_OK)
         return e;
     uint64_t end = (m.first + m.count) << r->offer.chunk_log2;
@@ -143,7 +206,9 @@ static enum err on_commit(struct receiver *r, const struct frame *f)
         return chan_unexpected(f, "before the content was complete");
     if (r->x->event)
         r->x->event(r->x->event_arg, XFER_COMMITTING, m.length, m.length);
-    enum err e = part_finish(&r->part, r->x->engine, r->result->root);
+    enum err e = lane_wait(&r->lane);
+    if (e == ERR_OK)
+        e = part_finish(&r->part, r->x->engine, r->result->root);
     if (e != ERR_OK)
         return e;
     if (memcmp(r->result->root, m.root, TREE_HASH) != 0)
@@ -236,6 +301,8 @@ static enum err begin(struct receiver *r)
     if (e != ERR_OK)
         return e;
     r->begun = true;
+    lane_start(&r->lane, work, r, r->jobs, sizeof r->jobs[0],
+               r->x->threads && r->offer.length >= THREAD_MIN);
     /* Slots may be filled anywhere before the last one that is. */
     if (r->part.have > 0)
         r->part.have = r->chunks;
@@ -280,6 +347,10 @@ static enum err finish(struct receiver *r, enum err outcome, const char *reason)
 
 static void let_go(struct receiver *r, enum err outcome)
 {
+    if (r->begun)
+        lane_stop(&r->lane);
+    for (size_t i = 0; i < LANE_SLOTS; i++)
+        free(r->jobs[i].buffer);
     if (!r->opened)
         return;
     /* What arrived before an error counts when the transfer is taken up again. */

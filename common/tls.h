@@ -60,12 +60,10 @@ enum err tls_flush(struct tls *t) MUST_CHECK;
  * there yet. ERR_CONN: the connection was cut. */
 enum err tls_read(struct tls *t, void *p, size_t n, size_t *got) MUST_CHECK;
 
-/* Waits until deadline_ms for the socket: events and result as poll's POLLIN and POLLOUT.
+/* Waits until deadline_ms for the socket, after tls_read was ERR_BUSY: what it took in beforehand does not
+ * end the wait. events and result as poll's POLLIN and POLLOUT.
  * ERR_TIMEOUT is silent. */
 enum err tls_wait(struct tls *t, short events, int64_t deadline_ms, short *ready) MUST_CHECK;
-
-/* Whether content is decrypted already, so that waiting for the socket would be wrong. */
-bool tls_has_input(const struct tls *t);
 
 /* Says close_notify (best effort, never waits). */
 void tls_bye(struct tls *t);

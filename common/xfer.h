@@ -42,6 +42,7 @@ struct xfer {
     const char *name; /* for messages: the path as the user knows it */
     const struct tree_engine *engine;
     bool recheck;         /* trust neither journal nor stored tree */
+    bool threads;         /* a second thread may be used: it hashes and writes what is received */
     xfer_event_fn *event; /* may be NULL */
     void *event_arg;
 };

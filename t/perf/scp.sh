@@ -5,8 +5,9 @@
 #
 #   t/perf/scp.sh [BYTES] [ROUNDS]      default 2 GiB, 5 rounds (and one that is not counted)
 #
-# Needs consign's programs in build/, ssh, sshd and about 5 times BYTES free in /dev/shm. The first use of memory is slow on
-# virtual machines, so as much as is used later is touched first.
+# Needs consign's programs in build/, ssh, sshd and about 5 times BYTES free in /dev/shm. A virtual machine gives memory that
+# lies free for a few seconds back to its host, and the next use of it is several times slower: so as much as each command
+# needs is written and freed right before it.
 set -eu
 BYTES=${1:-2147483648}
 ROUNDS=${2:-5}
@@ -86,13 +87,13 @@ SCP="scp -q -c aes128-gcm@openssh.com -i $DIR/login -P $SSHPORT -o BatchMode=yes
 	-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
 
 echo "# $(nproc) processors, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1), $(date +%F)"
-echo "# $BYTES bytes, $ROUNDS rounds; touching memory"
-head -c $((BYTES * 4)) /dev/zero >touch
-rm touch
+echo "# $BYTES bytes, $ROUNDS rounds"
 head -c "$BYTES" /dev/urandom >file
 
-# Prints the seconds that a command took, and its peak memory in KiB.
+# Adds the seconds that a command took to the file $1.
 timed() {
+	head -c "$BYTES" /dev/zero >warm
+	rm warm
 	/usr/bin/perl -MTime::HiRes=time -e '
 		my $out = shift; my $t = time; my $pid = fork // die;
 		if (!$pid) { open STDOUT, ">", "/dev/null"; exec @ARGV or die }

@@ -9,12 +9,14 @@
 
 #include <errno.h>
 #include <ftw.h>
+#include <linux/magic.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +28,7 @@ static char calls[256];
 static int fail_sync_at; /* the how manieth sync from now fails with EIO; 0: none */
 static int fail_reserve; /* errno of fallocate */
 static unsigned reserved;
+static int64_t memory_room = -1; /* bytes free on the tmpfs that all files are on; < 0: none is */
 
 /* Done once, right before the next rename or link, or the next lock: what somebody else does at the
  * worst moment. */
@@ -92,6 +95,18 @@ int fcntl(int fd, int cmd, ...)
     if (cmd == F_OFD_SETLK)
         strike(&before_lock);
     return (int)syscall(SYS_fcntl, fd, cmd, arg);
+}
+
+int fstatfs(int fd, struct statfs *out)
+{
+    (void)fd;
+    *out = (struct statfs){.f_type = EXT4_SUPER_MAGIC};
+    if (memory_room >= 0)
+        *out = (struct statfs){.f_type = TMPFS_MAGIC,
+                               .f_blocks = 1 << 20,
+                               .f_bavail = (fsblkcnt_t)memory_room / 4096,
+                               .f_bsize = 4096};
+    return 0;
 }
 
 int fallocate(int fd, int mode, off_t offset, off_t length)
@@ -171,6 +186,7 @@ static inline int site_begin(void **state)
     const char *tmp = getenv("TMPDIR");
     log_quiet(true);
     fail_sync_at = fail_reserve = 0;
+    memory_room = -1;
     before_move = before_lock = NULL;
     fs_resolve_by_walk(*state != NULL);
     snprintf(site_top, sizeof site_top, "%s/consign-fs-XXXXXX",

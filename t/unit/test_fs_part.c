@@ -273,6 +273,22 @@ static void what_can_not_be_reserved_leaves_nothing(void **state)
     assert_int_equal(put(&site_fs, "/g", "x", false), ERR_OK);
 }
 
+static void memory_is_not_filled_but_must_suffice(void **state)
+{
+    struct fs_part part;
+    (void)state;
+    reserved = 0;
+    memory_room = 1 << 20;
+    assert_int_equal(fs_open_part(&site_fs, "/f", (1 << 20) + 1, false, 0, &part), ERR_NOSPACE);
+    assert_non_null(strstr(log_reason(), "/f"));
+    assert_false(there(part_file("/f", "data")));
+    assert_int_equal(fs_open_part(&site_fs, "/f", 1 << 20, false, 0, &part), ERR_OK);
+    fs_close(&part.data);
+    fs_close(&part.journal);
+    assert_int_equal(reserved, 0);
+    memory_room = -1;
+}
+
 static void another_users_part_is_busy(void **state)
 {
     struct fs_part part;
@@ -744,6 +760,7 @@ int main(void)
         BOTH(a_part_is_gone_on_with),
         BOTH(a_fresh_part_has_a_header),
         BOTH(what_can_not_be_reserved_leaves_nothing),
+        BOTH(memory_is_not_filled_but_must_suffice),
         BOTH(another_users_part_is_busy),
         BOTH(a_locked_part_is_busy),
         BOTH(who_waited_sees_what_was_committed),

@@ -180,11 +180,17 @@ static void sink_event(void *arg, enum xfer_phase phase, uint64_t done, uint64_t
         _exit(7);
 }
 
+static bool threads; /* the receiver may use a second one */
+
 static int receive(struct chan *c)
 {
     struct xfer_sink sink = {.open = sink_open, .commit = sink_commit};
-    struct xfer x = {
-        .chan = c, .id = 9, .name = "there", .engine = tree_engine(false), .event = sink_event};
+    struct xfer x = {.chan = c,
+                     .id = 9,
+                     .name = "there",
+                     .engine = tree_engine(false),
+                     .threads = threads,
+                     .event = sink_event};
     struct xfer_result r;
     return xfer_receive(&x, &sink, &r) == ERR_OK ? 0 : 1;
 }
@@ -238,6 +244,61 @@ static void whole_files_of_many_lengths(void **unused)
         expect_there(&s, &r);
         close(s.fd);
     }
+}
+
+/* With a thread what was taken from the channel may die unwritten with its process. */
+static void a_thread_gives_the_same(void **unused)
+{
+    struct fs_source s;
+    struct xfer_result r;
+    (void)unused;
+    threads = true;
+    make_source((40 << 20) + 12345, &s);
+    die_after = 30;
+    log_quiet(true);
+    assert_int_not_equal(transfer(&s, &r, 7), ERR_OK);
+    log_quiet(false);
+    die_after = 0;
+    assert_int_equal(transfer(&s, &r, 0), ERR_OK);
+    assert_int_equal(r.kept + r.moved, (40 << 20) + 12345);
+    assert_true(r.kept <= 30 << 20);
+    expect_there(&s, &r);
+    close(s.fd);
+    threads = false;
+}
+
+/* A stored tree of length bytes that no content has. */
+static int false_tree(uint64_t length)
+{
+    struct part_header h = {.length = length, .chunk_log2 = TREE_CHUNK_LOG2, .complete = true};
+    uint8_t slot[TREE_HASH];
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(part_header_write(fd, &h), ERR_OK);
+    memset(slot, 7, sizeof slot);
+    for (uint64_t i = 0; i < tree_chunks(length, TREE_CHUNK_LOG2); i++)
+        assert_int_equal(pwrite(fd, slot, TREE_HASH, (off_t)(PART_SLOTS + i * TREE_HASH)),
+                         TREE_HASH);
+    return fd;
+}
+
+static void content_that_is_not_its_hash_is_refused(void **unused)
+{
+    struct fs_source s;
+    struct xfer_result r;
+    (void)unused;
+    make_source(20 << 20, &s);
+    s.tree = false_tree(20 << 20);
+    for (int i = 0; i < 2; i++) {
+        threads = i;
+        log_quiet(true);
+        assert_int_equal(transfer(&s, &r, 1), ERR_CORRUPT);
+        log_quiet(false);
+        assert_non_null(strstr(r.reason, "chunk 0 "));
+    }
+    threads = false;
+    close(s.tree);
+    close(s.fd);
 }
 
 static void a_receiver_that_dies_is_resumed(void **unused)
@@ -316,6 +377,8 @@ int main(void)
         cmocka_unit_test(a_cut_is_not_an_orderly_end),
         cmocka_unit_test(whole_files_of_many_lengths),
         cmocka_unit_test(a_receiver_that_dies_is_resumed),
+        cmocka_unit_test(a_thread_gives_the_same),
+        cmocka_unit_test(content_that_is_not_its_hash_is_refused),
         cmocka_unit_test(a_source_that_changed_is_not_committed),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
