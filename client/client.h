@@ -45,6 +45,7 @@ struct profile {
     char *server_name; /* checked against the certificate; default: host */
     bool allow_extractable;
     bool approved;
+    uint64_t stall_s; /* a connection on which nothing moves for so long is given up */
 };
 
 /* A thing at a server: a profile and a virtual path. */

@@ -18,7 +18,6 @@ enum {
     CONNECT_MS = 20 * 1000,
     HANDSHAKE_MS = 30 * 1000,
     VERDICT_MS = 60 * 1000,
-    STALL_MS = 120 * 1000,
 };
 
 /* ---- who we are ---- */
@@ -162,19 +161,6 @@ static enum err on_refused(const struct frame *f)
                     session);
 }
 
-/* ERROR ends the connection whenever it comes. */
-static enum err on_error(struct link *l, const struct frame *f)
-{
-    struct msg_error m;
-    char reason[513];
-    l->chan.failed = true;
-    if (!CHAN_GET(f, error, &m))
-        return chan_malformed(f);
-    copy(m.reason, reason, sizeof reason);
-    enum err e = err_from_wire(m.status);
-    return log_fail(e == ERR_OK ? ERR_PROTO : e, "the server ended the connection: %s", reason);
-}
-
 static enum err hear_verdict(struct link *l)
 {
     struct frame f;
@@ -187,12 +173,12 @@ static enum err hear_verdict(struct link *l)
         return on_welcome(l, &f);
     if (f.type == MSG_REFUSED)
         return on_refused(&f);
-    return f.type == MSG_ERROR ? on_error(l, &f) : chan_unexpected(&f, "instead of its verdict");
+    return chan_unexpected(&f, "instead of its verdict");
 }
 
 enum err link_open(const struct profile *p, struct link *l)
 {
-    struct chan_limits limits = {STALL_MS, 1};
+    struct chan_limits limits = {(int64_t)p->stall_s * 1000, 1};
     const char *name = p->server_name ? p->server_name : p->host;
     struct tls *tls;
     int fd;
@@ -233,8 +219,6 @@ enum err link_await(struct link *l, uint32_t id, const char *what, link_take *ta
     struct msg_done m;
     enum err e;
     while ((e = chan_recv(&l->chan, &f, XFER_WAIT_MS)) == ERR_OK) {
-        if (f.type == MSG_ERROR)
-            return on_error(l, &f);
         if (f.type == MSG_DONE)
             break;
         if (f.type >= MSG_IGNORABLE || f.type == MSG_PROGRESS)

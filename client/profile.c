@@ -13,6 +13,8 @@
 #define DEFAULT_PORT  "7411"
 #define SYSTEM_CONFIG "/etc/consign/consign.conf"
 
+enum { STALL_S = 120 };
+
 /* The profile whose values others lack, and that consign:// takes. */
 static const char default_name[] = "default";
 static const char scheme[] = "consign://";
@@ -91,6 +93,8 @@ static enum err set(struct profile *p, const struct conf_at *at, const char *val
         return conf_bool(at, value, &p->allow_extractable);
     if (strcmp(at->key, "approved") == 0)
         return conf_bool(at, value, &p->approved);
+    if (strcmp(at->key, "stall") == 0)
+        return conf_seconds(at, value, 1, 3600, &p->stall_s);
     return conf_fail(at, "unknown key");
 }
 
@@ -237,6 +241,7 @@ enum err remote_parse(const char *text, struct remote *out)
     *out = (struct remote){.profile = p};
     if (!p)
         return log_fail(ERR_INTERNAL, "out of memory");
+    p->stall_s = STALL_S;
     enum err e = split(text, p, &address, &path);
     if (e == ERR_OK)
         e = split_path(path, out);

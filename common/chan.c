@@ -125,6 +125,18 @@ static enum err wait_input(struct chan *c, int64_t deadline)
     return watch_wait(c, POLLIN, &ready);
 }
 
+static enum err on_error(struct chan *c, const struct frame *f)
+{
+    struct msg_error m;
+    char reason[513];
+    c->failed = c->peer_ended = true;
+    if (!CHAN_GET(f, error, &m))
+        return chan_malformed(f);
+    log_scrub(reason, sizeof reason, m.reason.p, m.reason.n);
+    enum err e = err_from_wire(m.status);
+    return log_fail(e == ERR_OK ? ERR_PROTO : e, "the peer ended the connection: %s", reason);
+}
+
 enum err chan_recv(struct chan *c, struct frame *f, int64_t timeout_ms)
 {
     enum err e = chan_flush(c);
@@ -153,7 +165,7 @@ enum err chan_recv(struct chan *c, struct frame *f, int64_t timeout_ms)
     }
     *f = (struct frame){c->in[c->in_from + 4], c->in + c->in_from + MSG_HEADER, size - MSG_HEADER};
     c->in_from += size;
-    return ERR_OK;
+    return f->type == MSG_ERROR ? on_error(c, f) : ERR_OK;
 }
 
 enum err chan_keep_frame(struct chan *c, uint8_t **buffer)
@@ -290,7 +302,7 @@ enum err chan_flush(struct chan *c)
 void chan_reject(struct chan *c, enum err status, const char *reason)
 {
     struct slice text = slice_str(reason);
-    if (c->failed && status != ERR_PROTO)
+    if (c->peer_ended || (c->failed && status != ERR_PROTO))
         return;
     c->failed = false;
     c->limits = (struct chan_limits){REJECT_MS, 1};

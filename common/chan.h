@@ -26,6 +26,7 @@ struct chan {
     size_t in_from, in_to;
     uint32_t frame_max;   /* longest type and body accepted now */
     bool failed;          /* the connection can't be used any more */
+    bool peer_ended;      /* by ERROR: it hears nothing more */
     uint64_t moved;       /* content bytes both ways, for the progress watch */
     uint64_t watch_moved; /* moved at the start of the running span */
     int64_t watch_ms;
@@ -66,7 +67,8 @@ enum err chan_flush(struct chan *c) MUST_CHECK;
 
 /* The next frame: flushes, then waits up to timeout_ms for its first byte. ERR_TIMEOUT (silent)
  * when there was none; ERR_CONN when the peer closed (silent when it did so in order between two
- * frames); ERR_PROTO, logged, for a frame that is empty or too long. */
+ * frames); ERR_PROTO, logged, for a frame that is empty or too long. ERROR is no frame for the caller: it
+ * ends the connection wherever it comes, and its status is returned, its reason logged. */
 enum err chan_recv(struct chan *c, struct frame *f, int64_t timeout_ms) MUST_CHECK;
 
 /* Lets the last frame received live on: *buffer becomes the buffer that its body lies in, which is the

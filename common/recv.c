@@ -265,7 +265,7 @@ static enum err take_offer(struct receiver *r)
     struct frame f;
     enum err e;
     do {
-        if ((e = chan_recv(r->x->chan, &f, XFER_WAIT_MS)) == ERR_TIMEOUT)
+        if ((e = chan_recv(r->x->chan, &f, r->x->chan->limits.stall_ms)) == ERR_TIMEOUT)
             return log_fail(e, "%s: no offer from the sender", r->x->name);
     } while (e == ERR_OK && (f.type == MSG_PROGRESS || f.type >= MSG_IGNORABLE));
     if (e != ERR_OK)
@@ -318,7 +318,7 @@ static enum err drain(const struct xfer *x, bool *sender_done)
 {
     struct frame f;
     enum err e = ERR_OK;
-    while (!*sender_done && (e = chan_recv(x->chan, &f, XFER_WAIT_MS)) == ERR_OK)
+    while (!*sender_done && (e = chan_recv(x->chan, &f, x->chan->limits.stall_ms)) == ERR_OK)
         *sender_done = f.type == MSG_ABORT || f.type == MSG_COMMIT;
     return e;
 }
@@ -371,13 +371,17 @@ enum err xfer_receive(const struct xfer *x, const struct xfer_sink *sink,
     enum err e = take_offer(&r);
     if (e == ERR_OK)
         e = begin(&r);
+    int64_t due = tls_now_ms() + x->chan->limits.stall_ms;
     while (e == ERR_OK && !r.sender_done) {
-        e = chan_recv(x->chan, &f, x->chan->limits.stall_ms);
+        e = chan_recv(x->chan, &f, due - tls_now_ms());
         if (e == ERR_TIMEOUT) {
             e = log_fail(e, "%s: the sender fell silent", x->name);
             x->chan->failed = true;
         } else if (e == ERR_OK) {
             e = on_frame(&r, &f);
+            /* What may be ignored does not keep a part locked. */
+            if (f.type < MSG_IGNORABLE)
+                due = tls_now_ms() + x->chan->limits.stall_ms;
         }
     }
     snprintf(reason, sizeof reason, "%s", result->peer_said ? result->reason : log_reason());

@@ -24,6 +24,7 @@ struct sender {
     uint64_t have, have_known; /* how many will come; how many came */
     uint64_t keep_first, keep_n;
     int64_t keep_ms; /* when the last KEEP went out */
+    int64_t wait_ms; /* for the receiver's next word */
     bool ready;      /* READY came */
     bool over;       /* the receiver said DONE */
     enum err status; /* with this */
@@ -77,7 +78,7 @@ static enum err on_progress(struct sender *s, const struct frame *f)
 static enum err take_frame(struct sender *s, struct msg_ready *ready)
 {
     struct frame f;
-    enum err e = chan_recv(s->x->chan, &f, XFER_WAIT_MS);
+    enum err e = chan_recv(s->x->chan, &f, s->wait_ms);
     if (e == ERR_TIMEOUT)
         return log_fail(e, "%s: no answer from the receiver", s->x->name);
     if (e != ERR_OK)
@@ -298,6 +299,7 @@ static enum err commit(struct sender *s)
     enum err e = chan_end(s->x->chan, at);
     if (e == ERR_OK && s->x->event)
         s->x->event(s->x->event_arg, XFER_COMMITTING, s->length, s->length);
+    s->wait_ms = XFER_WAIT_MS;
     while (e == ERR_OK && !s->over)
         e = take_frame(s, NULL);
     return e;
@@ -310,6 +312,7 @@ static enum err abort_send(struct sender *s, enum err why)
                            .reason = slice_str(s->over ? "" : log_reason()));
     if (e == ERR_OK)
         e = chan_flush(s->x->chan);
+    s->wait_ms = XFER_WAIT_MS;
     while (e == ERR_OK && !s->over)
         e = take_frame(s, NULL);
     return why;
@@ -357,7 +360,11 @@ static enum err offer(struct sender *s)
 
 enum err xfer_send(const struct xfer *x, const struct fs_source *source, struct xfer_result *result)
 {
-    struct sender s = {.x = x, .source = source, .result = result, .keep_ms = tls_now_ms()};
+    struct sender s = {.x = x,
+                       .source = source,
+                       .result = result,
+                       .keep_ms = tls_now_ms(),
+                       .wait_ms = x->chan->limits.stall_ms};
     *result = (struct xfer_result){0};
     enum err e = prepare(&s);
     if (e == ERR_OK)

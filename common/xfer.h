@@ -23,11 +23,10 @@
 #include "tree.h"
 
 enum {
-    XFER_WINDOW = MSG_HAVE_MAX, /* chunk hashes in one HAVE */
-    XFER_WINDOWS = 2,           /* windows the receiver is ahead of the sender */
-    XFER_PIECE = MSG_DATA_MAX,  /* bytes read, hashed and sent at once */
-    XFER_WAIT_MS =
-        10 * 60 * 1000, /* for an answer that may take hashing or syncing at the other side */
+    XFER_WINDOW = MSG_HAVE_MAX,    /* chunk hashes in one HAVE */
+    XFER_WINDOWS = 2,              /* windows the receiver is ahead of the sender */
+    XFER_PIECE = MSG_DATA_MAX,     /* bytes read, hashed and sent at once */
+    XFER_WAIT_MS = 10 * 60 * 1000, /* for an answer that may take syncing at the other side */
 };
 
 enum xfer_phase { XFER_HASHING, XFER_PEER_HASHING, XFER_MOVING, XFER_COMMITTING };

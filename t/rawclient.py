@@ -154,7 +154,7 @@ def main():
                 server.socket.close()
                 return
             server.step(words)
-    except (BrokenPipeError, ConnectionResetError):
+    except (BrokenPipeError, ConnectionResetError, ssl.SSLError):
         pass
     except EOFError:
         print("EOF")

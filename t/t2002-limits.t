@@ -131,4 +131,33 @@ test_expect_success 'so many of a user: the next is told, with status 75' '
 	conf map alice sessions "" && restart_server && serves
 '
 
+test_expect_success 'what may be ignored does not keep a transfer alive' '
+	script ended "until grep -q \"/idle.*fell silent\" server.log; do sleep 0.1; done" &&
+	set -- && i=0 && while test $i -lt 60; do
+		set -- "$@" "RAW 00000001c8" "ONLINE sleep 0.1" && i=$((i + 1)); done &&
+	raw WAIT "HELLO agent=x" "PUT path=/idle" "OFFER length=50" WAIT "$@" >out &&
+	grep "^READY" out && within 5 ./ended && serves
+'
+
+test_expect_success 'a server that stands still: the client gives up after its own limit' '
+	conf server.conf limits stall 60s && restart_server &&
+	random_file big 67108864 && consign put big alice:/ && conf "$CLIENT_CONF" alice stall 2s &&
+	mkdir -p here &&
+	pid=$(CUT_BY=STOP cut_at 1 here get.out consign get alice:/big here/ 2>get.err) &&
+	stopped=$(pgrep -P "$SERVER_PID") && test_when_finished "kill -CONT $(echo $stopped)" &&
+	kill -STOP $stopped && kill -CONT "$pid" && soon "! kill -0 $pid" &&
+	grep -E "stalled|silent" get.err && test ! -e here/big
+'
+
+test_expect_success 'and goes on later' '
+	conf "$CLIENT_CONF" alice stall "" && consign get alice:/big here/ && same_file big here/big
+'
+
+test_expect_success 'the end in words is told as such inside a transfer, too' '
+	conf server.conf limits drain 1s && restart_server &&
+	script stop "kill -TERM $SERVER_PID" &&
+	raw WAIT "HELLO agent=x" "PING id=1" WAIT ONLINE\ ./stop WAIT >out && grep "^ERROR LIMIT" out &&
+	reap_ server "$SERVER_PID" && start_server && serves
+'
+
 test_done
