@@ -44,7 +44,7 @@ static const struct key {
     {"limits", "stall", SECONDS, AT(stall_s), 1, 3600},
     {"limits", "min-rate", SIZE, AT(min_rate), 1, UINT32_MAX},
     {"limits", "drain", SECONDS, AT(drain_s), 1, 86400},
-    {"limits", "part-expiry", SECONDS, AT(part_expiry_s), 60, YEAR_S},
+    {"limits", "part-expiry", SECONDS, AT(part_expiry_s), 1, YEAR_S},
 #undef AT
 };
 

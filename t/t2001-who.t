@@ -268,10 +268,19 @@ test_expect_success 'a server with another name, or one in the common name only'
 	server_is 77 "not for the name" /CN=localhost "$SERVERLY" localhost
 '
 
+test_expect_success 'a wildcard does not stand for two labels, nor for none' '
+	server_is 77 "not for the name" /CN=x "$SERVERLY;subjectAltName=DNS:*.example.test" a.b.example.test &&
+	server_is 77 "not for the name" /CN=x "$SERVERLY;subjectAltName=DNS:*.example.test" example.test
+'
+
 test_expect_success 'addresses count as addresses, names as names' '
 	server_is 77 "not for the name" /CN=x "$SERVERLY;subjectAltName=DNS:127.0.0.1" 127.0.0.1 &&
 	server_is 77 "not for the name" /CN=x "$SERVERLY;subjectAltName=IP:127.0.0.2" 127.0.0.1 &&
 	server_is 0 "secret-name" /CN=x "$SERVERLY;subjectAltName=IP:127.0.0.1" 127.0.0.1
+'
+
+test_expect_success 'a wildcard stands for one label' '
+	server_is 0 "secret-name" /CN=x "$SERVERLY;subjectAltName=DNS:*.example.test" a.example.test
 '
 
 test_done

@@ -153,11 +153,21 @@ test_expect_success 'and goes on later' '
 	conf "$CLIENT_CONF" alice stall "" && consign get alice:/big here/ && same_file big here/big
 '
 
-test_expect_success 'the end in words is told as such inside a transfer, too' '
+test_expect_success 'a server that stops says so' '
 	conf server.conf limits drain 1s && restart_server &&
 	script stop "kill -TERM $SERVER_PID" &&
 	raw WAIT "HELLO agent=x" "PING id=1" WAIT ONLINE\ ./stop WAIT >out && grep "^ERROR LIMIT" out &&
 	reap_ server "$SERVER_PID" && start_server && serves
+'
+
+test_expect_success 'what nobody goes on with expires; what is younger stays' '
+	conf server.conf limits part-expiry 1d && restart_server &&
+	consign ls --pending alice: >out && grep slow out &&
+	parts files/alice >before && test -s before &&
+	conf server.conf limits part-expiry 1s && restart_server &&
+	soon "grep \"removed .* expired parts\" server.log" &&
+	parts files/alice >after && test ! -s after &&
+	consign ls --pending alice: >out && test ! -s out
 '
 
 test_done

@@ -322,6 +322,34 @@ static void a_receiver_that_dies_is_resumed(void **unused)
     close(s.fd);
 }
 
+static int end_in_words(struct chan *c)
+{
+    struct frame f;
+    if (chan_recv(c, &f, 10000) != ERR_OK || f.type != MSG_OFFER)
+        return 1;
+    chan_reject(c, ERR_LIMIT, "the server is stopping");
+    return 0;
+}
+
+static void an_end_in_words_keeps_its_status(void **unused)
+{
+    struct chan c;
+    struct fs_source s;
+    struct xfer_result r;
+    (void)unused;
+    make_source(3 << 20, &s);
+    pid_t pid = start(end_in_words, &c);
+    struct xfer x = {.chan = &c, .id = 9, .name = "source", .engine = tree_engine(false)};
+    log_quiet(true);
+    assert_int_equal(xfer_send(&x, &s, &r), ERR_LIMIT);
+    log_quiet(false);
+    assert_non_null(strstr(log_reason(), "the server is stopping"));
+    assert_true(c.failed);
+    chan_release(&c);
+    expect_end(pid, 0);
+    close(s.fd);
+}
+
 static void a_source_that_changed_is_not_committed(void **unused)
 {
     struct fs_source s;
@@ -379,6 +407,7 @@ int main(void)
         cmocka_unit_test(a_receiver_that_dies_is_resumed),
         cmocka_unit_test(a_thread_gives_the_same),
         cmocka_unit_test(content_that_is_not_its_hash_is_refused),
+        cmocka_unit_test(an_end_in_words_keeps_its_status),
         cmocka_unit_test(a_source_that_changed_is_not_committed),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
