@@ -243,6 +243,9 @@ struct upload {
 static enum err upload_open(void *arg, uint64_t length, struct fs_part *out)
 {
     struct upload *u = arg;
+    if (u->r->user->quota && length > u->r->user->quota)
+        return log_fail(ERR_LIMIT, "%s: %llu bytes are more than the quota of %llu", u->r->path,
+                        (unsigned long long)length, (unsigned long long)u->r->user->quota);
     return files_open_part(&u->r->files, u->r->path, length, u->overwrite, out);
 }
 

@@ -160,6 +160,15 @@ test_expect_success 'a server that stops says so' '
 	reap_ server "$SERVER_PID" && start_server && serves
 '
 
+test_expect_success 'an upload longer than the quota is refused before anything is reserved' '
+	conf map alice quota 1M && restart_server &&
+	random_file fits 1048576 && consign put fits alice:/ && random_file over 1048577 &&
+	test_expect_code 75 consign put over alice:/ 2>err && grep "more than the quota of 1048576" err &&
+	grep "\"path\":\"/over\"" server.audit | grep "\"status\":\"LIMIT\"" &&
+	! consign ls --pending alice: | grep over &&
+	conf map alice quota "" && restart_server && consign put over alice:/
+'
+
 test_expect_success 'what nobody goes on with expires; what is younger stays' '
 	conf server.conf limits part-expiry 1d && restart_server &&
 	consign ls --pending alice: >out && grep slow out &&
