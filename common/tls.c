@@ -131,6 +131,7 @@ struct external {
     void *arg;
     gnutls_pk_algorithm_t pk;
     unsigned bits;
+    uint64_t algorithms; /* bit n: gnutls_sign_algorithm_t n */
 };
 
 static int external_sign(gnutls_privkey_t key, gnutls_sign_algorithm_t algorithm, void *userdata,
@@ -160,7 +161,7 @@ static int external_info(gnutls_privkey_t key, unsigned flags, void *userdata)
     if (flags & GNUTLS_PRIVKEY_INFO_PK_ALGO_BITS)
         return (int)x->bits;
     if (flags & GNUTLS_PRIVKEY_INFO_HAVE_SIGN_ALGO)
-        return gnutls_sign_supports_pk_algorithm(GNUTLS_FLAGS_TO_SIGN_ALGO(flags), x->pk) ? 1 : 0;
+        return x->algorithms >> GNUTLS_FLAGS_TO_SIGN_ALGO(flags) % 64 & 1;
     return -1;
 }
 
@@ -170,8 +171,8 @@ static void external_deinit(gnutls_privkey_t key, void *userdata)
     free(userdata);
 }
 
-enum err tls_key_external(const gnutls_pcert_st *leaf, tls_sign_fn *sign, void *arg,
-                          gnutls_privkey_t *out)
+enum err tls_key_external(const gnutls_pcert_st *leaf, uint64_t algorithms, tls_sign_fn *sign,
+                          void *arg, gnutls_privkey_t *out)
 {
     struct external *x = calloc(1, sizeof *x);
     int pk, rc = GNUTLS_E_MEMORY_ERROR;
@@ -180,6 +181,7 @@ enum err tls_key_external(const gnutls_pcert_st *leaf, tls_sign_fn *sign, void *
         goto out;
     x->sign = sign;
     x->arg = arg;
+    x->algorithms = algorithms;
     pk = gnutls_pubkey_get_pk_algorithm(leaf->pubkey, &x->bits);
     if (pk < 0) {
         rc = pk;

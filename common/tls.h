@@ -25,11 +25,12 @@ void tls_identity_free(struct tls_identity *id);
 
 /* A private key that lives elsewhere: sign is called with a gnutls_sign_algorithm_t, the digest
  * (Ed25519: the text) and room for *sig_n bytes, and returns ERR_OK with the signature. The key's
- * kind and size are those of leaf. */
+ * kind and size are those of leaf; algorithms is the set that it signs with (bit n:
+ * gnutls_sign_algorithm_t n), and no other is used in a handshake. */
 typedef enum err tls_sign_fn(void *arg, uint32_t algorithm, const void *data, size_t n,
                              uint8_t *sig, size_t *sig_n);
-enum err tls_key_external(const gnutls_pcert_st *leaf, tls_sign_fn *sign, void *arg,
-                          gnutls_privkey_t *out) MUST_CHECK;
+enum err tls_key_external(const gnutls_pcert_st *leaf, uint64_t algorithms, tls_sign_fn *sign,
+                          void *arg, gnutls_privkey_t *out) MUST_CHECK;
 
 struct tls;
 

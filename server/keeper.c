@@ -20,8 +20,11 @@ struct keeper {
     unsigned n_chain;
     gnutls_pk_algorithm_t pk;
     gnutls_ecc_curve_t curve;
-    enum err end; /* why it ends */
+    uint64_t proven; /* bit n: gnutls_sign_algorithm_t n worked at start */
+    enum err end;    /* why it ends */
 };
+
+_Static_assert(GNUTLS_SIGN_MAX < 64, "a set of algorithms is a word");
 
 /* The signatures that TLS 1.3 knows (RFC 8446, 4.2.3), each with the one kind of key and the one
  * length that go with it. */
@@ -59,6 +62,11 @@ static const struct scheme *find_scheme(const struct keeper *k, uint32_t algorit
         if (schemes[i].algorithm == algorithm && fits_key(k, &schemes[i]))
             return &schemes[i];
     return NULL;
+}
+
+static uint64_t bit_of(const struct scheme *s)
+{
+    return UINT64_C(1) << s->algorithm;
 }
 
 static bool is_server_text(struct slice data)
@@ -102,6 +110,8 @@ static const char *objection(const struct keeper *k, const struct ipc_in *in, st
     *scheme = find_scheme(k, m->algorithm);
     if (!*scheme)
         return "not an algorithm of TLS 1.3 for this key";
+    if (!(k->proven & bit_of(*scheme)))
+        return "this token can't make that signature";
     if ((*scheme)->digest ? m->data.n != (*scheme)->digest : !is_server_text(m->data))
         return "not what a server signs in a handshake";
     return NULL;
@@ -158,31 +168,57 @@ static enum err classify(struct keeper *k, const char *name)
     return ERR_OK;
 }
 
-/* Signs as for a session and verifies with the certificate: a key that can't be used is found
- * before anybody connects. */
-static enum err rehearse(const struct keeper *k, const char *name)
+/* Signs as for a session and verifies with the certificate: 0 or more, or GnuTLS's error. */
+static int try_scheme(const struct keeper *k, const struct scheme *s)
 {
     uint8_t text[sizeof text_head + 32] = {0};
     gnutls_datum_t signature = {0}, data = {text, sizeof text};
-    const struct scheme *s = NULL;
+    gnutls_pubkey_t pub = k->chain[0].pubkey;
     memcpy(text, text_head, sizeof text_head);
-    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0] && !s; i++)
-        s = fits_key(k, &schemes[i]) ? &schemes[i] : NULL;
-    if (!s)
-        return log_fail(ERR_CONFIG,
-                        "%s: a key of this kind can't be used with TLS 1.3; use P-256, P-384, "
-                        "P-521, Ed25519 or RSA",
-                        name);
     if (s->digest)
         data.size = (unsigned)s->digest;
     int rc = make_signature(k, s, slice_of(data.data, data.size), &signature);
     if (rc >= 0)
-        rc = s->digest ? gnutls_pubkey_verify_hash2(k->chain[0].pubkey, s->algorithm, 0, &data,
-                                                    &signature)
-                       : gnutls_pubkey_verify_data2(k->chain[0].pubkey, s->algorithm, 0, &data,
-                                                    &signature);
+        rc = s->digest ? gnutls_pubkey_verify_hash2(pub, s->algorithm, 0, &data, &signature)
+                       : gnutls_pubkey_verify_data2(pub, s->algorithm, 0, &data, &signature);
     gnutls_free(signature.data);
-    return rc < 0 ? token_fail(rc, "test signature with %s", name) : ERR_OK;
+    return rc;
+}
+
+static bool is_about_pin(int rc)
+{
+    return rc == GNUTLS_E_PKCS11_PIN_ERROR || rc == GNUTLS_E_PKCS11_PIN_LOCKED ||
+           rc == GNUTLS_E_PKCS11_PIN_EXPIRED;
+}
+
+/* Every scheme that fits the key: a key that can't be used is found before anybody connects, and
+ * a scheme that the token lacks is never taken for a token that was lost. A PIN is not tried
+ * again. */
+static enum err rehearse(struct keeper *k, const char *name)
+{
+    int why = 0; /* the last failure */
+    for (const struct scheme *s = schemes; s < schemes + sizeof schemes / sizeof schemes[0]; s++) {
+        if (!fits_key(k, s))
+            continue;
+        int rc = try_scheme(k, s);
+        if (rc >= 0) {
+            k->proven |= bit_of(s);
+            continue;
+        }
+        why = rc;
+        if (is_about_pin(rc))
+            return token_fail(rc, "test signature with %s", name);
+        log_warn("%s: %s does not work (%s) and is not offered", name,
+                 gnutls_sign_get_name(s->algorithm), gnutls_strerror(rc));
+    }
+    if (k->proven)
+        return ERR_OK;
+    if (why < 0)
+        return token_fail(why, "test signature with %s", name);
+    return log_fail(ERR_CONFIG,
+                    "%s: a key of this kind can't be used with TLS 1.3; use P-256, P-384, "
+                    "P-521, Ed25519 or RSA",
+                    name);
 }
 
 static enum err load(struct keeper *k, const struct config *c)
@@ -256,7 +292,7 @@ int keeper_main(const struct config *config, int control)
         (void)!IPC_SEND(control, keeper_failed, KEEPER_FAILED, .status = (uint16_t)rc,
                         .reason = slice_str(log_reason()));
     else
-        rc = IPC_SEND(control, keeper_up, KEEPER_UP, );
+        rc = IPC_SEND(control, keeper_up, KEEPER_UP, .algorithms = k.proven);
     if (!rc)
         rc = hub_run(control, config->sessions * 2 + 64, 0, handle, &k);
     unload(&k);

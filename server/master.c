@@ -35,6 +35,7 @@ enum {
 struct helper {
     int control; /* -1: not running */
     pid_t pid;
+    uint64_t algorithms; /* what a keeper signs with; bit n: gnutls_sign_algorithm_t n */
 };
 
 /* What an epoll event is about; sessions point to their entry instead. */
@@ -158,10 +159,11 @@ static void retire(struct master *m, struct helper old)
     m->retired_until_ms = tls_now_ms() + (int64_t)m->policy->config->handshake_s * 1000;
 }
 
-static void keeper_up(struct master *m)
+static void keeper_up(struct master *m, uint64_t algorithms)
 {
     struct helper old = m->keeper;
     m->keeper = m->coming;
+    m->keeper.algorithms = algorithms;
     m->coming = (struct helper){.control = -1};
     if (watch(m, EPOLL_CTL_MOD, m->keeper.control, &watches[WATCH_KEEPER], EPOLLIN) != ERR_OK)
         stop(m, ERR_INTERNAL);
@@ -193,11 +195,12 @@ static void on_coming(struct master *m)
 {
     uint8_t buffer[IPC_MAX];
     struct ipc_in in = {0};
+    struct ipc_keeper_up up = {0};
     struct ipc_keeper_failed failed = {0};
     enum err e = ipc_recv(m->coming.control, buffer, &in, 0);
     ipc_drop(&in);
-    if (e == ERR_OK && in.type == IPC_KEEPER_UP)
-        keeper_up(m);
+    if (e == ERR_OK && in.type == IPC_KEEPER_UP && ipc_get_keeper_up(in.body, in.n, &up))
+        keeper_up(m, up.algorithms);
     else if (e == ERR_OK && in.type == IPC_KEEPER_FAILED &&
              ipc_get_keeper_failed(in.body, in.n, &failed))
         keeper_failed(m, err_from_wire(failed.status), failed.reason);
@@ -254,8 +257,8 @@ static void accept_one(struct master *m)
         refuse_connection(m, fd, &address, why);
         return;
     }
-    if (sessions_start(&m->sessions, m->policy, fd, &address, m->keeper.control, m->scribe.control,
-                       &s) != ERR_OK)
+    if (sessions_start(&m->sessions, m->policy, fd, &address, m->keeper.control,
+                       m->keeper.algorithms, m->scribe.control, &s) != ERR_OK)
         return;
     if (watch(m, EPOLL_CTL_ADD, s->fd, s, EPOLLIN) == ERR_OK)
         s->epoll = m->epoll;

@@ -45,7 +45,7 @@ static enum err prepare(struct session *s)
     if (!s->requests)
         return log_fail(ERR_INTERNAL, "out of memory for a session");
     (void)tree_engine(s->config->approved);
-    enum err e = tls_key_external(p->chain, sign, s, &key);
+    enum err e = tls_key_external(p->chain, s->start->algorithms, sign, s, &key);
     if (e == ERR_OK)
         e = tls_identity_new(true, s->config->approved, p->chain, p->n_chain, key, &s->identity);
     return e;

@@ -13,6 +13,7 @@ struct session_start {
     char peer[64];              /* "ADDRESS:PORT" */
     int connection;             /* the accepted socket */
     int master, keeper, scribe; /* sockets of its own to each of them */
+    uint64_t algorithms;        /* what the keeper signs with, as its KEEPER_UP says */
 };
 
 /* The session's life; returns the exit status. */

@@ -111,11 +111,14 @@ static enum err start(struct sessions_entry *s, struct session_start *t)
 }
 
 enum err sessions_start(struct sessions *t, const struct policy *policy, int connection,
-                        const struct sockaddr_storage *address, int keeper, int scribe,
-                        struct sessions_entry **out)
+                        const struct sockaddr_storage *address, int keeper, uint64_t algorithms,
+                        int scribe, struct sessions_entry **out)
 {
-    struct session_start how = {
-        .policy = policy, .connection = connection, .keeper = -1, .scribe = -1};
+    struct session_start how = {.policy = policy,
+                                .connection = connection,
+                                .algorithms = algorithms,
+                                .keeper = -1,
+                                .scribe = -1};
     struct sessions_entry *s = calloc(1, sizeof *s);
     enum err e = ERR_TOKEN;
     if (!s) {

@@ -34,10 +34,10 @@ bool sessions_admit(const struct sessions *t, const struct config *c,
                     const struct sockaddr_storage *address, const char **why);
 
 /* Forks a session for the accepted connection, which moves in; keeper and scribe are their control
- * sockets. The entry is borrowed until sessions_reaped. */
+ * sockets, algorithms what the keeper signs with (its KEEPER_UP). The entry is borrowed until sessions_reaped. */
 enum err sessions_start(struct sessions *t, const struct policy *policy, int connection,
-                        const struct sockaddr_storage *address, int keeper, int scribe,
-                        struct sessions_entry **out) MUST_CHECK;
+                        const struct sockaddr_storage *address, int keeper, uint64_t algorithms,
+                        int scribe, struct sessions_entry **out) MUST_CHECK;
 
 /* The session's socket is readable: records and answers its GRANT by forking
  * the store; scribe is the control socket. An error means that the

@@ -4,8 +4,10 @@
 #include "../../server/keeper.h"
 #include "log.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <gnutls/abstract.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -48,6 +50,25 @@ static struct identity ids[] = {
 enum { P256, P384, RSA, ED25519, IDS };
 
 static uint8_t data[512]; /* what is asked to be signed: the server's text, or a digest */
+
+/* Keys in files are never lost and lack nothing, tokens do: this many signatures are made, then
+ * none; never one of this algorithm. */
+static unsigned signatures_left = UINT_MAX;
+static gnutls_sign_algorithm_t lacking = GNUTLS_SIGN_UNKNOWN;
+
+int gnutls_privkey_sign_hash2(gnutls_privkey_t key, gnutls_sign_algorithm_t algorithm,
+                              unsigned flags, const gnutls_datum_t *hash, gnutls_datum_t *out)
+{
+    int (*sign)(gnutls_privkey_t, gnutls_sign_algorithm_t, unsigned, const gnutls_datum_t *,
+                gnutls_datum_t *);
+    *(void **)&sign = dlsym(RTLD_NEXT, "gnutls_privkey_sign_hash2");
+    if (signatures_left == 0)
+        return GNUTLS_E_PKCS11_DEVICE_ERROR;
+    signatures_left--;
+    if (algorithm == lacking)
+        return GNUTLS_E_PK_SIGN_FAILED;
+    return sign(key, algorithm, flags, hash, out);
+}
 
 static void save(const char *file, const gnutls_datum_t *pem)
 {
@@ -95,7 +116,8 @@ static void make(struct identity *id)
 struct running {
     int control;
     pid_t pid;
-    FILE *log; /* its standard error */
+    uint64_t algorithms; /* as KEEPER_UP says */
+    FILE *log;           /* its standard error */
 };
 
 static struct running start(const char *key, const char *certificate, const char *pin)
@@ -125,9 +147,12 @@ static struct running start_with(const struct identity *id)
 {
     uint8_t buffer[IPC_MAX];
     struct ipc_in in;
+    struct ipc_keeper_up up;
     struct running r = start(id->key, id->certificate, NULL);
     assert_int_equal(ipc_recv(r.control, buffer, &in, 10000), ERR_OK);
     assert_int_equal(in.type, IPC_KEEPER_UP);
+    assert_true(ipc_get_keeper_up(in.body, in.n, &up));
+    r.algorithms = up.algorithms;
     return r;
 }
 
@@ -275,6 +300,68 @@ static void a_wrong_request_is_refused_and_logged(void **state)
         }
         assert_int_equal(stop(r, "session 7-9, peer 192.0.2.7:1: will not sign", 0), tried);
     }
+}
+
+static void what_the_token_lacks_is_refused_and_survived(void **state)
+{
+    static const struct {
+        uint32_t algorithm;
+        size_t n;
+    } pss[] = {{GNUTLS_SIGN_RSA_PSS_RSAE_SHA256, 32},
+               {GNUTLS_SIGN_RSA_PSS_RSAE_SHA384, 48},
+               {GNUTLS_SIGN_RSA_PSS_RSAE_SHA512, 64}};
+    (void)state;
+    for (size_t lacks = 0; lacks < 3; lacks++) {
+        lacking = pss[lacks].algorithm;
+        struct running r = start_with(&ids[RSA]);
+        lacking = GNUTLS_SIGN_UNKNOWN;
+        assert_refused(r, pss[lacks].algorithm, data, pss[lacks].n);
+        for (size_t i = 0; i < 3; i++) {
+            uint8_t signature[2048];
+            size_t n = sizeof signature;
+            assert_int_equal(r.algorithms >> pss[i].algorithm & 1, i != lacks);
+            if (i == lacks)
+                continue;
+            int fd = attach(r);
+            assert_int_equal(keeper_sign(fd, pss[i].algorithm, data, pss[i].n, signature, &n),
+                             ERR_OK);
+            close(fd);
+        }
+        assert_int_equal(stop(r, "will not sign: this token can't make that signature", 0), 1);
+    }
+}
+
+/* None that fits works: said as ever. */
+static void a_token_that_signs_nothing_is_told(void **state)
+{
+    uint8_t buffer[IPC_MAX];
+    struct ipc_in in;
+    struct ipc_keeper_failed m;
+    (void)state;
+    signatures_left = 0;
+    struct running r = start(ids[RSA].key, ids[RSA].certificate, NULL);
+    signatures_left = UINT_MAX;
+    assert_int_equal(ipc_recv(r.control, buffer, &in, 10000), ERR_OK);
+    assert_true(in.type == IPC_KEEPER_FAILED && ipc_get_keeper_failed(in.body, in.n, &m));
+    assert_int_equal(m.status, ERR_TOKEN);
+    assert_int_equal(stop(r, "test signature with", err_exit(ERR_TOKEN)), 1);
+}
+
+/* What worked at start and does no longer is a token that was lost. */
+static void a_lost_token_ends_the_keeper(void **state)
+{
+    uint8_t signature[2048], buffer[IPC_MAX];
+    struct ipc_in in;
+    size_t n = sizeof signature;
+    (void)state;
+    signatures_left = 1;
+    struct running r = start_with(&ids[P256]);
+    signatures_left = UINT_MAX;
+    int fd = attach(r);
+    assert_int_equal(keeper_sign(fd, ids[P256].algorithm, data, 32, signature, &n), ERR_TOKEN);
+    close(fd);
+    assert_int_equal(ipc_recv(r.control, buffer, &in, 10000), ERR_CONN);
+    assert_int_equal(stop(r, "signing for session 7-9", err_exit(ERR_TOKEN)), 1);
 }
 
 static void only_the_text_of_a_server_is_signed(void **state)
@@ -446,6 +533,9 @@ int main(void)
         cmocka_unit_test(a_right_request_is_signed_once),
         cmocka_unit_test(every_algorithm_of_the_key_is_signed),
         cmocka_unit_test(a_wrong_request_is_refused_and_logged),
+        cmocka_unit_test(what_the_token_lacks_is_refused_and_survived),
+        cmocka_unit_test(a_token_that_signs_nothing_is_told),
+        cmocka_unit_test(a_lost_token_ends_the_keeper),
         cmocka_unit_test(only_the_text_of_a_server_is_signed),
         cmocka_unit_test(a_malformed_request_is_refused),
         cmocka_unit_test(a_flood_gets_one_signature_at_most),
