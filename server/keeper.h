@@ -4,9 +4,8 @@
  *
  * It signs for a session over that session's own socket, and only what it recognises as the
  * server's CertificateVerify of TLS 1.3: an algorithm of TLS 1.3 that fits the key and
- * worked when the keeper started, a digest of
- * exactly that algorithm's length (for Ed25519 the whole text, whose context must be the server's),
- * one signature a session. Anything else is logged with the session's peer, refused, and the socket
+ * worked when the keeper started, a digest of exactly that algorithm's length (for Ed25519 the
+ * whole text, whose context must be the server's), one signature a session. Anything else is logged with the session's peer, refused, and the socket
  * closed. */
 #ifndef CONSIGND_KEEPER_H
 #define CONSIGND_KEEPER_H
@@ -22,8 +21,8 @@ enum { KEEPER_CONTROL = 3 }; /* the descriptor that a keeper is started with */
 enum err keeper_start(const char *config_file, int *control, pid_t *pid) MUST_CHECK;
 
 /* The keeper's life: loads module, PIN and key as config says, checks that the key fits the
- * certificate, makes a test signature with every algorithm that fits (one must work) and reports which work; then serves until control closes. Returns the
- * exit status. control is descriptor 3. */
+ * certificate, makes a test signature with every algorithm that fits (one must work) and reports
+ * which work; then serves until control closes. Returns the exit status. control is descriptor 3. */
 int keeper_main(const struct config *config, int control);
 
 /* The session's side: asks over fd for a signature. out gets up to *n bytes; *n is set. ERR_TOKEN

@@ -34,7 +34,8 @@ bool sessions_admit(const struct sessions *t, const struct config *c,
                     const struct sockaddr_storage *address, const char **why);
 
 /* Forks a session for the accepted connection, which moves in; keeper and scribe are their control
- * sockets, algorithms what the keeper signs with (its KEEPER_UP). The entry is borrowed until sessions_reaped. */
+ * sockets, algorithms what the keeper signs with (its KEEPER_UP). The entry is
+ * borrowed until sessions_reaped. */
 enum err sessions_start(struct sessions *t, const struct policy *policy, int connection,
                         const struct sockaddr_storage *address, int keeper, uint64_t algorithms,
                         int scribe, struct sessions_entry **out) MUST_CHECK;
