@@ -33,13 +33,20 @@ static int by_serial(const void *a, const void *b)
     return memcmp(x->serial, y->serial, CERT_SERIAL);
 }
 
+/* From n octets as encoded, at the front, to the number itself: moved to the end. */
+static void as_number(uint8_t serial[static CERT_SERIAL], size_t n)
+{
+    memmove(serial + CERT_SERIAL - n, serial, n);
+    memset(serial, 0, CERT_SERIAL - n);
+}
+
 time_t cert_crl_revoked(const struct cert_crl *crl, gnutls_x509_crt_t crt)
 {
     struct cert_revoked key = {.when = 0};
     size_t n = CERT_SERIAL;
     if (gnutls_x509_crt_get_serial(crt, key.serial, &n) < 0)
         return 1; /* one that no list could name */
-    memset(key.serial + n, 0, CERT_SERIAL - n);
+    as_number(key.serial, n);
     const struct cert_revoked *found =
         crl->n ? bsearch(&key, crl->revoked, crl->n, sizeof key, by_serial) : NULL;
     return found ? found->when : 0;
@@ -57,6 +64,8 @@ static enum err read_entries(struct cert_crl *crl, const char *file)
         struct cert_revoked *r = &crl->revoked[crl->n];
         size_t n = CERT_SERIAL;
         rc = gnutls_x509_crl_iter_crt_serial(crl->crl, &iter, r->serial, &n, &r->when);
+        if (rc >= 0)
+            as_number(r->serial, n);
         r->when = r->when ? r->when : 1;
     }
     if (iter)

@@ -9,7 +9,7 @@
 enum { CERT_TEXT = 512, CERT_SERIAL = 32 };
 
 struct cert_revoked {
-    uint8_t serial[CERT_SERIAL]; /* as encoded, zeros behind */
+    uint8_t serial[CERT_SERIAL]; /* the number, zeros in front */
     time_t when;
 };
 

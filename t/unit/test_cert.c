@@ -286,6 +286,22 @@ static void crl_of_leaf(void **state)
     certs_release(&leaf);
 }
 
+static void crl_serials_are_numbers(void **state)
+{
+    struct certs_cert leaf = certs_client("alice", &root);
+    const struct certs_cert *chain[] = {&leaf};
+    uint8_t octets[] = {0, 0, leaf.serial, 0};
+    struct certs_crl crl = {.issuer = &root};
+    (void)state;
+    for (unsigned zeros = 0; zeros <= 2; zeros++) {
+        crl.revoked_octets = (gnutls_datum_t){octets + 2 - zeros, zeros + 1};
+        crl_case(chain, 1, &crl, 1, CERT_CRL_REQUIRE, "revoked on");
+        crl.revoked_octets.size++; /* 256 times as large: another's */
+        crl_case(chain, 1, &crl, 1, CERT_CRL_REQUIRE, NULL);
+    }
+    certs_release(&leaf);
+}
+
 static void crl_of_intermediate(void **state)
 {
     struct certs_cert leaf = certs_client("alice", &inter);
@@ -581,6 +597,7 @@ int main(void)
         cmocka_unit_test(intermediate),
         cmocka_unit_test(several_anchors),
         cmocka_unit_test(crl_of_leaf),
+        cmocka_unit_test(crl_serials_are_numbers),
         cmocka_unit_test(crl_of_intermediate),
         cmocka_unit_test(crl_after_key_change),
         cmocka_unit_test(bad_anchor),

@@ -273,6 +273,14 @@ void certs_release(struct certs_cert *c)
     *c = (struct certs_cert){.key = NULL};
 }
 
+static void put_revoked(struct certs_der *list, const uint8_t *serial, size_t n)
+{
+    struct certs_der entry = {.n = 0};
+    certs_put(&entry, INTEGER, serial, n);
+    put_time(&entry, -2);
+    put_der(list, SEQ, &entry);
+}
+
 /* ---- CRLs and files ---- */
 
 static gnutls_datum_t make_crl(const struct certs_crl *crl)
@@ -285,12 +293,10 @@ static gnutls_datum_t make_crl(const struct certs_crl *crl)
     put_time(&body, dates ? crl->from_days : -1);
     if (!crl->no_next)
         put_time(&body, dates ? crl->to_days : 7);
-    for (size_t i = 0; i < 4 && crl->revoked[i]; i++) {
-        struct certs_der entry = {.n = 0};
-        certs_put(&entry, INTEGER, &crl->revoked[i], 1);
-        put_time(&entry, -2);
-        put_der(&list, SEQ, &entry);
-    }
+    for (size_t i = 0; i < 4 && crl->revoked[i]; i++)
+        put_revoked(&list, &crl->revoked[i], 1);
+    if (crl->revoked_octets.size)
+        put_revoked(&list, crl->revoked_octets.data, crl->revoked_octets.size);
     if (list.n)
         put_der(&body, SEQ, &list);
     if (crl->partial) {

@@ -78,6 +78,7 @@ struct certs_crl {
     const struct certs_cert *signer; /* NULL: issuer */
     int from_days, to_days;          /* both 0: -1 and 7 */
     uint8_t revoked[4];              /* serials; 0: none */
+    gnutls_datum_t revoked_octets;   /* one more, as encoded; size 0: none */
     bool partial;                    /* with a critical extension that limits its scope */
     bool no_next;
 };
