@@ -14,7 +14,7 @@
  * are
  *
  *   struct PREFIX_name                                the fields; STR and TAIL are borrowed slices
- *   bool PREFIX_put_name(struct buf *, const struct PREFIX_name *)      false: did not fit
+ *   bool PREFIX_put_name(struct buf *, const struct PREFIX_name *)      false: no room, or too long
  *   bool PREFIX_get_name(const void *, size_t, struct PREFIX_name *)    false: not well-formed
  */
 
@@ -55,7 +55,7 @@
 #define U64(f)       wire_put_u64(b, m->f);
 #define HASH(f)      wire_put_hash(b, m->f);
 #define STR(f, max)  wire_put_str(b, m->f, max);
-#define TAIL(f, max) wire_put_tail(b, m->f);
+#define TAIL(f, max) wire_put_tail(b, m->f, max);
 #define END                                                                                        \
     return !b->bad;                                                                                \
     }

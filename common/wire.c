@@ -48,9 +48,12 @@ void wire_put_str(struct buf *b, struct slice s, size_t max)
     buf_put(b, s.p, s.n);
 }
 
-void wire_put_tail(struct buf *b, struct slice s)
+void wire_put_tail(struct buf *b, struct slice s, size_t max)
 {
-    buf_put(b, s.p, s.n);
+    if (s.n > max)
+        b->bad = true;
+    else
+        buf_put(b, s.p, s.n);
 }
 
 struct wire_rd wire_read(const void *p, size_t n)

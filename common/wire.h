@@ -33,8 +33,8 @@ void wire_put_u64(struct buf *b, uint64_t v);
 void wire_put_hash(struct buf *b, const uint8_t hash[static WIRE_HASH]);
 /* u16 length, then the bytes; longer than max (or 65535) makes b bad. */
 void wire_put_str(struct buf *b, struct slice s, size_t max);
-/* The bytes alone: only as a message's last field. */
-void wire_put_tail(struct buf *b, struct slice s);
+/* The bytes alone: only as a message's last field; longer than max makes b bad. */
+void wire_put_tail(struct buf *b, struct slice s, size_t max);
 
 struct wire_rd wire_read(const void *p, size_t n);
 uint8_t wire_get_u8(struct wire_rd *r);

@@ -33,7 +33,7 @@ static void put_sample(struct buf *b)
     wire_put_u64(b, UINT64_C(0x08090a0b0c0d0e0f));
     wire_put_hash(b, hash);
     wire_put_str(b, slice_str("abc"), 3);
-    wire_put_tail(b, slice_str("tail"));
+    wire_put_tail(b, slice_str("tail"), 4);
 }
 
 static void numbers_are_in_network_order(void **state)
@@ -175,7 +175,7 @@ static void nothing_to_read_is_no_crash(void **state)
     assert_false(wire_done(&r));
     struct buf b;
     buf_init(&b, 10);
-    wire_put_tail(&b, slice_str(NULL));
+    wire_put_tail(&b, slice_str(NULL), 0);
     wire_put_str(&b, slice_str(NULL), 0);
     assert_int_equal(b.len, 2);
     buf_release(&b);
