@@ -174,15 +174,20 @@ static int64_t now_ms(void)
 }
 
 /* After a failed sync the pages that could not be written count as clean: a second sync would
- * succeed, and reading would find what the disk does not hold. So there is no second one, and the
- * pages are dropped for whoever hashes the data next. */
+ * succeed, and reading would find what the disk does not hold. So there is no second one, the pages
+ * are dropped, and the stamp is voided as far as that goes: whoever takes up the part hashes the
+ * data anew and writes all slots again. */
 static enum err sync_file(struct part *p, int fd, const char *what)
 {
-    if (fdatasync(fd) < 0) {
-        p->failed = log_fail_errno("making %s durable", what);
-        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-    }
-    return p->failed;
+    if (fdatasync(fd) == 0)
+        return p->failed;
+    int why = errno;
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    p->header.stamped = p->header.complete = false;
+    if (part_header_write(p->journal, &p->header) != ERR_OK)
+        log_warn("what was received could not be marked as doubtful");
+    errno = why;
+    return p->failed = log_fail_errno("making %s durable", what);
 }
 
 static bool has_bit(const uint8_t *map, uint64_t index)

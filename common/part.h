@@ -10,7 +10,7 @@
  *     trusted only while the data file still equals the stamp; else the data is hashed anew;
  *   - before the first write to data whose slots are trusted, the stamp is voided durably.
  * A failed sync or checkpoint is never retried: every later call but part_release returns its
- * error.
+ * error. A failed sync also voids the stamp, where the journal can still be written.
  *
  * After the commit the same file is the content's stored tree: header with the root, and the
  * slots. */

@@ -3,12 +3,14 @@
 #include "log.h"
 #include "part.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -21,6 +23,17 @@ static uint8_t content[SPACE];
 static const struct tree_engine *engine;
 static unsigned asked; /* calls of progress: something was hashed */
 static struct part part;
+
+static int fails_once = -1; /* the descriptor whose next sync fails */
+
+int fdatasync(int fd)
+{
+    if (fd != fails_once)
+        return (int)syscall(SYS_fdatasync, fd);
+    fails_once = -1;
+    errno = EIO;
+    return -1;
+}
 
 /* ---- helpers ---- */
 
@@ -495,6 +508,26 @@ static void a_failed_sync_of_the_journal_is_final(void **state)
     part_release(&part);
 }
 
+/* Nothing was written since the stamp that a failed sync of either file comes after. */
+static void a_failed_sync_voids_the_stamp_before_it(void **state)
+{
+    (void)state;
+    for (int journal = 0; journal < 2; journal++) {
+        leave(2);
+        begin(LENGTH, LOG2, false);
+        assert_int_equal(part_checkpoint(&part), ERR_OK);
+        fails_once = journal ? part.journal : part.data;
+        assert_int_equal(part_checkpoint(&part), ERR_IO);
+        assert_int_equal(fails_once, -1);
+        expect_failed(ERR_IO);
+        part_release(&part);
+        begin(LENGTH, LOG2, false);
+        assert_true(asked > 0); /* hashed anew */
+        assert_true(slot_true(0) && slot_true(1) && slot_empty(2));
+        part_release(&part);
+    }
+}
+
 static void a_stamp_that_cannot_be_voided_protects_the_data(void **state)
 {
     (void)state;
@@ -588,6 +621,7 @@ int main(void)
         TEST(checkpoints_come_by_time),
         TEST(a_failed_sync_of_data_is_final),
         TEST(a_failed_sync_of_the_journal_is_final),
+        TEST(a_failed_sync_voids_the_stamp_before_it),
         TEST(a_stamp_that_cannot_be_voided_protects_the_data),
         TEST(a_full_disk_is_told),
     };
