@@ -10,6 +10,8 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <seccomp.h>
+#include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -223,6 +225,30 @@ static int allow(scmp_filter_ctx filter, const struct call *calls, size_t n)
     return rc;
 }
 
+/* Before each list: what changes an open file for all who share it is not for the standard streams,
+ * which all processes share with each other and with whoever started the server. Not a matter for
+ * libseccomp, which compares all 64 bits of an argument: the kernel takes a descriptor from the low
+ * half alone. */
+#define LOW(n)                                                                                     \
+    (offsetof(struct seccomp_data, args[n]) + (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0))
+#define LOAD(offset)               BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offset)
+#define IF_EQUAL(value, yes, no)   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, yes, no)
+#define IF_GREATER(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, value, yes, no)
+
+static const struct sock_filter streams[] = {
+    LOAD(offsetof(struct seccomp_data, nr)),
+    IF_EQUAL(SYS_ftruncate, 4, 0),
+    IF_EQUAL(SYS_fallocate, 3, 0),
+    IF_EQUAL(SYS_fcntl, 0, 5),
+    LOAD(LOW(1)),
+    IF_EQUAL(F_SETFL, 0, 3),
+    LOAD(LOW(0)),
+    IF_GREATER(STDERR_FILENO, 1, 0),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+};
+
+enum { STREAMS = sizeof streams / sizeof streams[0] };
+
 /* The lists as the kernel takes them. */
 static struct list {
     struct sock_filter code[512];
@@ -236,11 +262,14 @@ static int export(scmp_filter_ctx filter, struct list *to)
     if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0)
         return -errno;
     int rc = seccomp_export_bpf(filter, fds[1]);
-    ssize_t n = rc ? 0 : read(fds[0], to->code, sizeof to->code);
-    if (!rc && (n <= 0 || (size_t)n == sizeof to->code))
+    const size_t room = sizeof to->code - sizeof streams;
+    ssize_t n = rc ? 0 : read(fds[0], to->code + STREAMS, room);
+    if (!rc && (n <= 0 || (size_t)n == room))
         rc = -E2BIG;
-    if (!rc)
-        to->n = (unsigned short)((size_t)n / sizeof to->code[0]);
+    if (!rc) {
+        memcpy(to->code, streams, sizeof streams);
+        to->n = (unsigned short)(STREAMS + (size_t)n / sizeof to->code[0]);
+    }
     close(fds[0]);
     close(fds[1]);
     return rc;

@@ -206,6 +206,32 @@ static void try_ioctl(void)
     syscall(SYS_ioctl, 0, 0x5412 /* TIOCSTI */, "x");
 }
 
+/* The upper half of the argument does not count for the kernel. */
+static void try_cut_stderr(void)
+{
+    syscall(SYS_ftruncate, UINT64_C(1) << 32 | STDERR_FILENO, 0);
+}
+
+static void try_cut_stdout(void)
+{
+    (void)!ftruncate(STDOUT_FILENO, 0);
+}
+
+static void try_punch_stdout(void)
+{
+    (void)!fallocate(STDOUT_FILENO, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 1);
+}
+
+static void try_flags_of_stderr(void)
+{
+    fcntl(STDERR_FILENO, F_SETFL, O_NONBLOCK);
+}
+
+static void try_flags_of_stdin(void)
+{
+    syscall(SYS_fcntl, UINT64_C(3) << 32 | STDIN_FILENO, F_SETFL, O_NONBLOCK);
+}
+
 static const struct attempt {
     const char *name;
     void (*make)(void);
@@ -235,6 +261,11 @@ static const struct attempt {
     {"memfd_create", try_memfd, ALL},
     {"setuid", try_setuid, ALL},
     {"prctl", try_prctl, ALL},
+    {"ftruncate of stdout", try_cut_stdout, ALL},
+    {"ftruncate of stderr", try_cut_stderr, ALL},
+    {"fallocate of stdout", try_punch_stdout, ALL},
+    {"F_SETFL of stdin", try_flags_of_stdin, ALL},
+    {"F_SETFL of stderr", try_flags_of_stderr, ALL},
     {"ioctl", try_ioctl, ALL},
     {"io_uring", try_io_uring, ALL},
     {"bpf", try_bpf, ALL},
@@ -397,6 +428,27 @@ static void what_landlock_knows(void **state)
     assert_int_equal(run(network_and_signals), 0);
 }
 
+/* Only the standard streams are left out. */
+static void descriptors(void)
+{
+    int keep[10] = {3, 4, 5, 6, 7, 8, 9, 16, 64, 100},
+        file = open(folder, O_TMPFILE | O_RDWR, 0600);
+    WANT(file >= 0 && (file = dup2(file, 120)) >= 0);
+    for (int i = 0; i < 10; i++)
+        WANT(dup2(file, keep[i]) == keep[i]);
+    WANT(confine_start(keep, 10) == ERR_OK);
+    WANT(confine_calls(as) == ERR_OK);
+    for (int i = 0; i < 10; i++)
+        WANT(ftruncate(keep[i], i) == 0 && fcntl(keep[i], F_SETFL, O_APPEND) == 0);
+}
+
+static void every_own_descriptor_is_cut_and_set(void **state)
+{
+    (void)state;
+    for (as = CONFINE_SCRIBE; as <= CONFINE_STORE; as++)
+        assert_int_equal(run(descriptors), 0);
+}
+
 static void start(void)
 {
     struct rlimit core;
@@ -467,6 +519,7 @@ int main(void)
         cmocka_unit_test(becoming_has_no_way_back),
         cmocka_unit_test(calls_that_are_not_listed_kill),
         cmocka_unit_test(the_work_of_each_is_allowed),
+        cmocka_unit_test(every_own_descriptor_is_cut_and_set),
         cmocka_unit_test(what_landlock_knows),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
