@@ -77,6 +77,16 @@ static enum err read_own_cert(struct ca *ca)
     return e;
 }
 
+/* Only under the ledger's lock. */
+static void sweep(const struct ca *ca)
+{
+    char *certs = ca_path(ca, "certs");
+    file_sweep(ca->dir);
+    if (certs)
+        file_sweep(certs);
+    free(certs);
+}
+
 enum err ca_open(struct ca *ca, const char *dir, bool writing)
 {
     *ca = (struct ca){.ledger.fd = -1};
@@ -91,6 +101,8 @@ enum err ca_open(struct ca *ca, const char *dir, bool writing)
     char *path = ca_path(ca, "ledger");
     e = path ? ledger_open(&ca->ledger, path, writing) : ERR_INTERNAL;
     free(path);
+    if (!e && writing)
+        sweep(ca);
     return e;
 }
 

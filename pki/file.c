@@ -3,6 +3,7 @@
 #include "log.h"
 #include "pki.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,6 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define TEMP ".consign-pki."
 
 static enum err read_fd(int fd, const char *path, gnutls_datum_t *out)
 {
@@ -88,7 +91,7 @@ enum err file_write(const char *path, const gnutls_datum_t *content, mode_t mode
     enum err e = ERR_OK;
     char *temp = NULL, *dir = folder_of(path);
     int fd = -1;
-    if (!dir || asprintf(&temp, "%s/.consign-pki.XXXXXX", dir) < 0) {
+    if (!dir || asprintf(&temp, "%s/" TEMP "XXXXXX", dir) < 0) {
         e = log_fail(ERR_INTERNAL, "%s: out of memory", path);
         temp = NULL;
         goto out;
@@ -105,6 +108,18 @@ out:
     free(temp);
     free(dir);
     return e;
+}
+
+void file_sweep(const char *dir)
+{
+    DIR *d = opendir(dir);
+    if (!d)
+        return;
+    for (const struct dirent *e; (e = readdir(d)) != NULL;)
+        if (strncmp(e->d_name, TEMP, strlen(TEMP)) == 0 && unlinkat(dirfd(d), e->d_name, 0) != 0)
+            log_warn("%s/%s: what a killed command left can't be removed: %s", dir, e->d_name,
+                     strerror(errno));
+    closedir(d);
 }
 
 bool file_exists(const char *path)

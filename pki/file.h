@@ -17,6 +17,10 @@ enum err file_read(const char *path, gnutls_datum_t *out) MUST_CHECK;
 enum err file_write(const char *path, const gnutls_datum_t *content, mode_t mode,
                     bool replace) MUST_CHECK;
 
+/* Removes what file_write left in dir where it was killed. Only for one who keeps others from
+ * writing there: theirs would be removed as well. Best effort. */
+void file_sweep(const char *dir);
+
 /* ERR_EXISTS, logged, when something stands at path. */
 enum err file_free(const char *path) MUST_CHECK;
 

@@ -17,7 +17,7 @@ test_expect_success 'killed between signing and writing' '
 		test $? -gt 128
 	} &&
 	tail -n 1 ca/ledger | grep "^issuing " &&
-	test -z "$(ls ca/certs)" && test ! -e a.pem &&
+	test -z "$(ls ca/certs)" && test ! -e a.pem && test -n "$(ls -A ca/certs)" &&
 	consign-pki list --dir ca >list && grep "^unfinished" list
 '
 
@@ -27,6 +27,12 @@ test_expect_success 'the next command revokes what may have left' '
 	grep "$serial was being signed" err &&
 	consign-pki list --dir ca >list && grep "^revoked  *$serial" list &&
 	openssl crl -in ca/crl.pem -CAfile ca/ca.pem -noout -text | grep -i "$serial"
+'
+
+test_expect_success 'and removes what the killed one left half written' '
+	test -z "$(ls -A ca/certs)" &&
+	: >ca/.consign-pki.abcdef && consign-pki list --dir ca && test -e ca/.consign-pki.abcdef &&
+	consign-pki crl --dir ca >/dev/null && test ! -e ca/.consign-pki.abcdef
 '
 
 test_expect_success 'and the same request can be signed then' '
