@@ -16,20 +16,20 @@ small() {
 
 test_expect_success 'a site' '
 	site_setup && conf server.conf limits stall 2s && conf server.conf limits min-rate 1M &&
-	conf server.conf limits drain 20s && conf map bob sessions 1 && start_server &&
+	conf server.conf limits drain 20s && start_server &&
 	random_file big 50331648 && echo text >f
 '
 
 test_expect_success ROOT 'a disk that is too small: said at once, nothing visible, space given back' '
 	small size=16m && test_expect_code 73 consign put big bob:/big 2>err && grep -i "space" err &&
 	test ! -e files/bob/big && consign -q put f bob:/f && test -z "$(parts files/bob)" &&
-	test "$(df -k --output=used files/bob | tail -n 1)" -lt 1024 && umount files/bob
+	test "$(df -k --output=used files/bob | tail -n 1)" -lt 1024 && soon "umount files/bob"
 '
 
 test_expect_success ROOT 'a disk without inodes: likewise' '
 	small size=64m,nr_inodes=8 && n=0 &&
 	while consign -q put f bob:/f$n 2>err; do n=$((n + 1)) && test $n -lt 20 || break; done && test $n -lt 20 &&
-	cat err && grep -i "space" err && test ! -e files/bob/f$n && rm files/bob/f0 && umount files/bob
+	cat err && grep -i "space" err && test ! -e files/bob/f$n && rm files/bob/f0 && soon "umount files/bob"
 '
 
 test_expect_success 'a root that can only be read, a source that can'"'"'t' '
@@ -94,6 +94,7 @@ test_expect_success 'a client that stops in the middle is ended by the server, i
 '
 
 test_expect_success 'more sessions than the user may have: refused with a reason, try again later' '
+	conf map bob sessions 1 && restart_server &&
 	pid=$(CUT_BY=STOP cut_at 1 files/bob out consign put big bob:/big) &&
 	test_expect_code 75 consign whoami bob: 2>err && grep "sessions already" err &&
 	kill -KILL "$pid" && soon "consign whoami bob:"

@@ -394,9 +394,12 @@ static void a_malformed_request_is_refused(void **state)
     assert_int_equal(
         IPC_SEND_FDS(fds[2], sign, SIGN, fds, 1, .algorithm = ids[P256].algorithm, .data = digest),
         ERR_OK);
-    assert_int_equal(
-        IPC_SEND(fds[3], sign, SIGN, .algorithm = ids[P256].algorithm, .data = slice_of(data, 257)),
-        ERR_OK);
+    struct buf too_long;
+    buf_init(&too_long, IPC_MAX);
+    wire_put_u32(&too_long, ids[P256].algorithm);
+    wire_put_tail(&too_long, slice_of(data, 257), 257);
+    assert_int_equal(ipc_send(fds[3], IPC_SIGN, &too_long, NULL, 0, false), ERR_OK);
+    buf_release(&too_long);
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(ipc_recv(fds[i], buffer, &in, 10000), ERR_OK);
         assert_true(in.type == IPC_SIGNED && ipc_get_signed(in.body, in.n, &m));
