@@ -174,18 +174,12 @@ static uint8_t type_of(mode_t mode)
 
 static void describe(const struct stat *st, int trees, struct fs_info *out)
 {
-    struct part_header h;
     *out = (struct fs_info){.type = type_of(st->st_mode),
                             .mode = st->st_mode & 0777,
                             .size = S_ISREG(st->st_mode) ? (uint64_t)st->st_size : 0,
                             .mtime_s = st->st_mtim.tv_sec,
                             .mtime_ns = (uint32_t)st->st_mtim.tv_nsec};
-    int tree = S_ISREG(st->st_mode) ? fs_tree_open(trees, st, O_RDONLY, &h) : -1;
-    if (tree < 0)
-        return;
-    out->has_root = true;
-    memcpy(out->root, h.root, TREE_HASH);
-    fs_close(&tree);
+    out->has_root = trees >= 0 && S_ISREG(st->st_mode) && fs_tree_root(trees, st, out->root);
 }
 
 /* A folder that only leads to roots, or the root that stands there. */

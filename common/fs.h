@@ -15,7 +15,7 @@
  *
  * Below each root lies PATH_SERVICE/ (mode 0700): parts/ with <id>.data and <id>.journal for
  * unfinished transfers (id: the first 32 hex digits of the SHA-256 of the virtual path), and trees/
- * with stored trees, <inode in hex>. It is invisible to every request. A folder left empty is
+ * with stored trees, <inode in hex>, and the roots of contents of one chunk (fs_slot.c). It is invisible to every request. A folder left empty is
  * removed when tidy is set. The folders and the parts belong to the account that the process runs
  * as and only it may write there: else ERR_TYPE. So two accounts can't receive into one root.
  *
@@ -99,6 +99,8 @@ struct fs_source {
     int fd;   /* O_RDONLY */
     int tree; /* its stored tree (part.h), identity checked, or -1 */
     struct stat st;
+    bool has_root; /* of a content of one chunk: what is stored instead of a tree */
+    uint8_t root[TREE_HASH];
 };
 /* Needs FS_READ. Not a regular file: ERR_TYPE. The caller closes both descriptors. */
 enum err fs_open_source(struct fs *fs, const char *path, struct fs_source *out) MUST_CHECK;

@@ -171,30 +171,47 @@ struct renaming {
     bool overwrite;
 };
 
+/* What is stored of the content. */
+struct known {
+    struct fs_slots slots;
+    bool rooted; /* root was in its slot */
+    uint8_t root[TREE_HASH];
+    int tree;
+    struct part_header header;
+};
+
+static void look_up(const struct renaming *r, struct known *k)
+{
+    fs_slots_init(&k->slots, fs_trees_open(r->from.root, false));
+    k->rooted = fs_one_chunk((uint64_t)r->st.st_size) && fs_slot_read(&k->slots, &r->st, k->root);
+    k->tree = fs_tree_open(k->slots.trees, &r->st, O_RDWR, &k->header);
+}
+
 /* The stamp holds the change time, which a rename moves. What else may have changed since the tree
  * was found valid would show in size or mtime. */
-static void refresh_tree(const struct renaming *r, int tree, struct part_header *h)
+static void refresh_tree(const struct renaming *r, struct known *k)
 {
     struct stat now;
-    if (tree < 0 || fstatat(r->to_dir, r->to_name, &now, AT_SYMLINK_NOFOLLOW) < 0 ||
-        !fs_same(&now, &r->st) || now.st_size != r->st.st_size ||
-        now.st_mtim.tv_sec != r->st.st_mtim.tv_sec || now.st_mtim.tv_nsec != r->st.st_mtim.tv_nsec)
+    if ((k->tree < 0 && !k->rooted) ||
+        fstatat(r->to_dir, r->to_name, &now, AT_SYMLINK_NOFOLLOW) < 0 || !fs_same(&now, &r->st) ||
+        now.st_size != r->st.st_size || now.st_mtim.tv_sec != r->st.st_mtim.tv_sec ||
+        now.st_mtim.tv_nsec != r->st.st_mtim.tv_nsec)
         return;
-    if (fs_tree_stamp(tree, h, &now, r->to.path) != ERR_OK)
+    if (k->rooted ? !fs_slot_write(&k->slots, &now, k->root)
+                  : fs_tree_stamp(k->tree, &k->header, &now, r->to.path) != ERR_OK)
         log_warn("%s: its stored tree could not be kept", r->to.path);
 }
 
 static enum err rename_file(struct renaming *r)
 {
-    struct part_header h;
+    struct known known;
     enum err e = fs_check_target(&r->to, r->to_dir, r->overwrite, FS_RENAME, &r->old);
     if (e != ERR_OK)
         return e;
     struct fs_move m = {r->from_dir, r->from_name,
                         r->to_dir,   r->to_name,
                         r->to.path,  r->overwrite && (r->to.root->rights & FS_OVERWRITE)};
-    int trees = fs_trees_open(r->from.root, false);
-    int tree = fs_tree_open(trees, &r->st, O_RDWR, &h);
+    look_up(r, &known);
     e = fs_move(&m);
     /* rename() leaves two names of one file as they are. */
     bool twins = r->old.st_nlink > 1 && fs_same(&r->old, &r->st);
@@ -203,11 +220,11 @@ static enum err rename_file(struct renaming *r)
     if (e == ERR_OK)
         e = fs_sync_folder(r->from_dir, r->from.path);
     if (e == ERR_OK)
-        refresh_tree(r, tree, &h);
+        refresh_tree(r, &known);
     if (e == ERR_OK && r->old.st_nlink == 1 && !fs_same(&r->old, &r->st))
         fs_tree_drop(r->to.root, &r->old);
-    fs_close(&tree);
-    fs_close(&trees);
+    fs_close(&known.tree);
+    fs_slots_release(&known.slots);
     return e;
 }
 

@@ -95,18 +95,32 @@ static enum err publish(const struct committing *c)
     return fs_move(&m);
 }
 
+static bool keep_root(const struct committing *c, int trees, const struct stat *st)
+{
+    struct fs_slots slots;
+    fs_slots_init(&slots, trees);
+    bool kept = fs_slot_write(&slots, st, c->header.root);
+    fs_close(&slots.fd);
+    return kept && unlinkat(c->service.parts, c->names.journal, 0) == 0;
+}
+
+static bool keep_hashes(struct committing *c, int trees, const struct stat *st)
+{
+    char name[FS_TREE_NAME];
+    fs_tree_name(st->st_ino, name);
+    return fs_tree_stamp(c->part->journal, &c->header, st, c->how->path) == ERR_OK &&
+           renameat(c->service.parts, c->names.journal, trees, name) == 0;
+}
+
 /* The file stands and is durable: what fails from here on costs only the stored tree. */
 static void keep_tree(struct committing *c, bool keep)
 {
-    char name[FS_TREE_NAME];
     struct stat st;
     bool kept = false;
     int trees = keep ? fs_trees_open(c->at.root, true) : -1;
-    if (trees >= 0 && fstat(c->part->data, &st) == 0 &&
-        fs_tree_stamp(c->part->journal, &c->header, &st, c->how->path) == ERR_OK) {
-        fs_tree_name(st.st_ino, name);
-        kept = renameat(c->service.parts, c->names.journal, trees, name) == 0;
-    }
+    if (trees >= 0 && fstat(c->part->data, &st) == 0)
+        kept =
+            fs_one_chunk(c->header.length) ? keep_root(c, trees, &st) : keep_hashes(c, trees, &st);
     if (!kept)
         (void)unlinkat(c->service.parts, c->names.journal, 0);
     if (keep && !kept)

@@ -121,6 +121,12 @@ enum err fs_drop_part(int parts, const struct fs_names *names) MUST_CHECK;
  * is none that is valid. */
 int fs_tree_open(int trees, const struct stat *st, int flags, struct part_header *h);
 
+/* Whether a content of so many bytes has one chunk: then it has no stored tree but a slot. */
+bool fs_one_chunk(uint64_t length);
+
+/* The root that is stored of the file st, in a slot or a tree. */
+bool fs_tree_root(int trees, const struct stat *st, uint8_t root[static TREE_HASH]);
+
 /* Writes the state that a file has now, and its path, into its tree's header. */
 enum err fs_tree_stamp(int tree, struct part_header *h, const struct stat *st,
                        const char *path) MUST_CHECK;
@@ -131,6 +137,25 @@ void fs_tree_drop(const struct fs_root *root, const struct stat *gone);
 /* The inode in hex. */
 enum { FS_TREE_NAME = 24 };
 void fs_tree_name(uint64_t inode, char out[static FS_TREE_NAME]);
+
+/* ---- fs_slot.c: roots of contents of one chunk ---- */
+
+struct fs_slots {
+    int trees; /* folder of the stored trees; -1: nothing is read or written */
+    int fd;    /* the file of slots used last */
+    uint64_t group;
+    dev_t dev;
+};
+
+/* trees moves in. */
+void fs_slots_init(struct fs_slots *s, int trees);
+void fs_slots_release(struct fs_slots *s);
+
+/* The root of the file that st describes; false when there is none for this state of it. */
+bool fs_slot_read(struct fs_slots *s, const struct stat *st, uint8_t root[static TREE_HASH]);
+
+/* Stores it; false, silently, when that can't be done. */
+bool fs_slot_write(struct fs_slots *s, const struct stat *st, const uint8_t root[static TREE_HASH]);
 
 /* ---- fs_change.c ---- */
 

@@ -4,11 +4,18 @@
 #include "log.h"
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 void fs_tree_name(uint64_t inode, char out[static FS_TREE_NAME])
 {
     snprintf(out, FS_TREE_NAME, "%llx", (unsigned long long)inode);
+}
+
+bool fs_one_chunk(uint64_t length)
+{
+    unsigned log2 = tree_chunk_log2(length);
+    return log2 != 0 && length <= (uint64_t)1 << log2;
 }
 
 int fs_tree_open(int trees, const struct stat *st, int flags, struct part_header *h)
@@ -31,6 +38,24 @@ int fs_tree_open(int trees, const struct stat *st, int flags, struct part_header
     return fd;
 }
 
+bool fs_tree_root(int trees, const struct stat *st, uint8_t root[static TREE_HASH])
+{
+    struct part_header h;
+    struct fs_slots slots;
+    if (fs_one_chunk((uint64_t)st->st_size)) {
+        fs_slots_init(&slots, trees);
+        bool found = fs_slot_read(&slots, st, root);
+        fs_close(&slots.fd);
+        return found;
+    }
+    int tree = fs_tree_open(trees, st, O_RDONLY, &h);
+    if (tree < 0)
+        return false;
+    memcpy(root, h.root, TREE_HASH);
+    fs_close(&tree);
+    return true;
+}
+
 enum err fs_tree_stamp(int tree, struct part_header *h, const struct stat *st, const char *path)
 {
     part_stamp_of(st, &h->stamp);
@@ -42,7 +67,8 @@ enum err fs_tree_stamp(int tree, struct part_header *h, const struct stat *st, c
 void fs_tree_drop(const struct fs_root *root, const struct stat *gone)
 {
     char name[FS_TREE_NAME];
-    int trees = S_ISREG(gone->st_mode) ? fs_trees_open(root, false) : -1;
+    bool stored = S_ISREG(gone->st_mode) && !fs_one_chunk((uint64_t)gone->st_size);
+    int trees = stored ? fs_trees_open(root, false) : -1;
     if (trees < 0)
         return;
     fs_tree_name(gone->st_ino, name);
@@ -98,7 +124,10 @@ enum err fs_open_source(struct fs *fs, const char *path, struct fs_source *out)
         return e;
     }
     int trees = fs_trees_open(at.root, false);
-    out->tree = fs_tree_open(trees, &out->st, O_RDONLY, &h);
+    if (fs_one_chunk((uint64_t)out->st.st_size))
+        out->has_root = fs_tree_root(trees, &out->st, out->root);
+    else
+        out->tree = fs_tree_open(trees, &out->st, O_RDONLY, &h);
     fs_close(&trees);
     return ERR_OK;
 }

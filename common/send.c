@@ -336,6 +336,11 @@ static enum err prepare(struct sender *s)
     s->theirs = calloc(THEIRS, TREE_HASH);
     if (!s->piece || !s->own || !s->theirs)
         return log_fail(ERR_INTERNAL, "%s: out of memory", s->x->name);
+    if (s->source->has_root && !s->x->recheck && s->chunks == 1) {
+        s->stored = true;
+        s->own_n = 1;
+        memcpy(s->own, s->source->root, TREE_HASH);
+    }
     return ERR_OK;
 }
 

@@ -145,6 +145,12 @@ void wire_store_u32(uint8_t to[static 4], uint32_t v)
         to[i] = (uint8_t)v;
 }
 
+void wire_store_u64(uint8_t to[static 8], uint64_t v)
+{
+    for (int i = 7; i >= 0; i--, v >>= 8)
+        to[i] = (uint8_t)v;
+}
+
 uint32_t wire_load_u32(const uint8_t from[static 4])
 {
     return (uint32_t)from[0] << 24 | (uint32_t)from[1] << 16 | (uint32_t)from[2] << 8 | from[3];

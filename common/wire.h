@@ -51,6 +51,7 @@ bool wire_done(const struct wire_rd *r);
 
 /* Fixed places, for headers of a known shape. */
 void wire_store_u32(uint8_t to[static 4], uint32_t v);
+void wire_store_u64(uint8_t to[static 8], uint64_t v);
 uint32_t wire_load_u32(const uint8_t from[static 4]);
 
 /* A slice of a C string (without its NUL); NULL gives an empty slice. */

@@ -2,6 +2,7 @@
 #include "files.h"
 
 #include "log.h"
+#include <string.h>
 #include <unistd.h>
 
 enum { STORE_WAIT_MS = 10 * 60 * 1000 }; /* a sync of a slow disk */
@@ -122,13 +123,26 @@ enum err files_rename(struct files *f, const char *from, const char *to, bool ov
                              .from = slice_str(from), .to = slice_str(to)));
 }
 
+/* The answer to a request, before which may come what stands there, to *info. */
+static enum err next_answer(struct files *f, struct ipc_in *in, struct fs_info *info)
+{
+    char name[4097];
+    enum err e = next(f, in);
+    if (e != ERR_OK || in->type != IPC_ST_INFO || !info)
+        return e;
+    ipc_drop(in);
+    e = read_info(in, info, name);
+    return e == ERR_OK ? next(f, in) : e;
+}
+
 /* An answer that brings between min and 2 descriptors, which move to fds (-1 where there is none).
  */
-static enum err await_fds(struct files *f, enum err sent, unsigned min, int fds[static 2])
+static enum err await_fds(struct files *f, enum err sent, unsigned min, int fds[static 2],
+                          struct fs_info *info)
 {
     struct ipc_in in;
     fds[0] = fds[1] = -1;
-    enum err e = sent == ERR_OK ? next(f, &in) : gone(f, sent);
+    enum err e = sent == ERR_OK ? next_answer(f, &in, info) : gone(f, sent);
     if (e != ERR_OK)
         return e;
     e = verdict(&in);
@@ -146,9 +160,11 @@ static enum err await_fds(struct files *f, enum err sent, unsigned min, int fds[
 enum err files_open_source(struct files *f, const char *path, struct fs_source *out)
 {
     int fds[2];
+    struct fs_info info = {0};
     enum err e =
-        await_fds(f, IPC_SEND(f->fd, st_source, ST_SOURCE, .path = slice_str(path)), 1, fds);
-    *out = (struct fs_source){.fd = fds[0], .tree = fds[1]};
+        await_fds(f, IPC_SEND(f->fd, st_source, ST_SOURCE, .path = slice_str(path)), 1, fds, &info);
+    *out = (struct fs_source){.fd = fds[0], .tree = fds[1], .has_root = info.has_root};
+    memcpy(out->root, info.root, TREE_HASH);
     if (e != ERR_OK)
         return e;
     if (fstat(out->fd, &out->st) == 0)
@@ -167,7 +183,7 @@ enum err files_open_part(struct files *f, const char *path, uint64_t length, boo
     enum err e = await_fds(f,
                            IPC_SEND(f->fd, st_part_open, ST_PART_OPEN, .length = length,
                                     .overwrite = overwrite, .path = slice_str(path)),
-                           2, fds);
+                           2, fds, NULL);
     *out = (struct fs_part){.data = fds[0], .journal = fds[1]};
     return e;
 }

@@ -182,7 +182,11 @@ static bool do_source(struct store *s, const struct ipc_in *in, enum err *status
         return true;
     }
     int fds[2] = {source.fd, source.tree};
-    *status = answer(s, ERR_OK, fds, source.tree >= 0 ? 2 : 1);
+    struct fs_info info = {.has_root = source.has_root};
+    memcpy(info.root, source.root, TREE_HASH);
+    *status = send_info(s, &info, "");
+    if (*status == ERR_OK)
+        *status = answer(s, ERR_OK, fds, source.tree >= 0 ? 2 : 1);
     close(source.fd);
     if (source.tree >= 0)
         close(source.tree);

@@ -226,6 +226,16 @@ struct upload {
     struct part part;
 };
 
+/* A content of two chunks; lives until the fourth call after this. */
+static inline const char *two_chunks(char c)
+{
+    static char texts[4][(1 << 20) + 2];
+    static unsigned next;
+    char *text = texts[next++ % 4];
+    memset(text, c, sizeof texts[0] - 1);
+    return text;
+}
+
 /* Opens the part for path and receives text into it, up to a complete journal. */
 static inline enum err upload_begin(struct fs *fs, const char *path, const char *text,
                                     bool overwrite, struct upload *u)
@@ -234,6 +244,7 @@ static inline enum err upload_begin(struct fs *fs, const char *path, const char 
     size_t n = strlen(text);
     unsigned log2 = tree_chunk_log2(n);
     uint8_t root[TREE_HASH];
+    uint64_t chunks = tree_chunks(n, log2);
     struct tree_chunk c;
     *u = (struct upload){.part = {.data = -1, .journal = -1}};
     enum err e = fs_open_part(fs, path, n, overwrite, 0, &u->files);
@@ -242,15 +253,17 @@ static inline enum err upload_begin(struct fs *fs, const char *path, const char 
     assert_int_equal(
         part_begin(&u->part, u->files.data, u->files.journal, n, log2, false, engine, NULL, NULL),
         ERR_OK);
-    if (n > 0) {
-        assert_int_equal(tree_chunk_init(&c, engine, log2), ERR_OK);
+    assert_int_equal(tree_chunk_init(&c, engine, log2), ERR_OK);
+    for (uint64_t i = 0; i < chunks; i++) {
+        const uint8_t *from = (const uint8_t *)text + (i << log2);
+        size_t size = (size_t)tree_chunk_size(n, log2, i);
         tree_chunk_begin(&c, n);
-        tree_chunk_add(&c, (const uint8_t *)text, n);
+        tree_chunk_add(&c, from, size);
         tree_chunk_end(&c, root);
-        tree_chunk_release(&c);
-        assert_int_equal(part_write(&u->part, 0, 0, (const uint8_t *)text, n), ERR_OK);
-        assert_int_equal(part_settle(&u->part, 0, root), ERR_OK);
+        assert_int_equal(part_write(&u->part, i, 0, from, size), ERR_OK);
+        assert_int_equal(part_settle(&u->part, i, root), ERR_OK);
     }
+    tree_chunk_release(&c);
     assert_int_equal(part_finish(&u->part, engine, root), ERR_OK);
     return ERR_OK;
 }

@@ -49,18 +49,24 @@ static void the_order_of_a_commit(void **state)
 {
     struct upload u;
     (void)state;
-    assert_int_equal(upload_begin(&site_fs, "/f", "1", false, &u), ERR_OK);
+    assert_int_equal(upload_begin(&site_fs, "/f", two_chunks('1'), false, &u), ERR_OK);
     memset(calls, 0, sizeof calls);
     assert_int_equal(upload_commit(&site_fs, &u, "/f", false), ERR_OK);
     upload_release(&u);
     /* data, name, folder, old name; then the journal moves */
     assert_string_equal(calls, "FLDUR");
-    assert_int_equal(upload_begin(&site_fs, "/f", "2", true, &u), ERR_OK);
+    assert_int_equal(upload_begin(&site_fs, "/f", two_chunks('2'), true, &u), ERR_OK);
     memset(calls, 0, sizeof calls);
     assert_int_equal(upload_commit(&site_fs, &u, "/f", true), ERR_OK);
     upload_release(&u);
     /* data, name, folder; the journal moves, the old file's tree goes */
     assert_string_equal(calls, "FRDRU");
+    assert_int_equal(upload_begin(&site_fs, "/f", "3", true, &u), ERR_OK);
+    memset(calls, 0, sizeof calls);
+    assert_int_equal(upload_commit(&site_fs, &u, "/f", true), ERR_OK);
+    upload_release(&u);
+    /* data, name, folder; the journal goes, its only hash is in a slot, and so does the old tree */
+    assert_string_equal(calls, "FRDUU");
 }
 
 static void a_sync_that_fails_is_not_tried_again(void **state)
@@ -558,7 +564,7 @@ static void a_stored_tree_stays_valid_until_somebody_writes(void **state)
     struct part_header h;
     (void)state;
     folder("in/d");
-    assert_int_equal(put(&site_fs, "/f", "hello", false), ERR_OK);
+    assert_int_equal(put(&site_fs, "/f", two_chunks('1'), false), ERR_OK);
     assert_true(has_tree("/f"));
     assert_int_equal(fs_rename(&site_fs, "/f", "/d/g", false), ERR_OK);
     assert_true(has_tree("/d/g"));
@@ -569,12 +575,33 @@ static void a_stored_tree_stays_valid_until_somebody_writes(void **state)
     assert_true(s.tree >= 0);
     assert_int_equal(part_header_read(s.tree, &h), ERR_OK);
     assert_string_equal(h.path, "/f");
-    assert_int_equal(h.length, 5);
+    assert_int_equal(h.length, (1 << 20) + 1);
     fs_close(&s.fd);
     fs_close(&s.tree);
     file_put("in/f", "HELLO");
     assert_false(has_tree("/f"));
     assert_int_equal(fs_rename(&site_fs, "/f", "/g", false), ERR_OK);
+    assert_false(has_tree("/g"));
+}
+
+static void the_root_of_a_small_content_likewise(void **state)
+{
+    struct fs_source s;
+    (void)state;
+    folder("in/d");
+    assert_int_equal(put(&site_fs, "/f", "hello", false), ERR_OK);
+    assert_int_equal(put(&site_fs, "/empty", "", false), ERR_OK);
+    assert_true(has_tree("/empty"));
+    assert_int_equal(fs_rename(&site_fs, "/f", "/d/g", false), ERR_OK);
+    assert_int_equal(fs_rename(&site_fs, "/d", "/e", false), ERR_OK);
+    assert_true(has_tree("/e/g"));
+    assert_int_equal(fs_open_source(&site_fs, "/e/g", &s), ERR_OK);
+    assert_true(s.has_root);
+    assert_int_equal(s.tree, -1);
+    fs_close(&s.fd);
+    file_put("in/e/g", "HELLO");
+    assert_false(has_tree("/e/g"));
+    assert_int_equal(fs_rename(&site_fs, "/e/g", "/g", false), ERR_OK);
     assert_false(has_tree("/g"));
 }
 
@@ -592,10 +619,10 @@ static unsigned entries(const char *rel)
 static void a_stored_tree_goes_with_its_file(void **state)
 {
     (void)state;
-    assert_int_equal(put(&site_fs, "/f", "1", false), ERR_OK);
-    assert_int_equal(put(&site_fs, "/f", "2", true), ERR_OK);
+    assert_int_equal(put(&site_fs, "/f", two_chunks('1'), false), ERR_OK);
+    assert_int_equal(put(&site_fs, "/f", two_chunks('2'), true), ERR_OK);
     assert_int_equal(entries("in/.consign/trees"), 1);
-    assert_int_equal(put(&site_fs, "/g", "3", false), ERR_OK);
+    assert_int_equal(put(&site_fs, "/g", two_chunks('3'), false), ERR_OK);
     assert_int_equal(fs_rename(&site_fs, "/g", "/f", true), ERR_OK);
     assert_int_equal(entries("in/.consign/trees"), 1);
     assert_true(has_tree("/f"));
@@ -608,7 +635,7 @@ static void a_planted_tree_is_not_believed(void **state)
     struct stat st;
     char name[128];
     (void)state;
-    assert_int_equal(put(&site_fs, "/f", "1", false), ERR_OK);
+    assert_int_equal(put(&site_fs, "/f", two_chunks('1'), false), ERR_OK);
     assert_int_equal(stat(at("in/f"), &st), 0);
     snprintf(name, sizeof name, "in/.consign/trees/%llx", (unsigned long long)st.st_ino);
     assert_int_equal(rename(at(name), at("out/tree")), 0);
@@ -730,10 +757,10 @@ static void sweeping_keeps_the_trees_of_files_that_are_there(void **state)
     unsigned removed = 9;
     (void)state;
     folder("in/d");
-    assert_int_equal(put(&site_fs, "/d/stays", "1", false), ERR_OK);
-    assert_int_equal(put(&site_fs, "/d/moves", "2", false), ERR_OK);
-    assert_int_equal(put(&site_fs, "/goes", "3", false), ERR_OK);
-    assert_int_equal(put(&site_fs, "/two/f", "4", false), ERR_OK);
+    assert_int_equal(put(&site_fs, "/d/stays", two_chunks('1'), false), ERR_OK);
+    assert_int_equal(put(&site_fs, "/d/moves", two_chunks('2'), false), ERR_OK);
+    assert_int_equal(put(&site_fs, "/goes", two_chunks('3'), false), ERR_OK);
+    assert_int_equal(put(&site_fs, "/two/f", two_chunks('4'), false), ERR_OK);
     assert_int_equal(fs_rename(&site_fs, "/d", "/e", false), ERR_OK);
     assert_int_equal(unlink(at("in/goes")), 0);
     assert_int_equal(fs_sweep(&site_fs, 1000, &removed), ERR_OK);
@@ -772,6 +799,7 @@ int main(void)
         BOTH(a_service_folder_that_is_not_our_own),
         BOTH(a_commit_cut_in_between_is_no_obstacle),
         BOTH(a_stored_tree_stays_valid_until_somebody_writes),
+        BOTH(the_root_of_a_small_content_likewise),
         BOTH(a_stored_tree_goes_with_its_file),
         BOTH(a_planted_tree_is_not_believed),
         BOTH(a_client_leaves_nothing_behind),
