@@ -4,8 +4,7 @@
 #include "log.h"
 #include <string.h>
 
-/* What is wrong with one component; NULL when nothing is. */
-static const char *fault(const char *name, size_t n)
+const char *path_name_fault(const char *name, size_t n)
 {
     if (n == 0)
         return "an empty component";
@@ -26,7 +25,7 @@ static const char *fault(const char *name, size_t n)
 
 bool path_name_ok(const char *name, size_t n)
 {
-    return fault(name, n) == NULL;
+    return path_name_fault(name, n) == NULL;
 }
 
 static enum err refuse(struct slice s, const char *why)
@@ -48,7 +47,7 @@ enum err path_parse(struct slice s, char path[static PATH_MAX_BYTES + 1])
     while (s.n > 1 && left > 0) {
         const char *slash = memchr(at + 1, '/', left - 1);
         size_t n = slash ? (size_t)(slash - at - 1) : left - 1;
-        const char *why = fault(at + 1, n);
+        const char *why = path_name_fault(at + 1, n);
         if (why)
             return refuse(s, why);
         at += n + 1;
@@ -68,7 +67,7 @@ const char *path_base(const char *path)
 enum err path_join(const char *dir, const char *name, char out[static PATH_MAX_BYTES + 1])
 {
     size_t d = strcmp(dir, "/") == 0 ? 0 : strlen(dir), n = strlen(name);
-    const char *why = fault(name, n);
+    const char *why = path_name_fault(name, n);
     if (why)
         return refuse(slice_of(name, n), why);
     if (d + 1 + n > PATH_MAX_BYTES)

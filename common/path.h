@@ -23,6 +23,10 @@ enum err path_parse(struct slice s, char path[static PATH_MAX_BYTES + 1]) MUST_C
 /* Whether name (n bytes) is one legal component. */
 bool path_name_ok(const char *name, size_t n);
 
+/* What it has that a component may not: "a control character"; NULL when it is legal. Static
+ * storage. */
+const char *path_name_fault(const char *name, size_t n);
+
 /* The last component of a legal path; "" for "/". Borrowed. */
 const char *path_base(const char *path);
 
