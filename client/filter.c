@@ -252,7 +252,7 @@ static bool read_line(FILE *in, char line[static FILTER_PATTERN_MAX + 1], size_t
 
 enum err filter_load(struct filter *f, const char *file)
 {
-    char line[FILTER_PATTERN_MAX + 1];
+    char line[FILTER_PATTERN_MAX + 1] = "";
     const char *why;
     enum err e = ERR_OK;
     size_t n;
