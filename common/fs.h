@@ -23,6 +23,7 @@
 #ifndef CONSIGN_FS_H
 #define CONSIGN_FS_H
 
+#include "msg.h"
 #include "part.h"
 #include "path.h"
 
@@ -86,6 +87,21 @@ enum err fs_list(struct fs *fs, const char *path, fs_entry_fn *each, void *arg) 
  * and an existing folder is success. Needs FS_MKDIR. */
 enum err fs_mkdir(struct fs *fs, const char *path, uint32_t mode, bool parents) MUST_CHECK;
 
+/* Makes the folders above path's last name that are missing. That needs FS_MKDIR; where none is missing
+ * any right will do. */
+enum err fs_parents(struct fs *fs, const char *path) MUST_CHECK;
+
+/* Sets a folder's mode (& 0755; its owner may always use it) and time, first making it (with all that
+ * is missing above) when make is set. A root itself is left as it is. Needs FS_MKDIR. Not durable of
+ * itself: what is lost in a crash is what sets it again. */
+struct fs_attributes {
+    bool make;
+    uint32_t mode;
+    int64_t mtime_s;
+    uint32_t mtime_ns;
+};
+enum err fs_attributes(struct fs *fs, const char *path, const struct fs_attributes *a) MUST_CHECK;
+
 /* Removes a file, a symbolic link or (folder set) an empty folder; durable. Needs FS_DELETE. */
 enum err fs_remove(struct fs *fs, const char *path, bool folder) MUST_CHECK;
 
@@ -104,6 +120,12 @@ struct fs_source {
 };
 /* Needs FS_READ. Not a regular file: ERR_TYPE. The caller closes both descriptors. */
 enum err fs_open_source(struct fs *fs, const char *path, struct fs_source *out) MUST_CHECK;
+
+/* The whole content of a small file, to bytes (FS_SMALL_MAX). info->root is the stored one if there
+ * is one. ERR_LIMIT, silent, for a longer file; ERR_CHANGED when it changed meanwhile. Needs
+ * FS_READ. */
+enum err fs_read_small(struct fs *fs, const char *path, uint8_t *bytes,
+                       struct fs_info *info) MUST_CHECK;
 
 /* A part opened to be received into: locked for this owner (an open file description lock on the
  * journal: it goes with the last copy of that descriptor). */
@@ -134,6 +156,41 @@ struct fs_commit {
 };
 enum err fs_commit(struct fs *fs, const struct fs_part *part,
                    const struct fs_commit *how) MUST_CHECK;
+
+/* ---- small files, received in groups ---- */
+
+enum {
+    FS_SMALL_MAX = MSG_SMALL_MAX, /* bytes of content */
+    FS_GROUP_MAX = 1024,          /* files in a group */
+};
+
+struct fs_small {
+    const char *path;
+    bool overwrite, parents; /* parents: make the folders that are missing above (needs FS_MKDIR) */
+    uint32_t mode;           /* as in struct fs_commit */
+    int64_t mtime_s;
+    uint32_t mtime_ns;
+    const uint8_t *bytes;
+    size_t n;
+    uint8_t root[TREE_HASH]; /* of bytes: the caller has checked it */
+};
+
+/* Files that become durable together. Each is under the rules of fs_open_part and fs_commit. fs must
+ * outlive the group. */
+struct fs_group;
+enum err fs_group_new(struct fs *fs, struct fs_group **out) MUST_CHECK;
+
+/* Writes a file aside; what fails is told by fs_group_commit. False when the group is full. */
+bool fs_group_add(struct fs_group *g, const struct fs_small *file) MUST_CHECK;
+size_t fs_group_count(const struct fs_group *g);
+
+/* Gives each file its name and calls each (may be NULL) for all in the order they were added, when
+ * those with status ERR_OK are durable. Of the others nothing is left. The group is empty then. */
+typedef void fs_group_fn(void *arg, size_t index, enum err status, const char *reason);
+void fs_group_commit(struct fs_group *g, fs_group_fn *each, void *arg);
+
+/* Drops what is not committed. NULL is allowed. */
+void fs_group_free(struct fs_group *g);
 
 /* Removes the unfinished part for path: ERR_NOENT when there is none, ERR_BUSY when it is in use or
  * another owner's. Needs FS_CREATE. */

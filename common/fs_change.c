@@ -80,6 +80,49 @@ enum err fs_mkdir(struct fs *fs, const char *path, uint32_t mode, bool parents)
     return e;
 }
 
+enum err fs_parents(struct fs *fs, const char *path)
+{
+    char folder[PATH_MAX_BYTES + 1];
+    struct fs_place at;
+    enum err e = fs_allow(fs, path, FS_ALL, &at);
+    const char *slash = e == ERR_OK ? strrchr(at.rel, '/') : NULL;
+    if (!slash)
+        return e;
+    snprintf(folder, sizeof folder, "%.*s", (int)(slash - at.rel), at.rel);
+    int fd = fs_open_beneath(at.root, folder, O_PATH);
+    bool missing = fd < 0 && errno == ENOENT;
+    fs_close(&fd);
+    snprintf(folder, sizeof folder, "%.*s", (int)(slash - path), path);
+    return missing ? fs_mkdir(fs, folder, 0755, true) : ERR_OK;
+}
+
+/* ---- attributes ---- */
+
+enum err fs_attributes(struct fs *fs, const char *path, const struct fs_attributes *a)
+{
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+                                      {.tv_sec = a->mtime_s, .tv_nsec = a->mtime_ns}};
+    struct fs_place at;
+    enum err e = fs_allow(fs, path, FS_MKDIR, &at);
+    if (e == ERR_OK && at.rel[0] == '\0')
+        return ERR_OK;
+    if (e == ERR_OK && a->mtime_ns >= 1000000000)
+        e = log_fail(ERR_PROTO, "%s: a time with %u nanoseconds", path, a->mtime_ns);
+    if (e == ERR_OK && a->make)
+        e = fs_mkdir(fs, path, 0755, true);
+    if (e != ERR_OK)
+        return e;
+    int dir = fs_open_beneath(at.root, at.rel, O_RDONLY);
+    if (dir < 0)
+        return fs_fail_open(path, path, strlen(path));
+    if (fchmod(dir, (a->mode & 0755) | 0700) < 0)
+        e = log_fail_errno("%s: setting the mode", path);
+    else if (futimens(dir, times) < 0)
+        e = log_fail_errno("%s: setting the time", path);
+    fs_close(&dir);
+    return e;
+}
+
 /* ---- remove ---- */
 
 static enum err check_removable(const char *path, mode_t mode, bool folder)
@@ -149,16 +192,19 @@ static enum err fail_move(const struct fs_move *m)
     return log_fail_errno("%s: giving the file its name", m->path);
 }
 
+enum err fs_move_name(const struct fs_move *m)
+{
+    int failed = m->replace ? renameat(m->from_dir, m->from, m->to_dir, m->to)
+                            : linkat(m->from_dir, m->from, m->to_dir, m->to, 0);
+    return failed ? fail_move(m) : ERR_OK;
+}
+
 enum err fs_move(const struct fs_move *m)
 {
-    if (m->replace)
-        return renameat(m->from_dir, m->from, m->to_dir, m->to) == 0
-                   ? fs_sync_folder(m->to_dir, m->path)
-                   : fail_move(m);
-    if (linkat(m->from_dir, m->from, m->to_dir, m->to, 0) < 0)
-        return fail_move(m);
-    enum err e = fs_sync_folder(m->to_dir, m->path);
-    if (e == ERR_OK && unlinkat(m->from_dir, m->from, 0) < 0)
+    enum err e = fs_move_name(m);
+    if (e == ERR_OK)
+        e = fs_sync_folder(m->to_dir, m->path);
+    if (e == ERR_OK && !m->replace && unlinkat(m->from_dir, m->from, 0) < 0)
         e = log_fail_errno("%s: removing the old name", m->path);
     return e;
 }

@@ -177,4 +177,8 @@ struct fs_move {
 };
 enum err fs_move(const struct fs_move *m) MUST_CHECK;
 
+/* Only the first step: the new name, not yet durable; without replace the old one is there as
+ * well. */
+enum err fs_move_name(const struct fs_move *m) MUST_CHECK;
+
 #endif

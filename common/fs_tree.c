@@ -131,3 +131,43 @@ enum err fs_open_source(struct fs *fs, const char *path, struct fs_source *out)
     fs_close(&trees);
     return ERR_OK;
 }
+
+/* Reads st_size bytes and finds the end there. */
+static enum err read_whole(int fd, const char *path, uint64_t size, uint8_t *bytes)
+{
+    uint8_t beyond;
+    uint64_t got = 0;
+    ssize_t n = 1;
+    while (n > 0 && got < size) {
+        n = read(fd, bytes + got, (size_t)(size - got));
+        if (n < 0 && errno == EINTR)
+            n = 1;
+        else if (n < 0)
+            return log_fail_errno("%s: reading", path);
+        else
+            got += (uint64_t)n;
+    }
+    if (got == size && read(fd, &beyond, 1) == 0)
+        return ERR_OK;
+    return log_fail(ERR_CHANGED, "%s: the file changed while it was read", path);
+}
+
+enum err fs_read_small(struct fs *fs, const char *path, uint8_t *bytes, struct fs_info *info)
+{
+    struct fs_source s;
+    *info = (struct fs_info){0};
+    enum err e = fs_open_source(fs, path, &s);
+    if (e != ERR_OK)
+        return e;
+    *info = (struct fs_info){.type = MSG_FILE,
+                             .mode = s.st.st_mode & 0777,
+                             .size = (uint64_t)s.st.st_size,
+                             .mtime_s = s.st.st_mtim.tv_sec,
+                             .mtime_ns = (uint32_t)s.st.st_mtim.tv_nsec,
+                             .has_root = s.has_root};
+    memcpy(info->root, s.root, TREE_HASH);
+    e = info->size > FS_SMALL_MAX ? ERR_LIMIT : read_whole(s.fd, path, info->size, bytes);
+    fs_close(&s.fd);
+    fs_close(&s.tree);
+    return e;
+}

@@ -37,6 +37,7 @@ enum msg_type {
 
 enum { MSG_IGNORABLE = 128 };
 
+enum { MSG_SMALL_MAX = 128 * 1024 }; /* bytes of a content in SMALL */
 enum msg_file_type { MSG_FILE = 1, MSG_FOLDER = 2, MSG_LINK = 3, MSG_OTHER = 4 };
 enum msg_basis { MSG_BASIS_NONE = 0, MSG_BASIS_PART = 1 };
 enum msg_kind { MSG_KIND_PLAIN = 0 };
@@ -51,6 +52,7 @@ enum {
     MSG_RENAME_OVERWRITE = 1,
     MSG_PUT_OVERWRITE = 1, /* replace what stands there */
     MSG_PUT_RECHECK = 2,   /* hash the basis anew even where the journal could be trusted */
+    MSG_PUT_PARENTS = 8,   /* make the folders that are missing above */
     MSG_GET_RECHECK = 1,   /* hash the source even where a stored tree is valid */
 };
 
