@@ -1,24 +1,15 @@
 /* SPDX-License-Identifier: ISC */
-#include "requests.h"
+#include "requests_internal.h"
 
 #include "log.h"
 #include "scribe.h"
-#include "xfer.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { PROGRESS_MS = 1000 };
 
-/* What a request did, for the audit log; NULL members are left out. */
-struct deed {
-    const char *op;
-    const char *path;
-    const char *to;
-    const struct xfer_result *moved;
-};
-
-static enum err record(const struct requests *r, const struct deed *d, enum err status)
+enum err requests_record(const struct requests *r, const struct deed *d, enum err status)
 {
     char length[24], moved[24], root[2 * TREE_HASH + 1];
     if (d->moved) {
@@ -35,19 +26,18 @@ static enum err record(const struct requests *r, const struct deed *d, enum err 
                          status == ERR_OK ? NULL : reason, NULL);
 }
 
-/* Records, then answers: nothing is acknowledged that is not in the audit log. */
-static enum err conclude(struct requests *r, uint32_t id, const struct deed *d, enum err status)
+enum err requests_conclude(struct requests *r, uint32_t id, const struct deed *d, enum err status)
 {
     char reason[513];
     snprintf(reason, sizeof reason, "%s", status == ERR_OK ? "" : log_reason());
-    enum err e = record(r, d, status);
+    enum err e = requests_record(r, d, status);
     if (e != ERR_OK)
         return e;
     return CHAN_SEND(r->chan, done, DONE, .id = id, .status = (uint16_t)status,
                      .reason = slice_str(reason));
 }
 
-static enum err bad_flags(uint32_t flags)
+enum err requests_bad_flags(uint32_t flags)
 {
     return log_fail(ERR_PROTO, "unknown flags %lx in a request", (unsigned long)flags);
 }
@@ -121,7 +111,7 @@ static enum err do_stat(struct requests *r, const struct frame *f)
     if (!CHAN_GET(f, stat, &m))
         return chan_malformed(f);
     if (m.flags & ~(uint32_t)MSG_STAT_ROOT)
-        return bad_flags(m.flags);
+        return requests_bad_flags(m.flags);
     uint32_t id = m.id;
     bool root = m.flags & MSG_STAT_ROOT;
     enum err e = path_parse(m.path, r->path);
@@ -132,7 +122,7 @@ static enum err do_stat(struct requests *r, const struct frame *f)
         e = hash_file(r, id, &info);
     if (e == ERR_OK && (e = send_info(r, id, &info)) != ERR_OK)
         return e;
-    return conclude(r, id, &d, e);
+    return requests_conclude(r, id, &d, e);
 }
 
 struct listing {
@@ -154,13 +144,13 @@ static enum err do_list(struct requests *r, const struct frame *f)
     if (!CHAN_GET(f, list, &m))
         return chan_malformed(f);
     if (m.flags)
-        return bad_flags(m.flags);
+        return requests_bad_flags(m.flags);
     struct listing l = {r, m.id};
     enum err e = path_parse(m.path, r->path);
     struct deed d = {.op = "list", .path = e == ERR_OK ? r->path : NULL};
     if (e == ERR_OK)
         e = files_list(&r->files, r->path, list_entry, &l);
-    return conclude(r, l.id, &d, e);
+    return requests_conclude(r, l.id, &d, e);
 }
 
 static enum err pending_entry(void *arg, const struct fs_pending *p)
@@ -181,7 +171,7 @@ static enum err do_pending(struct requests *r, const struct frame *f)
     struct deed d = {.op = "pending", .path = e == ERR_OK ? r->path : NULL};
     if (e == ERR_OK)
         e = files_list_pending(&r->files, r->path, pending_entry, &l);
-    return conclude(r, l.id, &d, e);
+    return requests_conclude(r, l.id, &d, e);
 }
 
 static enum err do_mkdir(struct requests *r, const struct frame *f)
@@ -190,12 +180,12 @@ static enum err do_mkdir(struct requests *r, const struct frame *f)
     if (!CHAN_GET(f, mkdir, &m))
         return chan_malformed(f);
     if (m.flags & ~(uint32_t)MSG_MKDIR_PARENTS)
-        return bad_flags(m.flags);
+        return requests_bad_flags(m.flags);
     enum err e = path_parse(m.path, r->path);
     struct deed d = {.op = "mkdir", .path = e == ERR_OK ? r->path : NULL};
     if (e == ERR_OK)
         e = files_mkdir(&r->files, r->path, m.mode, m.flags & MSG_MKDIR_PARENTS);
-    return conclude(r, m.id, &d, e);
+    return requests_conclude(r, m.id, &d, e);
 }
 
 static enum err do_remove(struct requests *r, const struct frame *f)
@@ -205,7 +195,7 @@ static enum err do_remove(struct requests *r, const struct frame *f)
         return chan_malformed(f);
     if (m.flags & ~(uint32_t)(MSG_REMOVE_FOLDER | MSG_REMOVE_PART) ||
         m.flags == (MSG_REMOVE_FOLDER | MSG_REMOVE_PART))
-        return bad_flags(m.flags);
+        return requests_bad_flags(m.flags);
     enum err e = path_parse(m.path, r->path);
     struct deed d = {.op = m.flags & MSG_REMOVE_PART ? "discard" : "remove",
                      .path = e == ERR_OK ? r->path : NULL};
@@ -213,7 +203,7 @@ static enum err do_remove(struct requests *r, const struct frame *f)
         e = files_discard(&r->files, r->path);
     else if (e == ERR_OK)
         e = files_remove(&r->files, r->path, m.flags & MSG_REMOVE_FOLDER);
-    return conclude(r, m.id, &d, e);
+    return requests_conclude(r, m.id, &d, e);
 }
 
 static enum err do_rename(struct requests *r, const struct frame *f)
@@ -222,7 +212,7 @@ static enum err do_rename(struct requests *r, const struct frame *f)
     if (!CHAN_GET(f, rename, &m))
         return chan_malformed(f);
     if (m.flags & ~(uint32_t)MSG_RENAME_OVERWRITE)
-        return bad_flags(m.flags);
+        return requests_bad_flags(m.flags);
     enum err e = path_parse(m.from, r->path);
     if (e == ERR_OK)
         e = path_parse(m.to, r->path2);
@@ -230,7 +220,7 @@ static enum err do_rename(struct requests *r, const struct frame *f)
     struct deed d = {.op = "rename", .path = named ? r->path : NULL, .to = named ? r->path2 : NULL};
     if (e == ERR_OK)
         e = files_rename(&r->files, r->path, r->path2, m.flags & MSG_RENAME_OVERWRITE);
-    return conclude(r, m.id, &d, e);
+    return requests_conclude(r, m.id, &d, e);
 }
 
 /* ---- transfers ---- */
@@ -268,7 +258,7 @@ static enum err upload_record(void *arg, enum err outcome, const struct xfer_res
 {
     struct upload *u = arg;
     struct deed d = {.op = "put", .path = u->r->path, .moved = result};
-    return record(u->r, &d, outcome);
+    return requests_record(u->r, &d, outcome);
 }
 
 /* A failed transfer leaves the connection usable, a failed channel does not. */
@@ -284,7 +274,7 @@ static enum err do_put(struct requests *r, const struct frame *f)
     if (!CHAN_GET(f, put, &m))
         return chan_malformed(f);
     if (m.flags & ~(uint32_t)(MSG_PUT_OVERWRITE | MSG_PUT_RECHECK))
-        return bad_flags(m.flags);
+        return requests_bad_flags(m.flags);
     struct upload u = {r, m.flags & MSG_PUT_OVERWRITE};
     struct xfer x = {.chan = r->chan,
                      .id = m.id,
@@ -298,7 +288,7 @@ static enum err do_put(struct requests *r, const struct frame *f)
     struct deed d = {.op = "put"};
     char reason[513];
     snprintf(reason, sizeof reason, "%s", log_reason());
-    enum err recorded = record(r, &d, e);
+    enum err recorded = requests_record(r, &d, e);
     return recorded != ERR_OK ? recorded : xfer_refuse(&x, e, reason);
 }
 
@@ -310,7 +300,7 @@ static enum err do_get(struct requests *r, const struct frame *f)
     if (!CHAN_GET(f, get, &m))
         return chan_malformed(f);
     if (m.flags & ~(uint32_t)MSG_GET_RECHECK)
-        return bad_flags(m.flags);
+        return requests_bad_flags(m.flags);
     struct xfer x = {.chan = r->chan,
                      .id = m.id,
                      .name = r->path,
@@ -321,13 +311,13 @@ static enum err do_get(struct requests *r, const struct frame *f)
     if (e == ERR_OK)
         e = files_open_source(&r->files, r->path, &source);
     if (e != ERR_OK)
-        return conclude(r, x.id, &d, e);
+        return requests_conclude(r, x.id, &d, e);
     e = xfer_send(&x, &source, &result);
     close(source.fd);
     if (source.tree >= 0)
         close(source.tree);
     d.moved = &result;
-    enum err recorded = record(r, &d, e);
+    enum err recorded = requests_record(r, &d, e);
     return recorded != ERR_OK ? recorded : after_transfer(r, e);
 }
 

@@ -39,6 +39,7 @@ allowed='
 <termios.h>              common/pin.c
 fs.h                     common/* client/client.h server/store.c server/files.h server/map.h
 fs_internal.h            common/fs_*.c common/fs.c
+requests_internal.h      server/requests*.c
 cert_internal.h          common/cert*.c
 token.h                  common/token.c common/pin.c common/cert* client/link.c pki/* server/keeper.c server/policy.c server/explain.c
 '

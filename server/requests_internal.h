@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: ISC */
+/* What the files of the module requests share. Nobody else includes this. */
+#ifndef CONSIGND_REQUESTS_INTERNAL_H
+#define CONSIGND_REQUESTS_INTERNAL_H
+
+#include "requests.h"
+#include "xfer.h"
+
+/* What a request did, for the audit log; NULL members are left out. */
+struct deed {
+    const char *op;
+    const char *path;
+    const char *to;
+    const struct xfer_result *moved;
+};
+
+/* Records it with its outcome; the reason of a failure is log_reason(), or the peer's. */
+enum err requests_record(const struct requests *r, const struct deed *d,
+                         enum err status) MUST_CHECK;
+
+/* Records, then answers with DONE: nothing is acknowledged that is not in the audit log. */
+enum err requests_conclude(struct requests *r, uint32_t id, const struct deed *d,
+                           enum err status) MUST_CHECK;
+
+/* ERR_PROTO, logged. */
+enum err requests_bad_flags(uint32_t flags) MUST_CHECK;
+
+#endif
