@@ -189,7 +189,7 @@ static const struct process {
 } processes[] = {
     [CONFINE_SCRIBE] = {"scribe", 2048 * MIB, 0, LIST(scribe)},
     [CONFINE_SESSION] = {"session", 2048 * MIB, 64, LIST(session)},
-    [CONFINE_STORE] = {"store", 2048 * MIB, 256, LIST(store)},
+    [CONFINE_STORE] = {"store", 2048 * MIB, 512, LIST(store)},
 };
 
 static enum err set_limit(__rlimit_resource_t what, rlim_t value, const char *name)

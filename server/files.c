@@ -17,7 +17,7 @@ static enum err gone(struct files *f, enum err e)
 /* One message of the store's. */
 static enum err next(struct files *f, struct ipc_in *in)
 {
-    enum err e = ipc_recv(f->fd, f->buffer, in, STORE_WAIT_MS);
+    enum err e = ipc_recv(f->fd, f->buffer, sizeof f->buffer, in, STORE_WAIT_MS);
     return e == ERR_OK ? e : gone(f, e);
 }
 

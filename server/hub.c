@@ -16,7 +16,7 @@ struct hub {
     struct hub_client control; /* head of the ring of clients */
     hub_fn *handle;
     void *arg;
-    uint8_t buffer[IPC_MAX];
+    uint8_t buffer[IPC_SMALL];
 };
 
 static enum err watch(struct hub *h, struct hub_client *c)
@@ -68,7 +68,7 @@ static void attach(struct hub *h, struct ipc_in *in)
 static enum hub_next receive(struct hub *h, struct hub_client *c)
 {
     struct ipc_in in;
-    enum err rc = ipc_recv(c->fd, h->buffer, &in, 0);
+    enum err rc = ipc_recv(c->fd, h->buffer, sizeof h->buffer, &in, 0);
     if (rc == ERR_TIMEOUT)
         return HUB_KEEP;
     if (rc) {

@@ -41,13 +41,34 @@ union control {
     char room[CMSG_SPACE(IPC_FDS * sizeof(int))];
 };
 
+/* Has fd send messages of IPC_MAX bytes. The kernel doubles what it is asked for, within a bound
+ * that only root may pass. */
+static enum err widen(int fd)
+{
+    int want = IPC_MAX, got = 0;
+    socklen_t n = sizeof got;
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &want, sizeof want) != 0 ||
+        getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &got, &n) != 0)
+        return log_fail_errno("buffer between processes");
+    if (got >= 2 * IPC_MAX || setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &want, sizeof want) == 0)
+        return ERR_OK;
+    return log_fail(ERR_CONFIG, "net.core.wmem_max does not allow buffers of %d bytes", IPC_MAX);
+}
+
 enum err ipc_pair(int pair[static 2])
 {
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
         pair[0] = pair[1] = -1;
         return log_fail_errno("socket between processes");
     }
-    return ERR_OK;
+    enum err e = widen(pair[0]);
+    if (e == ERR_OK)
+        e = widen(pair[1]);
+    for (int i = 0; e != ERR_OK && i < 2; i++) {
+        close(pair[i]);
+        pair[i] = -1;
+    }
+    return e;
 }
 
 static bool gone(int errnum)
@@ -141,9 +162,9 @@ static enum err explain_empty(int fd)
     return log_fail(ERR_PROTO, "empty message from another process");
 }
 
-enum err ipc_recv(int fd, uint8_t buffer[static IPC_MAX], struct ipc_in *in, int timeout_ms)
+enum err ipc_recv(int fd, uint8_t *buffer, size_t size, struct ipc_in *in, int timeout_ms)
 {
-    struct iovec part = {buffer, IPC_MAX};
+    struct iovec part = {buffer, size};
     union control control;
     struct msghdr msg = {.msg_iov = &part,
                          .msg_iovlen = 1,

@@ -16,7 +16,12 @@
 #include "err.h"
 #include "wire.h"
 
-enum { IPC_FDS = 2, IPC_MAX = 16 * 1024, IPC_SESSION_TEXT = 24 };
+enum {
+    IPC_FDS = 2,
+    IPC_MAX = 192 * 1024,  /* what a socket takes in one message: whole pages, small files */
+    IPC_SMALL = 16 * 1024, /* enough for all that is not from or for a store */
+    IPC_SESSION_TEXT = 24
+};
 
 /* The table that codec.h reads next: this one. */
 #undef CODEC_DEF
@@ -49,7 +54,7 @@ struct ipc_in {
     unsigned n_fds;
 };
 
-/* A connected pair of close-on-exec SOCK_SEQPACKET sockets. */
+/* A connected pair of close-on-exec SOCK_SEQPACKET sockets that take messages of IPC_MAX bytes. */
 enum err ipc_pair(int pair[static 2]) MUST_CHECK;
 
 /* Sends one message: body is an encoded struct of ipc.def (from buf_*), fds may be NULL. ERR_CONN
@@ -72,10 +77,10 @@ enum err ipc_send(int fd, uint8_t type, const struct buf *body, const int *fds, 
     })
 #define IPC_SEND(fd, name, NAME, ...) IPC_SEND_FDS(fd, name, NAME, NULL, 0, __VA_ARGS__)
 
-/* Receives one message into buffer (IPC_MAX bytes). ERR_CONN (silent) when the other side closed;
- * ERR_TIMEOUT (silent) after timeout_ms without one (-1: no limit); ERR_PROTO, logged, for an
- * empty, oversized or truncated datagram. */
-enum err ipc_recv(int fd, uint8_t buffer[static IPC_MAX], struct ipc_in *in,
+/* Receives one message into buffer (size bytes: IPC_MAX or IPC_SMALL). ERR_CONN (silent) when the
+ * other side closed; ERR_TIMEOUT (silent) after timeout_ms without one (-1: no limit); ERR_PROTO,
+ * logged, for an empty or truncated datagram, or one that is longer than size. */
+enum err ipc_recv(int fd, uint8_t *buffer, size_t size, struct ipc_in *in,
                   int timeout_ms) MUST_CHECK;
 
 /* Closes the descriptors that came along. */

@@ -10,10 +10,10 @@ enum { ANSWER_MS = 10 * 1000 };
 
 static enum err receive(int fd, uint8_t *out, size_t *n)
 {
-    uint8_t buffer[IPC_MAX];
+    uint8_t buffer[IPC_SMALL];
     struct ipc_in in;
     struct ipc_signed m;
-    enum err rc = ipc_recv(fd, buffer, &in, ANSWER_MS);
+    enum err rc = ipc_recv(fd, buffer, sizeof buffer, &in, ANSWER_MS);
     if (rc == ERR_TIMEOUT)
         return log_fail(ERR_TOKEN, "signing: the keeper did not answer within %d s",
                         ANSWER_MS / 1000);

@@ -193,11 +193,11 @@ static void keeper_failed(struct master *m, enum err status, struct slice reason
 
 static void on_coming(struct master *m)
 {
-    uint8_t buffer[IPC_MAX];
+    uint8_t buffer[IPC_SMALL];
     struct ipc_in in = {0};
     struct ipc_keeper_up up = {0};
     struct ipc_keeper_failed failed = {0};
-    enum err e = ipc_recv(m->coming.control, buffer, &in, 0);
+    enum err e = ipc_recv(m->coming.control, buffer, sizeof buffer, &in, 0);
     ipc_drop(&in);
     if (e == ERR_OK && in.type == IPC_KEEPER_UP && ipc_get_keeper_up(in.body, in.n, &up))
         keeper_up(m, up.algorithms);
@@ -210,10 +210,10 @@ static void on_coming(struct master *m)
 
 static void on_keeper(struct master *m)
 {
-    uint8_t buffer[IPC_MAX];
+    uint8_t buffer[IPC_SMALL];
     struct ipc_in in;
     /* The event may be of the one that was replaced a moment ago. */
-    if (ipc_recv(m->keeper.control, buffer, &in, 0) == ERR_TIMEOUT)
+    if (ipc_recv(m->keeper.control, buffer, sizeof buffer, &in, 0) == ERR_TIMEOUT)
         return;
     log_error("keeper %d is gone; starting another", (int)m->keeper.pid);
     RECORD(m, "keeper", "status", err_name(ERR_TOKEN), "reason", "gone", NULL);

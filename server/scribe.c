@@ -199,10 +199,10 @@ static _Noreturn void live(struct scribe *s, int control)
 /* The answer to a record, or the sign that the scribe is ready. */
 static enum err await(int fd, int timeout_ms)
 {
-    uint8_t buffer[IPC_MAX];
+    uint8_t buffer[IPC_SMALL];
     struct ipc_in in;
     struct ipc_recorded m;
-    enum err rc = ipc_recv(fd, buffer, &in, timeout_ms);
+    enum err rc = ipc_recv(fd, buffer, sizeof buffer, &in, timeout_ms);
     if (rc == ERR_TIMEOUT) {
         /* A late answer must not be taken for that of a later record. */
         shutdown(fd, SHUT_RDWR);

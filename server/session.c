@@ -119,14 +119,14 @@ static uint32_t rule_of(const struct policy *p, const struct map_user *user)
 /* Has the master start this user's store. */
 static enum err ask_grant(struct session *s)
 {
-    uint8_t buffer[IPC_MAX];
+    uint8_t buffer[IPC_SMALL];
     struct ipc_in in;
     struct ipc_granted m;
     const struct policy *p = s->start->policy;
     enum err e = IPC_SEND(s->start->master, grant, GRANT, .generation = p->generation,
                           .rule = rule_of(p, s->user), .subject = slice_str(s->id.subject_text));
     if (e == ERR_OK)
-        e = ipc_recv(s->start->master, buffer, &in, GRANT_WAIT_MS);
+        e = ipc_recv(s->start->master, buffer, sizeof buffer, &in, GRANT_WAIT_MS);
     if (e != ERR_OK)
         return log_fail(ERR_LIMIT, "the server is stopping or overloaded");
     if (in.type != IPC_GRANTED || !ipc_get_granted(in.body, in.n, &m)) {

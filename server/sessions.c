@@ -220,12 +220,12 @@ static enum err record_grant(const struct sessions_entry *s, const struct ipc_gr
 enum err sessions_grant(struct sessions *t, struct sessions_entry *s, const struct policy *policy,
                         int scribe)
 {
-    uint8_t buffer[IPC_MAX];
+    uint8_t buffer[IPC_SMALL];
     struct ipc_in in;
     struct ipc_grant m;
     const struct map_user *user = NULL;
     int store = -1;
-    enum err e = ipc_recv(s->fd, buffer, &in, 0);
+    enum err e = ipc_recv(s->fd, buffer, sizeof buffer, &in, 0);
     if (e != ERR_OK)
         return e;
     ipc_drop(&in);

@@ -279,7 +279,7 @@ int store_main(const struct config *config, const struct map_user *user, int fd)
     /* From here on the session reports what fails. */
     log_quiet(true);
     enum err sent = answer(&s, e, NULL, 0);
-    while (e == ERR_OK && sent == ERR_OK && ipc_recv(fd, buffer, &in, -1) == ERR_OK) {
+    while (e == ERR_OK && sent == ERR_OK && ipc_recv(fd, buffer, IPC_MAX, &in, -1) == ERR_OK) {
         sent = serve_one(&s, &in);
         ipc_drop(&in);
     }

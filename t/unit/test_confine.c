@@ -299,7 +299,7 @@ static void calls_that_are_not_listed_kill(void **state)
 static void work_as_session(void)
 {
     int pair[2], data = open(folder, O_TMPFILE | O_RDWR, 0600);
-    uint8_t buffer[IPC_MAX], digest[32];
+    uint8_t buffer[IPC_SMALL], digest[32];
     struct ipc_in in;
     struct stat st;
     WANT(data >= 0 && ipc_pair(pair) == ERR_OK);
@@ -313,7 +313,7 @@ static void work_as_session(void)
     WANT(fdatasync(data) == 0 && fsync(data) == 0 && ftruncate(data, 10) == 0);
     WANT(fstat(data, &st) == 0 && st.st_size == 10);
     WANT(IPC_SEND_FDS(pair[0], granted, GRANTED, &data, 1, .status = 0) == ERR_OK);
-    WANT(ipc_recv(pair[1], buffer, &in, 1000) == ERR_OK && in.n_fds == 1);
+    WANT(ipc_recv(pair[1], buffer, sizeof buffer, &in, 1000) == ERR_OK && in.n_fds == 1);
     WANT(pwrite(in.fds[0], "x", 1, 0) == 1);
     ipc_drop(&in);
     char *big = malloc(8 << 20);

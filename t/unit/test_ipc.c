@@ -107,7 +107,7 @@ static struct slice some(size_t max, bool full, uint64_t *seed)
             fill_##name(&m, seed == 0, seed);                                                      \
             assert_true(ipc_put_##name(&b, &m));                                                   \
             assert_int_equal(ipc_send(pair[0], IPC_##NAME, &b, NULL, 0, true), ERR_OK);            \
-            assert_int_equal(ipc_recv(pair[1], buffer, &in, 0), ERR_OK);                           \
+            assert_int_equal(ipc_recv(pair[1], buffer, sizeof buffer, &in, 0), ERR_OK);            \
             assert_int_equal(in.type, IPC_##NAME);                                                 \
             assert_true(ipc_get_##name(in.body, in.n, &got));                                      \
             same_##name(&m, &got);                                                                 \
@@ -159,7 +159,7 @@ static void descriptors_travel(void **state)
     open_pair(pair);
     assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
     assert_int_equal(IPC_SEND_FDS(pair[0], granted, GRANTED, pipe_fds, 2, .status = 7), ERR_OK);
-    assert_int_equal(ipc_recv(pair[1], buffer, &in, 0), ERR_OK);
+    assert_int_equal(ipc_recv(pair[1], buffer, sizeof buffer, &in, 0), ERR_OK);
     assert_int_equal(in.n_fds, 2);
     assert_true(fcntl(in.fds[0], F_GETFD) & FD_CLOEXEC);
     assert_int_equal(write(pipe_fds[1], "x", 1), 1);
@@ -203,7 +203,7 @@ static void too_many_descriptors_are_refused_and_none_leaks(void **state)
     unsigned before = count_descriptors();
     for (unsigned n = 3; n <= 8; n++) {
         send_raw(pair[0], "\x01", 1, fds, n);
-        assert_int_equal(ipc_recv(pair[1], buffer, &in, 0), ERR_PROTO);
+        assert_int_equal(ipc_recv(pair[1], buffer, sizeof buffer, &in, 0), ERR_PROTO);
         assert_int_equal(in.n_fds, 0);
         assert_int_equal(count_descriptors(), before);
     }
@@ -222,11 +222,16 @@ static void oversized_is_refused_with_its_descriptors(void **state)
     open_pair(pair);
     unsigned before = count_descriptors();
     send_raw(pair[0], big, IPC_MAX + 1, fds, 2);
-    assert_int_equal(ipc_recv(pair[1], buffer, &in, 0), ERR_PROTO);
+    assert_int_equal(ipc_recv(pair[1], buffer, sizeof buffer, &in, 0), ERR_PROTO);
     assert_int_equal(count_descriptors(), before);
     send_raw(pair[0], big, IPC_MAX, NULL, 0);
-    assert_int_equal(ipc_recv(pair[1], buffer, &in, 0), ERR_OK);
+    assert_int_equal(ipc_recv(pair[1], buffer, sizeof buffer, &in, 0), ERR_OK);
     assert_int_equal(in.n, IPC_MAX - 1);
+    send_raw(pair[0], big, IPC_SMALL + 1, fds, 2);
+    assert_int_equal(ipc_recv(pair[1], buffer, IPC_SMALL, &in, 0), ERR_PROTO);
+    assert_int_equal(count_descriptors(), before);
+    send_raw(pair[0], big, IPC_SMALL, NULL, 0);
+    assert_int_equal(ipc_recv(pair[1], buffer, IPC_SMALL, &in, 0), ERR_OK);
     free(big);
     close(pair[0]);
     close(pair[1]);
@@ -258,9 +263,9 @@ static void empty_is_not_the_end(void **state)
     (void)state;
     open_pair(pair);
     send_raw(pair[0], "", 0, NULL, 0);
-    assert_int_equal(ipc_recv(pair[1], buffer, &in, 0), ERR_PROTO);
+    assert_int_equal(ipc_recv(pair[1], buffer, sizeof buffer, &in, 0), ERR_PROTO);
     close(pair[0]);
-    assert_int_equal(ipc_recv(pair[1], buffer, &in, -1), ERR_CONN);
+    assert_int_equal(ipc_recv(pair[1], buffer, sizeof buffer, &in, -1), ERR_CONN);
     close(pair[1]);
 }
 
@@ -271,13 +276,13 @@ static void the_other_side_gone(void **state)
     struct ipc_in in;
     (void)state;
     open_pair(pair);
-    assert_int_equal(ipc_recv(pair[1], buffer, &in, 0), ERR_TIMEOUT);
-    assert_int_equal(ipc_recv(pair[1], buffer, &in, 5), ERR_TIMEOUT);
+    assert_int_equal(ipc_recv(pair[1], buffer, sizeof buffer, &in, 0), ERR_TIMEOUT);
+    assert_int_equal(ipc_recv(pair[1], buffer, sizeof buffer, &in, 5), ERR_TIMEOUT);
     assert_int_equal(IPC_SEND(pair[0], st_release, ST_RELEASE, ), ERR_OK);
     close(pair[0]);
-    assert_int_equal(ipc_recv(pair[1], buffer, &in, 0), ERR_OK);
+    assert_int_equal(ipc_recv(pair[1], buffer, sizeof buffer, &in, 0), ERR_OK);
     assert_int_equal(in.type, IPC_ST_RELEASE);
-    assert_int_equal(ipc_recv(pair[1], buffer, &in, 0), ERR_CONN);
+    assert_int_equal(ipc_recv(pair[1], buffer, sizeof buffer, &in, 0), ERR_CONN);
     assert_int_equal(IPC_SEND(pair[1], st_release, ST_RELEASE, ), ERR_CONN);
     close(pair[1]);
 }

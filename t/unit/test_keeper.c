@@ -145,11 +145,11 @@ static struct running start(const char *key, const char *certificate, const char
 
 static struct running start_with(const struct identity *id)
 {
-    uint8_t buffer[IPC_MAX];
+    uint8_t buffer[IPC_SMALL];
     struct ipc_in in;
     struct ipc_keeper_up up;
     struct running r = start(id->key, id->certificate, NULL);
-    assert_int_equal(ipc_recv(r.control, buffer, &in, 10000), ERR_OK);
+    assert_int_equal(ipc_recv(r.control, buffer, sizeof buffer, &in, 10000), ERR_OK);
     assert_int_equal(in.type, IPC_KEEPER_UP);
     assert_true(ipc_get_keeper_up(in.body, in.n, &up));
     r.algorithms = up.algorithms;
@@ -197,7 +197,7 @@ static bool verifies(const struct identity *id, uint32_t algorithm, size_t n, ui
 
 static void a_right_request_is_signed_once(void **state)
 {
-    uint8_t signature[2048], buffer[IPC_MAX];
+    uint8_t signature[2048], buffer[IPC_SMALL];
     struct ipc_in in;
     (void)state;
     for (struct identity *id = ids; id < ids + IDS; id++) {
@@ -208,7 +208,7 @@ static void a_right_request_is_signed_once(void **state)
         assert_true(verifies(id, id->algorithm, id->n, signature, n));
         signature[n / 2] ^= 1;
         assert_false(verifies(id, id->algorithm, id->n, signature, n));
-        assert_int_equal(ipc_recv(fd, buffer, &in, 10000), ERR_CONN);
+        assert_int_equal(ipc_recv(fd, buffer, sizeof buffer, &in, 10000), ERR_CONN);
         assert_int_equal(keeper_sign(fd, id->algorithm, data, id->n, signature, &n), ERR_TOKEN);
         close(fd);
         assert_int_equal(stop(r, "will not sign", 0), 0);
@@ -334,14 +334,14 @@ static void what_the_token_lacks_is_refused_and_survived(void **state)
 /* None that fits works: said as ever. */
 static void a_token_that_signs_nothing_is_told(void **state)
 {
-    uint8_t buffer[IPC_MAX];
+    uint8_t buffer[IPC_SMALL];
     struct ipc_in in;
     struct ipc_keeper_failed m;
     (void)state;
     signatures_left = 0;
     struct running r = start(ids[RSA].key, ids[RSA].certificate, NULL);
     signatures_left = UINT_MAX;
-    assert_int_equal(ipc_recv(r.control, buffer, &in, 10000), ERR_OK);
+    assert_int_equal(ipc_recv(r.control, buffer, sizeof buffer, &in, 10000), ERR_OK);
     assert_true(in.type == IPC_KEEPER_FAILED && ipc_get_keeper_failed(in.body, in.n, &m));
     assert_int_equal(m.status, ERR_TOKEN);
     assert_int_equal(stop(r, "test signature with", err_exit(ERR_TOKEN)), 1);
@@ -350,7 +350,7 @@ static void a_token_that_signs_nothing_is_told(void **state)
 /* What worked at start and does no longer is a token that was lost. */
 static void a_lost_token_ends_the_keeper(void **state)
 {
-    uint8_t signature[2048], buffer[IPC_MAX];
+    uint8_t signature[2048], buffer[IPC_SMALL];
     struct ipc_in in;
     size_t n = sizeof signature;
     (void)state;
@@ -360,7 +360,7 @@ static void a_lost_token_ends_the_keeper(void **state)
     int fd = attach(r);
     assert_int_equal(keeper_sign(fd, ids[P256].algorithm, data, 32, signature, &n), ERR_TOKEN);
     close(fd);
-    assert_int_equal(ipc_recv(r.control, buffer, &in, 10000), ERR_CONN);
+    assert_int_equal(ipc_recv(r.control, buffer, sizeof buffer, &in, 10000), ERR_CONN);
     assert_int_equal(stop(r, "signing for session 7-9", err_exit(ERR_TOKEN)), 1);
 }
 
@@ -382,7 +382,7 @@ static void only_the_text_of_a_server_is_signed(void **state)
 
 static void a_malformed_request_is_refused(void **state)
 {
-    uint8_t buffer[IPC_MAX];
+    uint8_t buffer[IPC_SMALL];
     struct ipc_in in;
     struct ipc_signed m;
     (void)state;
@@ -401,10 +401,10 @@ static void a_malformed_request_is_refused(void **state)
     assert_int_equal(ipc_send(fds[3], IPC_SIGN, &too_long, NULL, 0, false), ERR_OK);
     buf_release(&too_long);
     for (size_t i = 0; i < 4; i++) {
-        assert_int_equal(ipc_recv(fds[i], buffer, &in, 10000), ERR_OK);
+        assert_int_equal(ipc_recv(fds[i], buffer, sizeof buffer, &in, 10000), ERR_OK);
         assert_true(in.type == IPC_SIGNED && ipc_get_signed(in.body, in.n, &m));
         assert_true(m.status == ERR_DENIED && m.signature.n == 0);
-        assert_int_equal(ipc_recv(fds[i], buffer, &in, 10000), ERR_CONN);
+        assert_int_equal(ipc_recv(fds[i], buffer, sizeof buffer, &in, 10000), ERR_CONN);
         close(fds[i]);
     }
     assert_int_equal(stop(r, "malformed request", 0), 4);
@@ -412,7 +412,7 @@ static void a_malformed_request_is_refused(void **state)
 
 static void a_flood_gets_one_signature_at_most(void **state)
 {
-    uint8_t buffer[IPC_MAX], signature[2048];
+    uint8_t buffer[IPC_SMALL], signature[2048];
     struct ipc_in in;
     unsigned answers = 0;
     int status;
@@ -429,7 +429,7 @@ static void a_flood_gets_one_signature_at_most(void **state)
             IPC_SEND(fd, sign, SIGN, .algorithm = ids[P256].algorithm, .data = slice_of(data, 32)),
             ERR_OK);
     kill(r.pid, SIGCONT);
-    while ((rc = ipc_recv(fd, buffer, &in, 10000)) == ERR_OK)
+    while ((rc = ipc_recv(fd, buffer, sizeof buffer, &in, 10000)) == ERR_OK)
         answers++;
     assert_int_equal(rc, ERR_CONN);
     assert_true(answers <= 1);
@@ -443,7 +443,7 @@ static void a_flood_gets_one_signature_at_most(void **state)
 static void too_many_sessions_are_refused(void **state)
 {
     enum { MAX = 2 * 2 + 64 };
-    uint8_t buffer[IPC_MAX], signature[2048];
+    uint8_t buffer[IPC_SMALL], signature[2048];
     struct ipc_in in;
     size_t n = sizeof signature;
     int fds[MAX + 1];
@@ -451,7 +451,7 @@ static void too_many_sessions_are_refused(void **state)
     struct running r = start_with(&ids[P256]);
     for (size_t i = 0; i <= MAX; i++)
         fds[i] = attach(r);
-    assert_int_equal(ipc_recv(fds[MAX], buffer, &in, 10000), ERR_CONN);
+    assert_int_equal(ipc_recv(fds[MAX], buffer, sizeof buffer, &in, 10000), ERR_CONN);
     assert_int_equal(keeper_sign(fds[0], ids[P256].algorithm, data, 32, signature, &n), ERR_OK);
     /* Closed without a word: its place is free again. */
     close(fds[1]);
@@ -474,13 +474,13 @@ static void what_it_can_not_start_with_is_told(void **state)
         {ids[P256].key, ids[RSA].certificate, NULL, ERR_CONFIG},
         {ids[P256].key, ids[P256].certificate, "fd:3", ERR_CONFIG},
     };
-    uint8_t buffer[IPC_MAX];
+    uint8_t buffer[IPC_SMALL];
     struct ipc_in in;
     struct ipc_keeper_failed m;
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct running r = start(bad[i].key, bad[i].certificate, bad[i].pin);
-        assert_int_equal(ipc_recv(r.control, buffer, &in, 10000), ERR_OK);
+        assert_int_equal(ipc_recv(r.control, buffer, sizeof buffer, &in, 10000), ERR_OK);
         assert_int_equal(in.type, IPC_KEEPER_FAILED);
         assert_true(ipc_get_keeper_failed(in.body, in.n, &m));
         assert_int_equal(m.status, bad[i].status);
@@ -488,7 +488,7 @@ static void what_it_can_not_start_with_is_told(void **state)
         stop(r, "", err_exit(bad[i].status));
     }
     struct running r = start("/nonexistent/key", ids[P256].certificate, NULL);
-    assert_int_equal(ipc_recv(r.control, buffer, &in, 10000), ERR_OK);
+    assert_int_equal(ipc_recv(r.control, buffer, sizeof buffer, &in, 10000), ERR_OK);
     assert_true(in.type == IPC_KEEPER_FAILED && ipc_get_keeper_failed(in.body, in.n, &m) &&
                 m.status != ERR_OK);
     stop(r, "", err_exit(err_from_wire(m.status)));

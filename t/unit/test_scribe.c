@@ -135,12 +135,12 @@ static void no_value_breaks_a_line(void **state)
 /* Sends a record as no scribe_record would. */
 static enum err record_raw(int fd, const char *event, struct slice fields)
 {
-    uint8_t buffer[IPC_MAX];
+    uint8_t buffer[IPC_SMALL];
     struct ipc_in in;
     struct ipc_recorded m;
     assert_int_equal(IPC_SEND(fd, record, RECORD, .event = slice_str(event), .fields = fields),
                      ERR_OK);
-    enum err rc = ipc_recv(fd, buffer, &in, 10000);
+    enum err rc = ipc_recv(fd, buffer, sizeof buffer, &in, 10000);
     if (rc)
         return rc;
     assert_true(in.type == IPC_RECORDED && ipc_get_recorded(in.body, in.n, &m));
@@ -196,17 +196,17 @@ static void the_longest_record_is_written_whole(void **state)
 
 static void only_the_master_attaches(void **state)
 {
-    uint8_t buffer[IPC_MAX];
+    uint8_t buffer[IPC_SMALL];
     struct ipc_in in;
     (void)state;
     fresh();
     struct running r = start(path);
     int fd = attach(r, 1, "p"), other = attach(r, 2, "\x1b[2J\n");
     assert_int_equal(IPC_SEND_FDS(fd, attach, ATTACH, &fd, 1, .session = 9), ERR_OK);
-    assert_int_equal(ipc_recv(fd, buffer, &in, 10000), ERR_CONN);
+    assert_int_equal(ipc_recv(fd, buffer, sizeof buffer, &in, 10000), ERR_CONN);
     int again = attach(r, 3, "p");
     assert_int_equal(IPC_SEND(again, reopen, REOPEN, ), ERR_OK);
-    assert_int_equal(ipc_recv(again, buffer, &in, 10000), ERR_CONN);
+    assert_int_equal(ipc_recv(again, buffer, sizeof buffer, &in, 10000), ERR_CONN);
     assert_int_equal(scribe_record(other, "x", NULL), ERR_OK);
     close(fd);
     close(again);
