@@ -53,7 +53,8 @@ enum {
     MSG_PUT_OVERWRITE = 1, /* replace what stands there */
     MSG_PUT_RECHECK = 2,   /* hash the basis anew even where the journal could be trusted */
     MSG_PUT_PARENTS = 8,   /* make the folders that are missing above */
-    MSG_GET_RECHECK = 1,   /* hash the source even where a stored tree is valid */
+    MSG_ATTRIBUTES_MAKE = 1,
+    MSG_GET_RECHECK = 1, /* hash the source even where a stored tree is valid */
 };
 
 #define CODEC_PASS_STRUCT

@@ -94,6 +94,19 @@ void tree_chunk_end(struct tree_chunk *c, uint8_t hash[static TREE_HASH])
 
 /* ---- the root ---- */
 
+void tree_small(const struct tree_engine *engine, const uint8_t *data, size_t n,
+                uint8_t root[static TREE_HASH])
+{
+    uint8_t leaves[TREE_SMALL_MAX / TREE_LEAF * TREE_HASH];
+    struct tree_chunk c = {.engine = engine, .leaves = leaves, .full = TREE_SMALL_MAX / TREE_LEAF};
+    memset(root, 0, TREE_HASH);
+    if (n == 0)
+        return;
+    tree_chunk_begin(&c, n);
+    tree_chunk_add(&c, data, n);
+    tree_chunk_end(&c, root);
+}
+
 void tree_root_begin(struct tree_root *r, const struct tree_engine *engine, uint64_t length,
                      unsigned chunk_log2)
 {

@@ -88,6 +88,11 @@ void tree_chunk_add(struct tree_chunk *c, const uint8_t *data, size_t n);
 /* The chunk's hash; c is ready for the next tree_chunk_begin. */
 void tree_chunk_end(struct tree_chunk *c, uint8_t hash[static TREE_HASH]);
 
+/* The root of a content of n bytes in memory, at most TREE_SMALL_MAX: of one chunk. */
+enum { TREE_SMALL_MAX = 1 << 20 };
+void tree_small(const struct tree_engine *engine, const uint8_t *data, size_t n,
+                uint8_t root[static TREE_HASH]);
+
 /* The root from chunk hashes, in constant memory. */
 struct tree_root {
     const struct tree_engine *engine;

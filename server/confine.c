@@ -128,6 +128,7 @@ static const struct call session[] = {
     CALL(fadvise64),
     CALL(copy_file_range),
     CALL(sync_file_range),
+    CALL(syncfs),
     /* its one connection */
     CALL_IF2(setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_NODELAY)),
     CALL_IF2(setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_CORK)),

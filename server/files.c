@@ -228,3 +228,84 @@ enum err files_list_pending(struct files *f, const char *path, fs_pending_fn *ea
     ipc_drop(&in);
     return e != ERR_OK ? e : result;
 }
+
+enum err files_small(struct files *f, const struct fs_small *file)
+{
+    struct ipc_st_small m = {.flags = (file->overwrite ? MSG_PUT_OVERWRITE : 0) |
+                                      (file->parents ? MSG_PUT_PARENTS : 0),
+                             .mode = file->mode,
+                             .mtime_s = (uint64_t)file->mtime_s,
+                             .mtime_ns = file->mtime_ns,
+                             .path = slice_str(file->path),
+                             .bytes = slice_of(file->bytes, file->n)};
+    struct buf b;
+    memcpy(m.root, file->root, TREE_HASH);
+    buf_init(&b, IPC_MAX);
+    enum err e =
+        ipc_put_st_small(&b, &m) ? ipc_send(f->fd, IPC_ST_SMALL, &b, NULL, 0, false) : ERR_LIMIT;
+    buf_release(&b);
+    return e == ERR_OK ? e : gone(f, e);
+}
+
+enum err files_group(struct files *f, files_failed_fn *failed, void *arg)
+{
+    struct ipc_st_failed m;
+    struct ipc_in in;
+    char reason[257];
+    enum err e = IPC_SEND(f->fd, st_group, ST_GROUP, );
+    if (e != ERR_OK)
+        return gone(f, e);
+    while ((e = next(f, &in)) == ERR_OK && in.type == IPC_ST_FAILED) {
+        ipc_drop(&in);
+        if (!ipc_get_st_failed(in.body, in.n, &m))
+            return log_fail(ERR_INTERNAL, "the store sent a malformed answer");
+        log_scrub(reason, sizeof reason, m.reason.p, m.reason.n);
+        failed(arg, m.index, err_from_wire(m.status), reason);
+    }
+    if (e != ERR_OK)
+        return e;
+    e = verdict(&in);
+    ipc_drop(&in);
+    return e;
+}
+
+enum err files_fetch(struct files *f, const char *path, struct fs_info *info, struct slice *bytes)
+{
+    struct ipc_st_content m;
+    struct ipc_in in, last;
+    uint8_t end[IPC_SMALL];
+    *info = (struct fs_info){.type = MSG_FILE};
+    enum err e = IPC_SEND(f->fd, st_fetch, ST_FETCH, .path = slice_str(path));
+    if (e != ERR_OK)
+        return gone(f, e);
+    if ((e = next(f, &in)) != ERR_OK)
+        return e;
+    ipc_drop(&in);
+    if (in.type != IPC_ST_CONTENT)
+        return verdict(&in);
+    if (!ipc_get_st_content(in.body, in.n, &m))
+        return log_fail(ERR_INTERNAL, "the store sent a malformed content");
+    info->mode = m.mode;
+    info->size = m.bytes.n;
+    info->mtime_s = (int64_t)m.mtime_s;
+    info->mtime_ns = m.mtime_ns;
+    info->has_root = m.has_root;
+    memcpy(info->root, m.root, TREE_HASH);
+    *bytes = m.bytes;
+    if ((e = ipc_recv(f->fd, end, sizeof end, &last, STORE_WAIT_MS)) != ERR_OK)
+        return gone(f, e);
+    ipc_drop(&last);
+    return verdict(&last);
+}
+
+enum err files_parents(struct files *f, const char *path)
+{
+    return await(f, IPC_SEND(f->fd, st_parents, ST_PARENTS, .path = slice_str(path)));
+}
+
+enum err files_attributes(struct files *f, const char *path, const struct fs_attributes *a)
+{
+    return await(f, IPC_SEND(f->fd, st_attributes, ST_ATTRIBUTES, .make = a->make, .mode = a->mode,
+                             .mtime_s = (uint64_t)a->mtime_s, .mtime_ns = a->mtime_ns,
+                             .path = slice_str(path)));
+}

@@ -31,4 +31,18 @@ enum err files_discard(struct files *f, const char *path) MUST_CHECK;
 enum err files_list_pending(struct files *f, const char *path, fs_pending_fn *each,
                             void *arg) MUST_CHECK;
 
+/* Small files: each is on its way at once, files_group asks what became of them all. failed is called
+ * for those that are not there, by their number since the last call. Of what was sent when this
+ * fails nothing is known. */
+typedef void files_failed_fn(void *arg, size_t index, enum err status, const char *reason);
+enum err files_small(struct files *f, const struct fs_small *file) MUST_CHECK;
+enum err files_group(struct files *f, files_failed_fn *failed, void *arg) MUST_CHECK;
+
+/* The content stays in the store's buffer until the next call. */
+enum err files_fetch(struct files *f, const char *path, struct fs_info *info,
+                     struct slice *bytes) MUST_CHECK;
+enum err files_parents(struct files *f, const char *path) MUST_CHECK;
+enum err files_attributes(struct files *f, const char *path,
+                          const struct fs_attributes *a) MUST_CHECK;
+
 #endif

@@ -3,27 +3,46 @@
 
 #include "log.h"
 #include "scribe.h"
+#include "text.h"
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { PROGRESS_MS = 1000 };
 
-enum err requests_record(const struct requests *r, const struct deed *d, enum err status)
+enum err requests_tell(struct requests *r, const struct deed *d, enum err status,
+                       const char *reason)
 {
     char length[24], moved[24], root[2 * TREE_HASH + 1];
     if (d->moved) {
         snprintf(length, sizeof length, "%llu", (unsigned long long)d->moved->length);
         snprintf(moved, sizeof moved, "%llu", (unsigned long long)d->moved->moved);
-        for (size_t i = 0; i < TREE_HASH; i++)
-            snprintf(root + 2 * i, 3, "%02x", d->moved->root[i]);
+        text_hex(d->moved->root, TREE_HASH, root);
     }
     bool whole = d->moved && status == ERR_OK;
+    enum err e = r->told < SCRIBE_AHEAD ? ERR_OK : requests_heard(r);
+    if (e != ERR_OK)
+        return e;
+    e = scribe_tell(r->scribe, d->op, "status", err_name(status), "user", r->user->name, "path",
+                    d->path, "to", d->to, "length", whole ? length : NULL, "moved",
+                    d->moved ? moved : NULL, "root", whole ? root : NULL, "reason",
+                    status == ERR_OK ? NULL : reason, NULL);
+    r->told += e == ERR_OK;
+    return e;
+}
+
+enum err requests_heard(struct requests *r)
+{
+    unsigned n = r->told;
+    r->told = 0;
+    return scribe_heard(r->scribe, n);
+}
+
+enum err requests_record(struct requests *r, const struct deed *d, enum err status)
+{
     const char *reason = d->moved && d->moved->peer_said ? d->moved->reason : log_reason();
-    return scribe_record(r->scribe, d->op, "status", err_name(status), "user", r->user->name,
-                         "path", d->path, "to", d->to, "length", whole ? length : NULL, "moved",
-                         d->moved ? moved : NULL, "root", whole ? root : NULL, "reason",
-                         status == ERR_OK ? NULL : reason, NULL);
+    enum err e = requests_tell(r, d, status, reason);
+    return e == ERR_OK ? requests_heard(r) : e;
 }
 
 enum err requests_conclude(struct requests *r, uint32_t id, const struct deed *d, enum err status)
@@ -188,6 +207,23 @@ static enum err do_mkdir(struct requests *r, const struct frame *f)
     return requests_conclude(r, m.id, &d, e);
 }
 
+static enum err do_attributes(struct requests *r, const struct frame *f)
+{
+    struct msg_attributes m;
+    if (!CHAN_GET(f, attributes, &m))
+        return chan_malformed(f);
+    if (m.flags & ~(uint32_t)MSG_ATTRIBUTES_MAKE)
+        return requests_bad_flags(m.flags);
+    struct fs_attributes a = {m.flags & MSG_ATTRIBUTES_MAKE, m.mode, (int64_t)m.mtime_s,
+                              m.mtime_ns};
+    uint32_t id = m.id;
+    enum err e = path_parse(m.path, r->path);
+    struct deed d = {.op = "attributes", .path = e == ERR_OK ? r->path : NULL};
+    if (e == ERR_OK)
+        e = files_attributes(&r->files, r->path, &a);
+    return requests_conclude(r, id, &d, e);
+}
+
 static enum err do_remove(struct requests *r, const struct frame *f)
 {
     struct msg_remove m;
@@ -227,15 +263,25 @@ static enum err do_rename(struct requests *r, const struct frame *f)
 
 struct upload {
     struct requests *r;
-    bool overwrite;
+    bool overwrite, parents;
 };
+
+enum err requests_quota(const struct requests *r, uint64_t length)
+{
+    if (r->user->quota == 0 || length <= r->user->quota)
+        return ERR_OK;
+    return log_fail(ERR_LIMIT, "%s: %llu bytes are more than the quota of %llu", r->path,
+                    (unsigned long long)length, (unsigned long long)r->user->quota);
+}
 
 static enum err upload_open(void *arg, uint64_t length, struct fs_part *out)
 {
     struct upload *u = arg;
-    if (u->r->user->quota && length > u->r->user->quota)
-        return log_fail(ERR_LIMIT, "%s: %llu bytes are more than the quota of %llu", u->r->path,
-                        (unsigned long long)length, (unsigned long long)u->r->user->quota);
+    enum err e = requests_quota(u->r, length);
+    if (e == ERR_OK && u->parents)
+        e = files_parents(&u->r->files, u->r->path);
+    if (e != ERR_OK)
+        return e;
     return files_open_part(&u->r->files, u->r->path, length, u->overwrite, out);
 }
 
@@ -273,9 +319,9 @@ static enum err do_put(struct requests *r, const struct frame *f)
     struct xfer_result result;
     if (!CHAN_GET(f, put, &m))
         return chan_malformed(f);
-    if (m.flags & ~(uint32_t)(MSG_PUT_OVERWRITE | MSG_PUT_RECHECK))
+    if (m.flags & ~(uint32_t)(MSG_PUT_OVERWRITE | MSG_PUT_RECHECK | MSG_PUT_PARENTS))
         return requests_bad_flags(m.flags);
-    struct upload u = {r, m.flags & MSG_PUT_OVERWRITE};
+    struct upload u = {r, m.flags & MSG_PUT_OVERWRITE, m.flags & MSG_PUT_PARENTS};
     struct xfer x = {.chan = r->chan,
                      .id = m.id,
                      .name = r->path,
@@ -325,9 +371,10 @@ static const struct row {
     uint8_t type;
     enum err (*handle)(struct requests *r, const struct frame *f);
 } rows[] = {
-    {MSG_PING, do_ping},   {MSG_STAT, do_stat},     {MSG_LIST, do_list},
-    {MSG_MKDIR, do_mkdir}, {MSG_REMOVE, do_remove}, {MSG_RENAME, do_rename},
-    {MSG_PUT, do_put},     {MSG_GET, do_get},       {MSG_PENDING, do_pending},
+    {MSG_PING, do_ping},         {MSG_STAT, do_stat},         {MSG_LIST, do_list},
+    {MSG_MKDIR, do_mkdir},       {MSG_REMOVE, do_remove},     {MSG_RENAME, do_rename},
+    {MSG_PUT, do_put},           {MSG_GET, do_get},           {MSG_PENDING, do_pending},
+    {MSG_SMALL, requests_small}, {MSG_FETCH, requests_fetch}, {MSG_ATTRIBUTES, do_attributes},
 };
 
 enum err requests_serve(struct requests *r)
@@ -340,6 +387,9 @@ enum err requests_serve(struct requests *r)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (rows[i].type != f.type)
             continue;
+        /* Requests are carried out in order. */
+        if (f.type != MSG_SMALL && f.type != MSG_FETCH && (e = requests_settle(r)) != ERR_OK)
+            return e;
         e = rows[i].handle(r, &f);
         return e == ERR_OK && r->files.gone ? log_fail(ERR_CONN, "the store is gone") : e;
     }

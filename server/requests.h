@@ -12,8 +12,10 @@ struct requests {
     struct chan *chan;
     struct files files;
     int scribe;
+    unsigned told; /* records that the scribe has not answered yet */
     const struct map_user *user;
     const struct tree_engine *engine;
+    struct gathering *gathering; /* small files that wait to be made durable together; or NULL */
     char path[PATH_MAX_BYTES + 1], path2[PATH_MAX_BYTES + 1];
 };
 
@@ -21,5 +23,10 @@ struct requests {
  * the channel failed, the peer broke the protocol, or the audit log can't be written. A request
  * that fails is answered and is ERR_OK. */
 enum err requests_serve(struct requests *r) MUST_CHECK;
+
+/* The peer is silent for the moment: finishes what was gathered. Errors as above. */
+enum err requests_settle(struct requests *r) MUST_CHECK;
+
+void requests_release(struct requests *r);
 
 #endif

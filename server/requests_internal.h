@@ -14,9 +14,14 @@ struct deed {
     const struct xfer_result *moved;
 };
 
+/* Tells the scribe of it, without waiting for the record to be written: requests_heard does. reason
+ * is that of a failure. */
+enum err requests_tell(struct requests *r, const struct deed *d, enum err status,
+                       const char *reason) MUST_CHECK;
+enum err requests_heard(struct requests *r) MUST_CHECK;
+
 /* Records it with its outcome; the reason of a failure is log_reason(), or the peer's. */
-enum err requests_record(const struct requests *r, const struct deed *d,
-                         enum err status) MUST_CHECK;
+enum err requests_record(struct requests *r, const struct deed *d, enum err status) MUST_CHECK;
 
 /* Records, then answers with DONE: nothing is acknowledged that is not in the audit log. */
 enum err requests_conclude(struct requests *r, uint32_t id, const struct deed *d,
@@ -24,5 +29,13 @@ enum err requests_conclude(struct requests *r, uint32_t id, const struct deed *d
 
 /* ERR_PROTO, logged. */
 enum err requests_bad_flags(uint32_t flags) MUST_CHECK;
+
+/* Whether the user may have a file of so many bytes at r->path; ERR_LIMIT, logged. */
+enum err requests_quota(const struct requests *r, uint64_t length) MUST_CHECK;
+
+/* ---- requests_small.c ---- */
+
+enum err requests_small(struct requests *r, const struct frame *f) MUST_CHECK;
+enum err requests_fetch(struct requests *r, const struct frame *f) MUST_CHECK;
 
 #endif

@@ -247,13 +247,11 @@ out:
     return rc;
 }
 
-enum err scribe_record(int fd, const char *event, ...)
+static enum err tell(int fd, const char *event, va_list ap)
 {
     struct buf fields;
-    va_list ap;
     enum err rc = ERR_LIMIT;
     buf_init(&fields, FIELDS_MAX);
-    va_start(ap, event);
     for (const char *key; (key = va_arg(ap, const char *));) {
         const char *value = va_arg(ap, const char *);
         if (!value)
@@ -261,7 +259,6 @@ enum err scribe_record(int fd, const char *event, ...)
         buf_put(&fields, key, strlen(key) + 1);
         buf_put(&fields, value, strlen(value) + 1);
     }
-    va_end(ap);
     if (!fields.bad)
         rc = IPC_SEND(fd, record, RECORD, .event = slice_str(event),
                       .fields = slice_of(fields.data, fields.len));
@@ -270,5 +267,35 @@ enum err scribe_record(int fd, const char *event, ...)
         return log_fail(rc, "audit log: the scribe is gone");
     if (rc)
         return log_fail(ERR_IO, "audit log: record %s can't be sent", event);
-    return await(fd, ANSWER_MS);
+    return ERR_OK;
+}
+
+enum err scribe_tell(int fd, const char *event, ...)
+{
+    va_list ap;
+    va_start(ap, event);
+    enum err rc = tell(fd, event, ap);
+    va_end(ap);
+    return rc;
+}
+
+enum err scribe_heard(int fd, unsigned n)
+{
+    enum err rc = ERR_OK;
+    while (n-- > 0) {
+        enum err one = await(fd, ANSWER_MS);
+        if (one == ERR_CONN)
+            return one;
+        rc = rc ? rc : one;
+    }
+    return rc;
+}
+
+enum err scribe_record(int fd, const char *event, ...)
+{
+    va_list ap;
+    va_start(ap, event);
+    enum err rc = tell(fd, event, ap);
+    va_end(ap);
+    return rc ? rc : scribe_heard(fd, 1);
 }

@@ -27,4 +27,10 @@ enum err scribe_start(const char *file, int *control, pid_t *pid) MUST_CHECK;
  * most 10240 bytes in all. ERR_IO, ERR_NOSPACE or ERR_CONN (the scribe is gone), logged. */
 enum err scribe_record(int fd, const char *event, ...) __attribute__((sentinel)) MUST_CHECK;
 
+/* The two steps of it, for many records at once: scribe_tell does not wait, scribe_heard waits until
+ * n records that were told are written. At most SCRIBE_AHEAD may be under way. */
+enum { SCRIBE_AHEAD = 64 };
+enum err scribe_tell(int fd, const char *event, ...) __attribute__((sentinel)) MUST_CHECK;
+enum err scribe_heard(int fd, unsigned n) MUST_CHECK;
+
 #endif

@@ -221,8 +221,10 @@ static enum err wait_request(struct session *s, int64_t idle_ms)
 {
     struct pollfd p[2] = {{.fd = s->start->connection, .events = POLLIN},
                           {.fd = s->start->master, .events = POLLIN}};
-    enum err e = chan_flush(&s->chan);
     int64_t deadline = tls_now_ms() + idle_ms;
+    enum err e = ERR_OK;
+    if (!chan_ready(&s->chan) && (e = requests_settle(s->requests)) == ERR_OK)
+        e = chan_flush(&s->chan);
     while (e == ERR_OK && !chan_ready(&s->chan)) {
         int64_t left = deadline - tls_now_ms();
         if (left <= 0)
@@ -246,6 +248,7 @@ static enum err serve(struct session *s)
     r->engine = tree_engine(s->config->approved);
     while ((e = wait_request(s, wait_ms)) == ERR_OK && (e = requests_serve(r)) == ERR_OK)
         wait_ms = (int64_t)s->config->idle_s * 1000;
+    requests_release(r);
     return e;
 }
 

@@ -16,7 +16,9 @@ enum { LOCK_WAIT_MS = 10 * 1000 }; /* for the part of a connection that was just
 struct store {
     struct fs fs;
     int fd;
-    struct fs_part part; /* open for the session; data < 0: none */
+    struct fs_group *group; /* of small files */
+    enum err told;          /* whether the session could be told of those that failed */
+    struct fs_part part;    /* open for the session; data < 0: none */
     char path[PATH_MAX_BYTES + 1], path2[PATH_MAX_BYTES + 1];
 };
 
@@ -167,7 +169,102 @@ static bool do_pending(struct store *s, const struct ipc_in *in, enum err *statu
     return true;
 }
 
-/* The two that hand out descriptors answer themselves. */
+static bool do_parents(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_parents m;
+    if (!ipc_get_st_parents(in->body, in->n, &m))
+        return false;
+    if ((*status = path_parse(m.path, s->path)) == ERR_OK)
+        *status = fs_parents(&s->fs, s->path);
+    return true;
+}
+
+static bool do_attributes(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_attributes m;
+    if (!ipc_get_st_attributes(in->body, in->n, &m))
+        return false;
+    struct fs_attributes a = {m.make, m.mode, (int64_t)m.mtime_s, m.mtime_ns};
+    if ((*status = path_parse(m.path, s->path)) == ERR_OK)
+        *status = fs_attributes(&s->fs, s->path, &a);
+    return true;
+}
+
+/* ---- small files ---- */
+
+/* Not answered: what fails is told with the group. */
+static bool do_small(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_small m;
+    /* The session has checked it. */
+    if (!ipc_get_st_small(in->body, in->n, &m) || path_parse(m.path, s->path) != ERR_OK)
+        return false;
+    struct fs_small file = {.path = s->path,
+                            .overwrite = m.flags & MSG_PUT_OVERWRITE,
+                            .parents = m.flags & MSG_PUT_PARENTS,
+                            .mode = m.mode,
+                            .mtime_s = (int64_t)m.mtime_s,
+                            .mtime_ns = m.mtime_ns,
+                            .bytes = m.bytes.p,
+                            .n = m.bytes.n};
+    memcpy(file.root, m.root, TREE_HASH);
+    *status = ERR_OK;
+    return fs_group_add(s->group, &file);
+}
+
+static void tell_failure(void *arg, size_t index, enum err status, const char *reason)
+{
+    struct store *s = arg;
+    struct slice text = slice_str(reason);
+    text.n = text.n > 256 ? 256 : text.n;
+    if (status != ERR_OK && s->told == ERR_OK)
+        s->told = IPC_SEND(s->fd, st_failed, ST_FAILED, .index = (uint32_t)index,
+                           .status = (uint16_t)status, .reason = text);
+}
+
+static bool do_group(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_group m;
+    if (!ipc_get_st_group(in->body, in->n, &m))
+        return false;
+    s->told = ERR_OK;
+    fs_group_commit(s->group, tell_failure, s);
+    *status = s->told;
+    return true;
+}
+
+static enum err send_content(const struct store *s, const struct fs_info *i, const uint8_t *bytes)
+{
+    struct ipc_st_content m = {.mode = i->mode,
+                               .mtime_s = (uint64_t)i->mtime_s,
+                               .mtime_ns = i->mtime_ns,
+                               .has_root = i->has_root,
+                               .bytes = slice_of(bytes, (size_t)i->size)};
+    struct buf b;
+    memcpy(m.root, i->root, TREE_HASH);
+    buf_init(&b, IPC_MAX);
+    enum err e = ipc_put_st_content(&b, &m) ? ipc_send(s->fd, IPC_ST_CONTENT, &b, NULL, 0, false)
+                                            : ERR_LIMIT;
+    buf_release(&b);
+    return e;
+}
+
+static bool do_fetch(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    static uint8_t bytes[FS_SMALL_MAX];
+    struct ipc_st_fetch m;
+    struct fs_info info;
+    if (!ipc_get_st_fetch(in->body, in->n, &m))
+        return false;
+    if ((*status = path_parse(m.path, s->path)) == ERR_OK &&
+        (*status = fs_read_small(&s->fs, s->path, bytes, &info)) == ERR_OK)
+        *status = send_content(s, &info, bytes);
+    else if (*status == ERR_LIMIT)
+        *status = log_fail(ERR_LIMIT, "%s: is no small file", s->path);
+    return true;
+}
+
+/* ---- descriptors: these two answer themselves ---- */
 
 static bool do_source(struct store *s, const struct ipc_in *in, enum err *status)
 {
@@ -221,7 +318,9 @@ static const struct row {
     {IPC_ST_RENAME, false, do_rename},      {IPC_ST_SOURCE, true, do_source},
     {IPC_ST_PART_OPEN, true, do_part_open}, {IPC_ST_COMMIT, false, do_commit},
     {IPC_ST_RELEASE, false, do_release},    {IPC_ST_DISCARD, false, do_discard},
-    {IPC_ST_PENDING, false, do_pending},
+    {IPC_ST_PENDING, false, do_pending},    {IPC_ST_SMALL, true, do_small},
+    {IPC_ST_GROUP, false, do_group},        {IPC_ST_FETCH, false, do_fetch},
+    {IPC_ST_PARENTS, false, do_parents},    {IPC_ST_ATTRIBUTES, false, do_attributes},
 };
 
 /* One request. An error here ends the store: the session is gone, or does not keep to the table. */
@@ -247,6 +346,7 @@ static enum err prepare(struct store *s, const struct config *config, const stru
     enum err e = ERR_OK;
     fs_init(&s->fs, user->name, false);
     s->part = (struct fs_part){.data = -1, .journal = -1};
+    e = fs_group_new(&s->fs, &s->group);
     for (size_t i = 0; e == ERR_OK && i < user->n_roots; i++)
         e = fs_add_root(&s->fs, user->roots[i].prefix, user->roots[i].dir, user->roots[i].rights);
     for (size_t i = 0; e == ERR_OK && i < s->fs.n && n < 64; i++)
@@ -284,6 +384,7 @@ int store_main(const struct config *config, const struct map_user *user, int fd)
         ipc_drop(&in);
     }
     free(buffer);
+    fs_group_free(s.group);
     return err_exit(e);
 }
 
@@ -299,6 +400,7 @@ int store_sweep(const struct config *config, const struct map_user *user)
         e = prepare(&s, config, user);
     if (e == ERR_OK)
         e = fs_sweep(&s.fs, (int64_t)config->part_expiry_s, &removed);
+    fs_group_free(s.group);
     if (removed > 0)
         log_info("removed %u expired parts and orphaned trees", removed);
     return err_exit(e);
