@@ -155,17 +155,25 @@ static const char *descend(struct walk *w, size_t len, const char *name)
     return w->reason;
 }
 
-/* What the listing of l found. False when it is not to be reported. */
+static bool passes(const struct walk *w, bool folder)
+{
+    return !w->options.passes || w->options.passes(w->options.arg, w->path, folder);
+}
+
+/* What the listing of l found. It is looked at only when the type it was listed with may pass, and
+ * what it is then must pass as well. False when it is not to be reported. */
 static bool visit(struct walk *w, const struct level *l, const struct dirent *found,
                   struct walk_entry *entry)
 {
     const char *fault = descend(w, l->len, found->d_name);
     *entry = (struct walk_entry){
         .path = w->path, .name = w->path + l->len + (l->len > 0), .dirfd = dirfd(l->dir)};
+    bool folder = found->d_type == DT_DIR, told = found->d_type != DT_UNKNOWN;
+    if (told && !passes(w, folder))
+        return false;
     int errnum = fault ? 0 : look(w, entry);
     mode_t mode = entry->st.st_mode;
-    bool folder = mode ? S_ISDIR(mode) : found->d_type == DT_DIR;
-    if (w->options.passes && !w->options.passes(w->options.arg, w->path, folder))
+    if ((!told || (mode && folder != S_ISDIR(mode))) && !passes(w, folder = S_ISDIR(mode)))
         return false;
     if (fault)
         fail(entry, ERR_NAME, fault);
