@@ -18,6 +18,8 @@ enum {
     MSG_FRAME_MAX = MSG_DATA_MAX + 64,     /* longest type and body */
     MSG_FRAME_MAX_EARLY = 4 * 1024 + 1024, /* the same before the peer was authorised */
     MSG_HAVE_MAX = 512,                    /* hashes in one HAVE */
+    MSG_ITEMS_MAX = 65536,                 /* bytes of items in one ITEMS */
+    MSG_NAMES_MAX = 65536,                 /* bytes of names in one STATS */
 };
 
 /* The table that codec.h reads next: this one. */
@@ -38,12 +40,21 @@ enum msg_type {
 enum { MSG_IGNORABLE = 128 };
 
 enum { MSG_SMALL_MAX = 128 * 1024 }; /* bytes of a content in SMALL */
-enum msg_file_type { MSG_FILE = 1, MSG_FOLDER = 2, MSG_LINK = 3, MSG_OTHER = 4 };
+
+enum msg_file_type {
+    MSG_MISSING = 0, /* ITEM of STATS: nothing has that name */
+    MSG_FILE = 1,
+    MSG_FOLDER = 2,
+    MSG_LINK = 3,
+    MSG_OTHER = 4,
+    MSG_LEAVE = 5, /* ITEM of WALK: the end of the folder entered last */
+    MSG_FAULT = 6, /* ITEM: it can't be taken; mode is the status that says why */
+};
 enum msg_basis { MSG_BASIS_NONE = 0, MSG_BASIS_PART = 1 };
 enum msg_kind { MSG_KIND_PLAIN = 0 };
 enum msg_phase { MSG_PHASE_HASHING = 1, MSG_PHASE_COMMITTING = 2 };
 
-/* Flags of STAT, MKDIR, REMOVE, RENAME, PUT and GET; unknown bits are refused. */
+/* Flags of STAT, MKDIR, REMOVE, RENAME, PUT, GET, WALK and STATS; unknown bits are refused. */
 enum {
     MSG_STAT_ROOT = 1,     /* the content's root too, hashing it when it is not stored */
     MSG_MKDIR_PARENTS = 1, /* make what is missing above; an existing folder is success */
@@ -54,7 +65,9 @@ enum {
     MSG_PUT_RECHECK = 2,   /* hash the basis anew even where the journal could be trusted */
     MSG_PUT_PARENTS = 8,   /* make the folders that are missing above */
     MSG_ATTRIBUTES_MAKE = 1,
-    MSG_GET_RECHECK = 1, /* hash the source even where a stored tree is valid */
+    MSG_GET_RECHECK = 1,  /* hash the source even where a stored tree is valid */
+    MSG_WALK_FOLDERS = 1, /* folders only */
+    MSG_ITEMS_ROOTS = 2,  /* WALK, STATS: the roots that are stored */
 };
 
 #define CODEC_PASS_STRUCT
@@ -63,6 +76,11 @@ enum {
 #define CODEC_PASS_PROTO
 #include "codec.h"
 #undef CODEC_PASS_PROTO
+
+/* The items of an ITEMS: appends one, false when it does not fit in b; takes the first off, false when
+ * it is malformed (items is then as it was). */
+bool msg_add_item(struct buf *b, const struct msg_item *m);
+bool msg_take_item(struct slice *items, struct msg_item *m);
 
 /* "WELCOME" and so on; "?" for a number that is not in the table. */
 const char *msg_name(uint8_t type);
