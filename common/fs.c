@@ -122,8 +122,7 @@ struct fs_root *fs_root_of(struct fs *fs, const char *path)
     return best;
 }
 
-/* The name right below path on the way to a root, n bytes; 0 when the root is not below path. */
-static size_t name_towards(const struct fs_root *root, const char *path, const char **name)
+size_t fs_towards(const struct fs_root *root, const char *path, const char **name)
 {
     size_t n = strcmp(path, "/") == 0 ? 0 : strlen(path);
     if (!fs_within(root->prefix, path) || root->prefix[n] == '\0' || root->prefix[n + 1] == '\0')
@@ -132,13 +131,19 @@ static size_t name_towards(const struct fs_root *root, const char *path, const c
     return strcspn(*name, "/");
 }
 
-static bool above_roots(const struct fs *fs, const char *path)
+bool fs_above_roots(const struct fs *fs, const char *path)
 {
     const char *name;
     for (size_t i = 0; i < fs->n; i++)
-        if (name_towards(&fs->roots[i], path, &name) > 0)
+        if (fs_towards(&fs->roots[i], path, &name) > 0)
             return true;
     return false;
+}
+
+const char *fs_rel(const struct fs_root *root, const char *path)
+{
+    size_t n = strcmp(root->prefix, "/") == 0 ? 0 : strlen(root->prefix);
+    return path[n] == '/' ? path + n + 1 : "";
 }
 
 enum err fs_allow(struct fs *fs, const char *path, unsigned any_of, struct fs_place *out)
@@ -154,11 +159,10 @@ enum err fs_allow(struct fs *fs, const char *path, unsigned any_of, struct fs_pl
     if (!out->root && (any_of & ~(unsigned)(FS_LIST | FS_READ)))
         return log_fail(ERR_DENIED, "%s: no right here (it would take: %s)", path, missing);
     if (!out->root)
-        return above_roots(fs, path) ? ERR_OK : log_fail(ERR_NOENT, "%s: does not exist", path);
+        return fs_above_roots(fs, path) ? ERR_OK : log_fail(ERR_NOENT, "%s: does not exist", path);
     if ((out->root->rights & any_of) == 0)
         return log_fail(ERR_DENIED, "%s: no right here (it would take: %s)", path, missing);
-    size_t n = strcmp(out->root->prefix, "/") == 0 ? 0 : strlen(out->root->prefix);
-    out->rel = path[n] == '/' ? path + n + 1 : "";
+    out->rel = fs_rel(out->root, path);
     return ERR_OK;
 }
 
@@ -172,24 +176,28 @@ static uint8_t type_of(mode_t mode)
                            : MSG_OTHER;
 }
 
-static void describe(const struct stat *st, int trees, struct fs_info *out)
+void fs_describe(const struct stat *st, struct fs_info *out)
 {
     *out = (struct fs_info){.type = type_of(st->st_mode),
                             .mode = st->st_mode & 0777,
                             .size = S_ISREG(st->st_mode) ? (uint64_t)st->st_size : 0,
                             .mtime_s = st->st_mtim.tv_sec,
                             .mtime_ns = (uint32_t)st->st_mtim.tv_nsec};
+}
+
+static void describe(const struct stat *st, int trees, struct fs_info *out)
+{
+    fs_describe(st, out);
     out->has_root = trees >= 0 && S_ISREG(st->st_mode) && fs_tree_root(trees, st, out->root);
 }
 
-/* A folder that only leads to roots, or the root that stands there. */
-static void describe_root(const struct fs *fs, const char *path, struct fs_info *out)
+void fs_describe_root(const struct fs *fs, const char *path, struct fs_info *out)
 {
     struct stat st;
     *out = (struct fs_info){.type = MSG_FOLDER, .mode = 0555};
     for (size_t i = 0; i < fs->n; i++)
         if (strcmp(fs->roots[i].prefix, path) == 0 && fstat(fs->roots[i].fd, &st) == 0)
-            describe(&st, -1, out);
+            fs_describe(&st, out);
 }
 
 enum err fs_stat(struct fs *fs, const char *path, struct fs_info *out)
@@ -203,12 +211,12 @@ enum err fs_stat(struct fs *fs, const char *path, struct fs_info *out)
     if (e != ERR_OK)
         return e;
     if (!at.root || at.rel[0] == '\0') {
-        describe_root(fs, path, out);
+        fs_describe_root(fs, path, out);
         return ERR_OK;
     }
-    bool leads = above_roots(fs, path);
+    bool leads = fs_above_roots(fs, path);
     if (leads && (dir = fs_open_beneath(at.root, at.rel, O_PATH)) < 0 && errno == ENOENT) {
-        describe_root(fs, path, out);
+        fs_describe_root(fs, path, out);
         return ERR_OK;
     }
     fs_close(&dir);
@@ -227,6 +235,15 @@ enum err fs_stat(struct fs *fs, const char *path, struct fs_info *out)
 
 /* ---- list ---- */
 
+bool fs_leads(const struct fs *fs, size_t n, const char *path, const char *name, size_t length)
+{
+    const char *other = "";
+    for (size_t i = 0; i < n; i++)
+        if (fs_towards(&fs->roots[i], path, &other) == length && memcmp(other, name, length) == 0)
+            return true;
+    return false;
+}
+
 struct listing {
     struct fs *fs;
     const char *path;
@@ -236,17 +253,6 @@ struct listing {
     unsigned passed_over;
 };
 
-/* Whether the name in the listed folder leads to a root among the first n. */
-static bool leads_to_root(const struct listing *l, size_t n, const char *name, size_t length)
-{
-    const char *other = "";
-    for (size_t i = 0; i < n; i++)
-        if (name_towards(&l->fs->roots[i], l->path, &other) == length &&
-            memcmp(other, name, length) == 0)
-            return true;
-    return false;
-}
-
 static enum err list_roots(struct listing *l)
 {
     enum err e = ERR_OK;
@@ -254,13 +260,13 @@ static enum err list_roots(struct listing *l)
         char name[PATH_NAME_MAX + 1], path[PATH_MAX_BYTES + 1];
         const char *towards;
         struct fs_info info;
-        size_t n = name_towards(&l->fs->roots[i], l->path, &towards);
-        if (n == 0 || n > PATH_NAME_MAX || leads_to_root(l, i, towards, n))
+        size_t n = fs_towards(&l->fs->roots[i], l->path, &towards);
+        if (n == 0 || n > PATH_NAME_MAX || fs_leads(l->fs, i, l->path, towards, n))
             continue;
         snprintf(name, sizeof name, "%.*s", (int)n, towards);
         snprintf(path, sizeof path, "%.*s", (int)(towards + n - l->fs->roots[i].prefix),
                  l->fs->roots[i].prefix);
-        describe_root(l->fs, path, &info);
+        fs_describe_root(l->fs, path, &info);
         e = l->each(l->arg, name, &info);
     }
     return e;
@@ -272,7 +278,7 @@ static enum err list_one(struct listing *l, int dir, const char *name)
     struct stat st;
     size_t n = strlen(name);
     if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, PATH_SERVICE) == 0 ||
-        leads_to_root(l, l->fs->n, name, n))
+        fs_leads(l->fs, l->fs->n, l->path, name, n))
         return ERR_OK;
     if (!path_name_ok(name, n) || strlen(l->path) + 1 + n > PATH_MAX_BYTES) {
         l->passed_over++;
@@ -317,7 +323,7 @@ enum err fs_list(struct fs *fs, const char *path, fs_entry_fn *each, void *arg)
         l.trees = fs_trees_open(at.root, false);
         e = list_folder(&l, fd);
         fs_close(&l.trees);
-    } else if (at.root && !(errno == ENOENT && above_roots(fs, path))) {
+    } else if (at.root && !(errno == ENOENT && fs_above_roots(fs, path))) {
         return fs_fail_open(path, path, strlen(path));
     }
     return e == ERR_OK ? list_roots(&l) : e;

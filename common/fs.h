@@ -83,6 +83,42 @@ enum err fs_stat(struct fs *fs, const char *path, struct fs_info *out) MUST_CHEC
 typedef enum err fs_entry_fn(void *arg, const char *name, const struct fs_info *info);
 enum err fs_list(struct fs *fs, const char *path, fs_entry_fn *each, void *arg) MUST_CHECK;
 
+/* With these flags walks and open folders do more: */
+enum {
+    FS_FOLDERS = 1, /* (walks) pass over all but folders; no file is even looked at */
+    FS_ROOTS = 2, /* (both) tell the roots that are stored: a file may have to be opened for each */
+};
+
+/* A walk through the folder path and all below it (walk.h says how), virtual roots included: what
+ * stands in the place of a root below path, or of a folder on the way to one, is shadowed as fs_list
+ * does. Needs FS_LIST at path; a root below without it is a fault. The fs must outlive the walk;
+ * several walks may be open. */
+struct fs_walk;
+enum err fs_walk_open(struct fs *fs, const char *path, unsigned flags,
+                      struct fs_walk **out) MUST_CHECK;
+
+struct fs_item {
+    const char *path;    /* relative to the walk's: "a/b"; legal but for faults, whose text may be
+                          * anything ("" for the walk's own folder); lasts until the next call */
+    struct fs_info info; /* type MSG_FOLDER: what is in it follows, then its MSG_LEAVE; MSG_FAULT:
+                          * it can't be taken, and mode is the enum err that says why */
+};
+/* The next item; ERR_NOENT (silent) at the end; nothing else ends it, and nothing is logged. */
+enum err fs_walk_next(struct fs_walk *w, struct fs_item *out) MUST_CHECK;
+/* NULL is allowed. */
+void fs_walk_close(struct fs_walk *w);
+
+/* A folder held open to ask for many names in it. Needs FS_LIST or FS_READ; without the folder
+ * ERR_NOENT. */
+struct fs_folder;
+enum err fs_folder_open(struct fs *fs, const char *path, unsigned flags,
+                        struct fs_folder **out) MUST_CHECK;
+/* What stands there under name: type MSG_MISSING for nothing, MSG_FAULT as above. ERR_NAME for a
+ * name or path that is not legal. */
+enum err fs_folder_stat(struct fs_folder *f, const char *name, struct fs_info *out) MUST_CHECK;
+/* NULL is allowed. */
+void fs_folder_close(struct fs_folder *f);
+
 /* Makes a folder (mode & 0777, under the umask 022), durable. parents: also what is missing above,
  * and an existing folder is success. Needs FS_MKDIR. */
 enum err fs_mkdir(struct fs *fs, const char *path, uint32_t mode, bool parents) MUST_CHECK;

@@ -28,8 +28,26 @@ enum err fs_allow(struct fs *fs, const char *path, unsigned any_of,
 /* The root with the longest matching prefix, or NULL. */
 struct fs_root *fs_root_of(struct fs *fs, const char *path);
 
+/* What of path, which belongs to root, lies below it. Borrowed from path. */
+const char *fs_rel(const struct fs_root *root, const char *path);
+
 /* Whether path is top or lies below it. */
 bool fs_within(const char *path, const char *top);
+
+/* The name right below path on the way to a root, n bytes; 0 when the root is not below path. */
+size_t fs_towards(const struct fs_root *root, const char *path, const char **name);
+
+/* Whether name (length bytes) in the folder path leads to one of the first n roots. */
+bool fs_leads(const struct fs *fs, size_t n, const char *path, const char *name, size_t length);
+
+/* Whether there are roots below path. */
+bool fs_above_roots(const struct fs *fs, const char *path);
+
+/* What st says; without has_root. */
+void fs_describe(const struct stat *st, struct fs_info *out);
+
+/* A folder that only leads to roots, or the root that stands there. */
+void fs_describe_root(const struct fs *fs, const char *path, struct fs_info *out);
 
 /* ---- fs_resolve.c: from paths to descriptors ---- */
 
@@ -153,6 +171,9 @@ void fs_slots_release(struct fs_slots *s);
 
 /* The root of the file that st describes; false when there is none for this state of it. */
 bool fs_slot_read(struct fs_slots *s, const struct stat *st, uint8_t root[static TREE_HASH]);
+
+/* Adds the root that is stored of the file st, in a slot or a tree, to *info. */
+void fs_slot_describe(struct fs_slots *s, const struct stat *st, struct fs_info *info);
 
 /* Stores it; false, silently, when that can't be done. */
 bool fs_slot_write(struct fs_slots *s, const struct stat *st, const uint8_t root[static TREE_HASH]);

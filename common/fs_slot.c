@@ -95,3 +95,11 @@ bool fs_slot_write(struct fs_slots *s, const struct stat *st, const uint8_t root
     encode(st, root, slot);
     return pwrite(s->fd, slot, SLOT_SIZE, (off_t)(st->st_ino % SLOTS * SLOT_SIZE)) == SLOT_SIZE;
 }
+
+void fs_slot_describe(struct fs_slots *s, const struct stat *st, struct fs_info *info)
+{
+    if (s->trees >= 0 && S_ISREG(st->st_mode))
+        info->has_root = fs_one_chunk((uint64_t)st->st_size)
+                             ? fs_slot_read(s, st, info->root)
+                             : fs_tree_root(s->trees, st, info->root);
+}

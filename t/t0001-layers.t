@@ -37,7 +37,7 @@ allowed='
 <linux/landlock.h>       server/confine*.c
 <linux/openat2.h>        common/fs*.c server/confine*.c
 <termios.h>              common/pin.c
-fs.h                     common/* client/client.h server/store.c server/files.h server/map.h
+fs.h                     common/* client/client.h server/store*.[ch] server/files.h server/map.h
 fs_internal.h            common/fs_*.c common/fs.c
 requests_internal.h      server/requests*.c
 cert_internal.h          common/cert*.c
