@@ -9,6 +9,7 @@
 enum {
     RECORD = 16384,           /* content of one TLS record */
     GATHER_PLAIN = 16 * 1024, /* queued frames are encrypted from here on */
+    QUEUED_MAX = 192 * 1024,  /* longest frame but DATA: SMALL */
     REJECT_MS = 1000,
 };
 
@@ -18,7 +19,7 @@ enum err chan_init(struct chan *c, struct tls *tls, const struct chan_limits *li
     /* Pages of the long buffer are only touched once long frames arrive. */
     c->in_cap = MSG_HEADER + MSG_FRAME_MAX + 2 * RECORD;
     c->in = malloc(c->in_cap);
-    buf_init(&c->out, GATHER_PLAIN + 4 * MSG_FRAME_MAX_EARLY);
+    buf_init(&c->out, GATHER_PLAIN + QUEUED_MAX);
     if (c->in)
         return ERR_OK;
     chan_release(c);

@@ -105,6 +105,50 @@ enum err files_list(struct files *f, const char *path, fs_entry_fn *each, void *
                       arg);
 }
 
+/* Reads pages until the ANSWER. */
+static enum err read_pages(struct files *f, enum err sent, files_page_fn *each, void *arg)
+{
+    struct ipc_in in;
+    struct ipc_st_items m;
+    enum err result = ERR_OK, e;
+    if (sent != ERR_OK)
+        return gone(f, sent);
+    while ((e = next(f, &in)) == ERR_OK && in.type == IPC_ST_ITEMS) {
+        ipc_drop(&in);
+        if (!ipc_get_st_items(in.body, in.n, &m))
+            return log_fail(ERR_INTERNAL, "the store sent a malformed page");
+        struct files_page page = {m.more, m.items};
+        if (result == ERR_OK)
+            result = each(arg, &page);
+    }
+    if (e != ERR_OK)
+        return e;
+    e = verdict(&in);
+    ipc_drop(&in);
+    return e != ERR_OK ? e : result;
+}
+
+enum err files_walk(struct files *f, const char *path, unsigned flags, files_page_fn *each,
+                    void *arg)
+{
+    return read_pages(f, IPC_SEND(f->fd, st_walk, ST_WALK, .flags = flags, .path = slice_str(path)),
+                      each, arg);
+}
+
+enum err files_walk_next(struct files *f, files_page_fn *each, void *arg)
+{
+    return read_pages(f, IPC_SEND(f->fd, st_next, ST_NEXT, ), each, arg);
+}
+
+enum err files_stats(struct files *f, const char *path, unsigned flags, struct slice names,
+                     files_page_fn *each, void *arg)
+{
+    return read_pages(f,
+                      IPC_SEND(f->fd, st_stats, ST_STATS, .flags = flags, .path = slice_str(path),
+                               .names = names),
+                      each, arg);
+}
+
 enum err files_mkdir(struct files *f, const char *path, uint32_t mode, bool parents)
 {
     return await(f, IPC_SEND(f->fd, st_mkdir, ST_MKDIR, .mode = mode, .parents = parents,

@@ -18,6 +18,21 @@ struct files {
 enum err files_ready(struct files *f) MUST_CHECK;
 enum err files_stat(struct files *f, const char *path, struct fs_info *out) MUST_CHECK;
 enum err files_list(struct files *f, const char *path, fs_entry_fn *each, void *arg) MUST_CHECK;
+/* A page of items, each behind its length (msg.h); borrowed. */
+struct files_page {
+    bool more; /* in another page */
+    struct slice items;
+};
+typedef enum err files_page_fn(void *arg, const struct files_page *page);
+/* Begins a walk, which ends the one that is open, and calls each with its first page;
+ * files_walk_next with the next one (ERR_NOENT when no walk is open). */
+enum err files_walk(struct files *f, const char *path, unsigned flags, files_page_fn *each,
+                    void *arg) MUST_CHECK;
+enum err files_walk_next(struct files *f, files_page_fn *each, void *arg) MUST_CHECK;
+/* What stands in the folder path under each of names (of each its length as a u8 and its bytes):
+ * calls each with as many pages as it takes. */
+enum err files_stats(struct files *f, const char *path, unsigned flags, struct slice names,
+                     files_page_fn *each, void *arg) MUST_CHECK;
 enum err files_mkdir(struct files *f, const char *path, uint32_t mode, bool parents) MUST_CHECK;
 enum err files_remove(struct files *f, const char *path, bool folder) MUST_CHECK;
 enum err files_rename(struct files *f, const char *from, const char *to, bool overwrite) MUST_CHECK;

@@ -8,7 +8,7 @@
  *   master  - session   <- GRANT  GRANTED ->
  *   session - keeper    SIGN ->  <- SIGNED       one signature, then the keeper closes
  *   session - scribe    RECORD ->  <- RECORDED
- *   session - store     ST_* ->  <- ST_INFO, ST_PART, ANSWER
+ *   session - store     ST_* ->  <- ST_INFO, ST_PART, ST_ITEMS, ANSWER
  */
 #ifndef CONSIGND_IPC_H
 #define CONSIGND_IPC_H

@@ -45,6 +45,13 @@ enum err requests_record(struct requests *r, const struct deed *d, enum err stat
     return e == ERR_OK ? requests_heard(r) : e;
 }
 
+enum err requests_answer(struct requests *r, uint32_t id, enum err status)
+{
+    struct slice reason = slice_str(status == ERR_OK ? "" : log_reason());
+    reason.n = reason.n > 512 ? 512 : reason.n;
+    return CHAN_SEND(r->chan, done, DONE, .id = id, .status = (uint16_t)status, .reason = reason);
+}
+
 enum err requests_conclude(struct requests *r, uint32_t id, const struct deed *d, enum err status)
 {
     char reason[513];
@@ -375,6 +382,7 @@ static const struct row {
     {MSG_MKDIR, do_mkdir},       {MSG_REMOVE, do_remove},     {MSG_RENAME, do_rename},
     {MSG_PUT, do_put},           {MSG_GET, do_get},           {MSG_PENDING, do_pending},
     {MSG_SMALL, requests_small}, {MSG_FETCH, requests_fetch}, {MSG_ATTRIBUTES, do_attributes},
+    {MSG_WALK, requests_walk},   {MSG_NEXT, requests_next},   {MSG_STATS, requests_stats},
 };
 
 enum err requests_serve(struct requests *r)

@@ -17,6 +17,7 @@ struct requests {
     const struct tree_engine *engine;
     struct gathering *gathering; /* small files that wait to be made durable together; or NULL */
     char path[PATH_MAX_BYTES + 1], path2[PATH_MAX_BYTES + 1];
+    char stats_path[PATH_MAX_BYTES + 1]; /* of the last STATS that was recorded */
 };
 
 /* Takes the next frame, carries it out, answers it and records it. An error ends the connection:

@@ -27,6 +27,9 @@ enum err requests_record(struct requests *r, const struct deed *d, enum err stat
 enum err requests_conclude(struct requests *r, uint32_t id, const struct deed *d,
                            enum err status) MUST_CHECK;
 
+/* Answers with DONE alone; the reason of a failure is log_reason(). */
+enum err requests_answer(struct requests *r, uint32_t id, enum err status) MUST_CHECK;
+
 /* ERR_PROTO, logged. */
 enum err requests_bad_flags(uint32_t flags) MUST_CHECK;
 
@@ -37,5 +40,11 @@ enum err requests_quota(const struct requests *r, uint64_t length) MUST_CHECK;
 
 enum err requests_small(struct requests *r, const struct frame *f) MUST_CHECK;
 enum err requests_fetch(struct requests *r, const struct frame *f) MUST_CHECK;
+
+/* ---- requests_tree.c ---- */
+
+enum err requests_walk(struct requests *r, const struct frame *f) MUST_CHECK;
+enum err requests_next(struct requests *r, const struct frame *f) MUST_CHECK;
+enum err requests_stats(struct requests *r, const struct frame *f) MUST_CHECK;
 
 #endif

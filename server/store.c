@@ -6,6 +6,7 @@
 #include "ipc.h"
 #include "log.h"
 #include "probe.h"
+#include "store_pages.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ struct store {
     struct fs_group *group; /* of small files */
     enum err told;          /* whether the session could be told of those that failed */
     struct fs_part part;    /* open for the session; data < 0: none */
+    struct store_pages pages;
     char path[PATH_MAX_BYTES + 1], path2[PATH_MAX_BYTES + 1];
 };
 
@@ -190,6 +192,23 @@ static bool do_attributes(struct store *s, const struct ipc_in *in, enum err *st
     return true;
 }
 
+/* ---- pages ---- */
+
+static bool do_walk(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    return store_walk(&s->pages, in, status);
+}
+
+static bool do_next(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    return store_next(&s->pages, in, status);
+}
+
+static bool do_stats(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    return store_stats(&s->pages, in, status);
+}
+
 /* ---- small files ---- */
 
 /* Not answered: what fails is told with the group. */
@@ -321,6 +340,8 @@ static const struct row {
     {IPC_ST_PENDING, false, do_pending},    {IPC_ST_SMALL, true, do_small},
     {IPC_ST_GROUP, false, do_group},        {IPC_ST_FETCH, false, do_fetch},
     {IPC_ST_PARENTS, false, do_parents},    {IPC_ST_ATTRIBUTES, false, do_attributes},
+    {IPC_ST_WALK, false, do_walk},          {IPC_ST_NEXT, false, do_next},
+    {IPC_ST_STATS, false, do_stats},
 };
 
 /* One request. An error here ends the store: the session is gone, or does not keep to the table. */
@@ -345,6 +366,7 @@ static enum err prepare(struct store *s, const struct config *config, const stru
     unsigned n = 0;
     enum err e = ERR_OK;
     fs_init(&s->fs, user->name, false);
+    s->pages = (struct store_pages){.fs = &s->fs, .fd = s->fd};
     s->part = (struct fs_part){.data = -1, .journal = -1};
     e = fs_group_new(&s->fs, &s->group);
     for (size_t i = 0; e == ERR_OK && i < user->n_roots; i++)

@@ -13,7 +13,8 @@ STEP is one of
     WAIT NAME              prints frames up to one of that name
     ONLINE command         runs it; the connection stays open meanwhile
 At the end it prints what is left to come until the server closes, after saying that no more will be sent.
-A frame is printed as NAME, and the status and reason of those that have one; the end as EOF.
+A frame is printed as NAME, and the status and reason of those that have one; the end as EOF. The items of
+ITEMS follow it, one a line.
 The tables are this file's own, so that a change of msg.def by mistake shows."""
 import os
 import socket
@@ -39,11 +40,15 @@ TABLE = {
     "PENDING": (22, "id:I path:s"),
     "PUT": (23, "id:I flags:I path:s"),
     "GET": (24, "id:I flags:I path:s"),
+    "WALK": (27, "id:I flags:I path:s"),
+    "NEXT": (28, "id:I"),
+    "STATS": (29, "id:I flags:I path:s names:t"),
     "DONE": (32, "id:I status:H reason:s"),
     "INFO": (33, "id:I type:B mode:I size:Q mtime_s:Q mtime_ns:I has_root:B root:h"),
     "ENTRY": (34, "id:I type:B mode:I size:Q mtime_s:Q mtime_ns:I name:s"),
     "PART": (35, "id:I length:Q have:Q mtime_s:Q active:B path:s"),
     "PROGRESS": (36, "id:I phase:B done:Q total:Q"),
+    "ITEMS": (37, "id:I more:B items:t"),
     "OFFER": (48, "id:I length:Q log2:B mtime_s:Q mtime_ns:I mode:I"),
     "READY": (49, "id:I basis:B have:Q"),
     "HAVE": (50, "id:I first:Q hashes:t"),
@@ -54,6 +59,8 @@ TABLE = {
     "ABORT": (55, "id:I status:H reason:s"),
 }
 NAMES = {number: name for name, (number, _) in TABLE.items()}
+ITEM = ">BIQQIB32s"
+TYPES = "missing file folder link other leave fault".split()
 DEFAULTS = {"id": "1", "version": "1", "log2": "20", "mode": "0644", "path": "/x", "to": "/y"}
 
 
@@ -81,6 +88,22 @@ def message(words):
         body += value_of(how, given.pop(name, DEFAULTS.get(name, "")))
     assert not given, given
     return struct.pack(">IB", len(body) + 1, kind) + body
+
+
+def show_items(body):
+    """"more" or "last", then a line for each item: its type (of a fault its status) and name."""
+    print(" more" if body[0] else " last")
+    body = body[1:]
+    while body:
+        (n,) = struct.unpack(">H", body[:2])
+        item, body = body[2:2 + n], body[2 + n:]
+        kind, mode, size, mtime_s, mtime_ns, has_root, root = struct.unpack_from(ITEM, item)
+        (length,) = struct.unpack_from(">H", item, struct.calcsize(ITEM))
+        name = item[struct.calcsize(ITEM) + 2:]
+        assert len(name) == length
+        text = " " + TYPES[kind] + (":" + ERRORS[mode] if kind == 6 else "")
+        print(text, name.decode("ascii", "backslashreplace").replace("\n", "\\n"),
+              *([size, "%o" % mode] if kind == 1 else []), *([root.hex()] if has_root else []))
 
 
 class Server:
@@ -123,6 +146,8 @@ class Server:
                         at += 2 + struct.unpack(">H", body[at:at + 2])[0]
                     text += " " + ERRORS[status] + " " + body[at + 2:].decode("utf-8", "replace")
             print(text.rstrip(), flush=True)
+            if name == "ITEMS":
+                show_items(body[4:])
             return name
 
     def step(self, words):
