@@ -2,7 +2,7 @@
 /* TLS, channel and transfer between two processes over a socket: frames, refusals, whole and resumed files. */
 #include "chan.h"
 #include "fs.h"
-#include "lib/certs.h"
+#include "lib/pair.h"
 #include "log.h"
 #include "xfer.h"
 
@@ -18,64 +18,11 @@
 
 #include <cmocka.h>
 
-static struct certs_cert ca, server_cert, client_cert;
 static char folder[64];
-static struct tls_identity *identities[64]; /* as long as their connections may live */
-static size_t n_identities;
 
-static enum err connect_side(bool server, int fd, struct chan *c)
+static void expect_end(int pid, int status)
 {
-    const struct certs_cert *own = server ? &server_cert : &client_cert;
-    struct chan_limits limits = {5000, 1};
-    struct tls_identity *id;
-    gnutls_privkey_t key;
-    gnutls_pcert_st leaf;
-    gnutls_x509_privkey_t raw;
-    struct tls *tls;
-    unsigned n;
-    if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 || gnutls_privkey_export_x509(own->key, &raw) < 0 ||
-        gnutls_privkey_init(&key) < 0 ||
-        gnutls_privkey_import_x509(key, raw, GNUTLS_PRIVKEY_IMPORT_AUTO_RELEASE) < 0 ||
-        gnutls_pcert_import_x509_raw(&leaf, &own->der, GNUTLS_X509_FMT_DER, 0) < 0)
-        return ERR_INTERNAL;
-    enum err e = tls_identity_new(server, false, &leaf, 1, key, &id);
-    gnutls_pcert_deinit(&leaf);
-    if (e != ERR_OK)
-        return e;
-    identities[n_identities++ % 64] = id;
-    if ((e = tls_new(id, fd, NULL, &tls)) != ERR_OK ||
-        (e = tls_handshake(tls, tls_now_ms() + 10000)) != ERR_OK)
-        return e;
-    if (!tls_peer_chain(tls, &n) || n != 1)
-        return ERR_AUTH;
-    if ((e = chan_init(c, tls, &limits)) == ERR_OK)
-        chan_allow_data(c);
-    return e;
-}
-
-/* Runs side in a child at the other end of a new connection, and connects this end to c. */
-static pid_t start(int (*side)(struct chan *c), struct chan *c)
-{
-    int pair[2];
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        struct chan own;
-        close(pair[0]);
-        _exit(connect_side(true, pair[1], &own) == ERR_OK ? side(&own) : 99);
-    }
-    close(pair[1]);
-    assert_int_equal(connect_side(false, pair[0], c), ERR_OK);
-    return pid;
-}
-
-static void expect_end(pid_t pid, int status)
-{
-    int got;
-    assert_int_equal(waitpid(pid, &got, 0), pid);
-    assert_true(WIFEXITED(got));
-    assert_int_equal(WEXITSTATUS(got), status);
+    assert_int_equal(pair_end(pid), status);
 }
 
 /* ---- frames ---- */
@@ -98,7 +45,7 @@ static void frames_go_there_and_back(void **unused)
     struct frame f;
     struct msg_done m;
     (void)unused;
-    pid_t pid = start(echo_ping, &c);
+    int pid = pair_start(echo_ping, &c);
     for (uint32_t id = 1; id <= 2000; id++)
         assert_int_equal(CHAN_SEND(&c, ping, PING, .id = id), ERR_OK);
     for (uint32_t id = 1; id <= 2000; id++) {
@@ -122,7 +69,7 @@ static void a_frame_over_the_limit_is_refused_by_its_length(void **unused)
 {
     struct chan c;
     (void)unused;
-    pid_t pid = start(refuse_long, &c);
+    int pid = pair_start(refuse_long, &c);
     log_quiet(true);
     size_t at = chan_begin(&c, MSG_PING);
     assert_int_equal(chan_end(&c, at), ERR_OK);
@@ -144,7 +91,7 @@ static void a_cut_is_not_an_orderly_end(void **unused)
     struct chan c;
     struct frame f;
     (void)unused;
-    pid_t pid = start(cut, &c);
+    int pid = pair_start(cut, &c);
     expect_end(pid, 0);
     log_quiet(true);
     log_clear_reason();
@@ -213,7 +160,7 @@ static void make_source(uint64_t length, struct fs_source *s)
 static enum err transfer(const struct fs_source *s, struct xfer_result *r, int end)
 {
     struct chan c;
-    pid_t pid = start(receive, &c);
+    int pid = pair_start(receive, &c);
     struct xfer x = {.chan = &c, .id = 9, .name = "source", .engine = tree_engine(false)};
     enum err e = xfer_send(&x, s, r);
     chan_release(&c);
@@ -338,7 +285,7 @@ static void an_end_in_words_keeps_its_status(void **unused)
     struct xfer_result r;
     (void)unused;
     make_source(3 << 20, &s);
-    pid_t pid = start(end_in_words, &c);
+    int pid = pair_start(end_in_words, &c);
     struct xfer x = {.chan = &c, .id = 9, .name = "source", .engine = tree_engine(false)};
     log_quiet(true);
     assert_int_equal(xfer_send(&x, &s, &r), ERR_LIMIT);
@@ -375,9 +322,7 @@ static int set_up(void **unused)
     if (!mkdtemp(folder))
         return -1;
     snprintf(store, sizeof store, "%s/store", folder);
-    ca = certs_ca("ca", NULL);
-    server_cert = certs_server("localhost", &ca);
-    client_cert = certs_client("alice", &ca);
+    pair_set_up();
     fs_init(&files, "alice", false);
     (void)tree_engine(false);
     return mkdir(store, 0700) == 0 && fs_add_root(&files, "/", store, FS_ALL) == ERR_OK ? 0 : -1;
@@ -387,12 +332,8 @@ static int tear_down(void **unused)
 {
     char command[96];
     (void)unused;
-    for (size_t i = 0; i < n_identities; i++)
-        tls_identity_free(identities[i]);
     fs_release(&files);
-    certs_release(&ca);
-    certs_release(&server_cert);
-    certs_release(&client_cert);
+    pair_tear_down();
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     return system(command);
 }
