@@ -140,7 +140,7 @@ static void take(struct fs_walk *w, struct segment *s, const struct walk_entry *
 static bool take_root(struct fs_walk *w, struct segment *s, struct fs_item *out)
 {
     const struct fs *fs = w->fs;
-    const char *name;
+    const char *name = "";
     for (; s->next_root < fs->n; s->next_root++) {
         size_t n = fs_towards(&fs->roots[s->next_root], s->path, &name);
         if (n > 0 && !fs_leads(fs, s->next_root, s->path, name, n))

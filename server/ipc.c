@@ -121,7 +121,7 @@ enum err ipc_send(int fd, uint8_t type, const struct buf *body, const int *fds, 
     union control control;
     if (body->bad || body->len >= IPC_MAX || n_fds > IPC_FDS)
         return log_fail(ERR_LIMIT, "message %s is too large", ipc_name(type));
-    if (n_fds)
+    if (fds && n_fds > 0)
         attach(&msg, &control, fds, n_fds);
     int flags = MSG_NOSIGNAL | (dontwait ? MSG_DONTWAIT : 0);
     while (sendmsg(fd, &msg, flags) < 0) {
