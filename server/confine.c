@@ -128,7 +128,6 @@ static const struct call session[] = {
     CALL(fadvise64),
     CALL(copy_file_range),
     CALL(sync_file_range),
-    CALL(syncfs),
     /* its one connection */
     CALL_IF2(setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_NODELAY)),
     CALL_IF2(setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_CORK)),
@@ -161,6 +160,7 @@ static const struct call store[] = {
     CALL(fadvise64),
     CALL(copy_file_range),
     CALL(sync_file_range),
+    CALL(syncfs),
     /* locks that cross nodes */
     CALL_IF(fcntl, IS(1, F_OFD_SETLK)),
     CALL_IF(fcntl, IS(1, F_OFD_GETLK)),

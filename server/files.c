@@ -319,6 +319,7 @@ enum err files_fetch(struct files *f, const char *path, struct fs_info *info, st
     struct ipc_in in, last;
     uint8_t end[IPC_SMALL];
     *info = (struct fs_info){.type = MSG_FILE};
+    *bytes = (struct slice){0};
     enum err e = IPC_SEND(f->fd, st_fetch, ST_FETCH, .path = slice_str(path));
     if (e != ERR_OK)
         return gone(f, e);

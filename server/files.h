@@ -53,7 +53,8 @@ typedef void files_failed_fn(void *arg, size_t index, enum err status, const cha
 enum err files_small(struct files *f, const struct fs_small *file) MUST_CHECK;
 enum err files_group(struct files *f, files_failed_fn *failed, void *arg) MUST_CHECK;
 
-/* The content stays in the store's buffer until the next call. */
+/* The content lies in f's buffer until the next call; bytes->p is NULL for a file that is no small
+ * one. */
 enum err files_fetch(struct files *f, const char *path, struct fs_info *info,
                      struct slice *bytes) MUST_CHECK;
 enum err files_parents(struct files *f, const char *path) MUST_CHECK;

@@ -172,12 +172,13 @@ enum err ipc_recv(int fd, uint8_t *buffer, size_t size, struct ipc_in *in, int t
                          .msg_controllen = sizeof control};
     ssize_t n;
     *in = (struct ipc_in){.fds = {-1, -1}};
-    do {
-        enum err rc = await(fd, POLLIN, timeout_ms);
+    /* Messages often come one behind the other: it is not waited before each. */
+    while ((n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0 &&
+           (errno == EINTR || errno == EAGAIN)) {
+        enum err rc = errno == EINTR ? ERR_OK : await(fd, POLLIN, timeout_ms);
         if (rc)
             return rc;
-        n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    } while (n < 0 && (errno == EINTR || errno == EAGAIN));
+    }
     if (n < 0)
         return gone(errno) ? ERR_CONN : log_fail_errno("receiving from another process");
     collect(&msg, in);

@@ -165,7 +165,12 @@ enum err requests_fetch(struct requests *r, const struct frame *f)
     uint32_t id = m.id;
     enum err e = path_parse(m.path, r->path);
     struct deed d = {.op = "get", .path = e == ERR_OK ? r->path : NULL};
-    if (e == ERR_OK && (e = files_fetch(&r->files, r->path, &info, &bytes)) == ERR_OK) {
+    if (e == ERR_OK)
+        e = files_fetch(&r->files, r->path, &info, &bytes);
+    /* No small file: the peer will come back with GET. */
+    if (e == ERR_OK && !bytes.p)
+        return CHAN_SEND(r->chan, done, DONE, .id = id);
+    if (e == ERR_OK) {
         if (!info.has_root)
             tree_small(r->engine, bytes.p, bytes.n, info.root);
         result.length = result.moved = bytes.n;

@@ -3,6 +3,7 @@
 
 #include "log.h"
 #include "msg.h"
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -77,21 +78,58 @@ bool store_next(struct store_pages *p, const struct ipc_in *in, enum err *status
     return true;
 }
 
+/* The folder that was asked about last: names come folder by folder. */
+struct asked {
+    char path[PATH_MAX_BYTES + 1];
+    struct fs_folder *folder; /* NULL: status says why */
+    enum err status;
+    unsigned flags;
+};
+
+static void enter(struct store_pages *p, struct asked *a, const char *path)
+{
+    if (strcmp(a->path, path) == 0)
+        return;
+    fs_folder_close(a->folder);
+    snprintf(a->path, sizeof a->path, "%s", path);
+    a->status = fs_folder_open(p->fs, path, a->flags, &a->folder);
+}
+
+/* What stands at name, a path relative to top. */
+static enum err stat_name(struct store_pages *p, struct asked *a, const char *top,
+                          struct slice name, struct fs_info *out)
+{
+    char raw[2 * PATH_MAX_BYTES + 2], path[PATH_MAX_BYTES + 1], folder[PATH_MAX_BYTES + 1];
+    snprintf(raw, sizeof raw, "%s/%.*s", strcmp(top, "/") == 0 ? "" : top, (int)name.n,
+             (const char *)name.p);
+    enum err e = path_parse(slice_str(raw), path);
+    if (e != ERR_OK)
+        return e;
+    size_t above = (size_t)(path_base(path) - path);
+    snprintf(folder, sizeof folder, "%.*s", above > 1 ? (int)above - 1 : 1, path);
+    enter(p, a, folder);
+    if (a->folder)
+        return fs_folder_stat(a->folder, path_base(path), out);
+    *out = a->status == ERR_NOENT
+               ? (struct fs_info){.type = MSG_MISSING}
+               : (struct fs_info){.type = MSG_FAULT, .mode = (uint32_t)a->status};
+    return ERR_OK;
+}
+
 /* Sends the items of all names. */
-static enum err stat_names(struct store_pages *p, struct fs_folder *f, struct slice names,
-                           struct buf *items)
+static enum err stat_names(struct store_pages *p, struct asked *a, const char *top,
+                           struct slice names, struct buf *items)
 {
     struct wire_rd r = wire_read(names.p, names.n);
-    char name[PATH_NAME_MAX + 1];
+    char name[PATH_MAX_BYTES + 1];
     struct fs_info info;
     enum err e = ERR_OK;
     while (e == ERR_OK && r.p < r.end) {
-        size_t n = wire_get_u8(&r);
-        if (n > (size_t)(r.end - r.p) || !slice_copy(slice_of(r.p, n), name, sizeof name))
+        struct slice one = wire_get_str(&r, PATH_MAX_BYTES);
+        if (r.bad || !slice_copy(one, name, sizeof name))
             return log_fail(ERR_PROTO, "malformed names in STATS");
-        r.p += n;
-        if ((e = fs_folder_stat(f, name, &info)) == ERR_OK)
-            e = add(items, &info, slice_str(name));
+        if ((e = stat_name(p, a, top, one, &info)) == ERR_OK)
+            e = add(items, &info, one);
         if (e == ERR_OK && items->len >= PAGE_FULL && r.p < r.end) {
             e = send_page(p, items, true);
             buf_clear(items);
@@ -103,17 +141,16 @@ static enum err stat_names(struct store_pages *p, struct fs_folder *f, struct sl
 bool store_stats(struct store_pages *p, const struct ipc_in *in, enum err *status)
 {
     struct ipc_st_stats m;
-    struct fs_folder *f;
     struct buf items;
     char path[PATH_MAX_BYTES + 1];
     if (!ipc_get_st_stats(in->body, in->n, &m))
         return false;
-    if ((*status = path_parse(m.path, path)) != ERR_OK ||
-        (*status = fs_folder_open(p->fs, path, m.flags, &f)) != ERR_OK)
+    struct asked asked = {.flags = m.flags};
+    if ((*status = path_parse(m.path, path)) != ERR_OK)
         return true;
     buf_init(&items, MSG_ITEMS_MAX);
-    *status = stat_names(p, f, m.names, &items);
+    *status = stat_names(p, &asked, path, m.names, &items);
     buf_release(&items);
-    fs_folder_close(f);
+    fs_folder_close(asked.folder);
     return true;
 }

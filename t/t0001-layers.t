@@ -30,14 +30,14 @@ allowed='
 <gnutls/abstract.h>      common/cert* common/token* common/tls* server/policy.h server/keeper.c pki/*
 <gnutls/gnutls.h>        common/cert* common/token* common/tls* pki/*
 <intel-ipsec-mb.h>       common/tree_engine.c
-<zlib.h>                 common/part.c common/deflate.c
+<zlib.h>                 common/part.c common/fs_slot.c common/deflate.c
 <popt.h>                 client/client.h server/consignd.c pki/options.c
 <seccomp.h>              server/confine*.c
 <linux/seccomp.h>        server/confine*.c
 <linux/landlock.h>       server/confine*.c
 <linux/openat2.h>        common/fs*.c server/confine*.c
 <termios.h>              common/pin.c
-fs.h                     common/* client/client.h server/store*.[ch] server/files.h server/map.h
+fs.h                     common/* client/client.h client/remote_order.h server/store*.[ch] server/files.h server/map.h
 fs_internal.h            common/fs_*.c common/fs.c
 requests_internal.h      server/requests*.c
 cert_internal.h          common/cert*.c
