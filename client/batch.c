@@ -4,7 +4,11 @@
 
 #include "log.h"
 #include "text.h"
+#include <pthread.h>
 #include <stdio.h>
+
+/* Connections count from threads of their own. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 enum err batch_reason(const struct link *l, const char *what, enum err e,
                       const struct xfer_result *r)
@@ -27,35 +31,45 @@ static void count_failure(struct batch *b, enum err e)
 
 enum err batch_fail(struct batch *b, enum err e)
 {
+    pthread_mutex_lock(&lock);
     count_failure(b, e);
+    pthread_mutex_unlock(&lock);
     return ERR_OK;
 }
 
 enum err batch_count(struct batch *b, enum err e, const struct xfer_result *r)
 {
+    pthread_mutex_lock(&lock);
     b->moved += r->moved;
     if (e == ERR_OK) {
         b->good++;
         b->bytes += r->length;
-        return ERR_OK;
+    } else {
+        count_failure(b, e);
     }
-    count_failure(b, e);
+    pthread_mutex_unlock(&lock);
     /* Nothing else can go over a connection that broke. */
     return e == ERR_CONN || e == ERR_TIMEOUT || e == ERR_PROTO || e == ERR_TLS ? e : ERR_OK;
 }
 
 enum err batch_end(const struct batch *b, const char *op, enum err e)
 {
-    char bytes[TEXT_SIZE], good[32], bad[32], n[32];
+    char bytes[TEXT_SIZE], good[32], bad[32], n[32], same[32], deleted[32];
+    bool several = b->good + b->failed + b->same + b->deleted > 1;
     text_size(b->bytes, bytes);
-    if (b->good + b->failed > 1 && options.json) {
+    if (several && options.json) {
         snprintf(good, sizeof good, "#%llu", (unsigned long long)b->good);
         snprintf(bad, sizeof bad, "#%llu", (unsigned long long)b->failed);
         snprintf(n, sizeof n, "#%llu", (unsigned long long)b->bytes);
-        show_json("summary", "op", op, "good", good, "failed", bad, "bytes", n, NULL);
-    } else if (b->good + b->failed > 1) {
-        show_line("%s: %llu files, %s; %llu failed", op, (unsigned long long)b->good, bytes,
-                  (unsigned long long)b->failed);
+        snprintf(same, sizeof same, "#%llu", (unsigned long long)b->same);
+        snprintf(deleted, sizeof deleted, "#%llu", (unsigned long long)b->deleted);
+        show_json("summary", "op", op, "good", good, "failed", bad, "bytes", n, "same", same,
+                  "deleted", deleted, NULL);
+    } else if (several) {
+        snprintf(same, sizeof same, "; %llu the same", (unsigned long long)b->same);
+        snprintf(deleted, sizeof deleted, "; %llu deleted", (unsigned long long)b->deleted);
+        show_line("%s: %llu files, %s; %llu failed%s%s", op, (unsigned long long)b->good, bytes,
+                  (unsigned long long)b->failed, b->same ? same : "", b->deleted ? deleted : "");
     }
     return e != ERR_OK ? e : b->first;
 }

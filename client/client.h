@@ -73,6 +73,7 @@ bool remote_same(const struct remote *a, const struct remote *b);
 struct link {
     struct chan chan;
     struct tls_identity *identity;
+    bool borrowed; /* the identity is another link's */
     const struct tree_engine *engine;
     uint32_t next_id;
     char user[65], session[33], agent[65], rights[257], cipher[64], server[513];
@@ -81,6 +82,9 @@ struct link {
 
 /* Connects, authenticates both ways, reads the server's verdict. */
 enum err link_open(const struct profile *p, struct link *out) MUST_CHECK;
+/* One more connection like first, which must outlive it. */
+enum err link_open_like(const struct link *first, const struct profile *p,
+                        struct link *out) MUST_CHECK;
 void link_close(struct link *l);
 
 /* Waits for the frames of request id: each goes to take (which may be NULL) until DONE, whose
@@ -108,6 +112,8 @@ enum err link_mkdir(struct link *l, const char *path) MUST_CHECK;
 
 struct batch {
     uint64_t good, failed;
+    uint64_t same;    /* files that needed no moving */
+    uint64_t deleted; /* things that stood at the destination only */
     uint64_t bytes, moved;
     enum err first; /* the first file's error */
 };
@@ -117,7 +123,7 @@ struct batch {
 enum err batch_reason(const struct link *l, const char *what, enum err e,
                       const struct xfer_result *r) MUST_CHECK;
 /* Counts a file that could not even be tried; ERR_OK: go on. */
-enum err batch_fail(struct batch *b, enum err e) MUST_CHECK;
+enum err batch_fail(struct batch *b, enum err e);
 /* Counts a transfer's outcome: ERR_OK to go on, else what ends all. */
 enum err batch_count(struct batch *b, enum err e, const struct xfer_result *r) MUST_CHECK;
 /* Prints the sum of more than one file; the command's result is e, or the first file's error. */
@@ -139,6 +145,8 @@ struct show {
 void show_start(struct show *s, const char *op, const char *from, const char *to);
 /* An xfer_event_fn with the show as its argument. */
 void show_event(void *show, enum xfer_phase phase, uint64_t done, uint64_t total);
+/* Takes the bar away. */
+void show_end(struct show *s);
 /* The last line. wire: bytes that crossed the socket for it. */
 void show_result(struct show *s, enum err e, const struct xfer_result *r, uint64_t wire);
 
@@ -160,6 +168,7 @@ void show_time(int64_t seconds, char out[static SHOW_TIME]);
 
 enum err command_put(const struct command *self, int argc, const char **argv) MUST_CHECK;
 enum err command_get(const struct command *self, int argc, const char **argv) MUST_CHECK;
+enum err command_sync(const struct command *self, int argc, const char **argv) MUST_CHECK;
 enum err command_ls(const struct command *self, int argc, const char **argv) MUST_CHECK;
 enum err command_stat(const struct command *self, int argc, const char **argv) MUST_CHECK;
 enum err command_mkdir(const struct command *self, int argc, const char **argv) MUST_CHECK;

@@ -21,6 +21,7 @@ struct poptOption option_table[] = {
 const struct command commands[] = {
     {"put", "FILE... NAME:/PATH", "Upload files or folders", command_put},
     {"get", "NAME:/PATH... FILE", "Download files or folders", command_get},
+    {"sync", "FROM TO", "Make one tree like another, up or down", command_sync},
     {"ls", "NAME:/PATH", "List a folder, or unfinished parts", command_ls},
     {"stat", "NAME:/PATH", "Show what is known of a file or folder", command_stat},
     {"mkdir", "NAME:/PATH", "Make a folder", command_mkdir},

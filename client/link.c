@@ -176,17 +176,13 @@ static enum err hear_verdict(struct link *l)
     return chan_unexpected(&f, "instead of its verdict");
 }
 
-enum err link_open(const struct profile *p, struct link *l)
+static enum err open_with(const struct profile *p, struct link *l)
 {
     struct chan_limits limits = {(int64_t)p->stall_s * 1000, 1};
     const char *name = p->server_name ? p->server_name : p->host;
     struct tls *tls;
     int fd;
-    *l = (struct link){.next_id = 1, .chan.failed = true};
-    l->engine = tree_engine(p->approved);
-    enum err e = load_identity(p, l);
-    if (e == ERR_OK)
-        e = connect_to(p, &fd);
+    enum err e = connect_to(p, &fd);
     if (e == ERR_OK)
         e = tls_new(l->identity, fd, name, &tls);
     if (e != ERR_OK)
@@ -202,12 +198,30 @@ enum err link_open(const struct profile *p, struct link *l)
     return hear_verdict(l);
 }
 
+enum err link_open(const struct profile *p, struct link *l)
+{
+    *l = (struct link){.next_id = 1, .chan.failed = true, .engine = tree_engine(p->approved)};
+    enum err e = load_identity(p, l);
+    return e == ERR_OK ? open_with(p, l) : e;
+}
+
+enum err link_open_like(const struct link *first, const struct profile *p, struct link *l)
+{
+    *l = (struct link){.next_id = 1,
+                       .chan.failed = true,
+                       .engine = first->engine,
+                       .identity = first->identity,
+                       .borrowed = true};
+    return open_with(p, l);
+}
+
 void link_close(struct link *l)
 {
     if (l->chan.tls && !l->chan.failed)
         chan_bye(&l->chan);
     chan_release(&l->chan);
-    tls_identity_free(l->identity);
+    if (!l->borrowed)
+        tls_identity_free(l->identity);
     l->identity = NULL;
 }
 

@@ -2,203 +2,138 @@
 #include "remote_walk.h"
 
 #include "log.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct page {
-    size_t at, n;
-    uint8_t items[MSG_ITEMS_MAX];
-};
-
 struct remote_walk {
-    struct link *link;
-    bool folders;
-    bool asked; /* the answer to id is due */
-    bool taken; /* it is here, in *ahead */
-    bool more;  /* there is a page after the last one that came */
-    uint32_t id;
-    enum err failed;
+    struct pipeline *pipeline;
+    char *top;
+    uint32_t flags;
+    struct buf page, coming;
+    struct slice left; /* of page */
+    bool begun;        /* a page was asked for */
+    bool more;         /* behind the one that came last */
+    bool waiting;      /* one was asked for and has not come */
+    uint32_t id;       /* of that request */
+    enum err status;   /* of its answer */
+    char reason[513];
     struct remote_order order;
-    struct page *now, *ahead; /* used, and taken in before its time */
-    struct page pages[2];
-    char path[PATH_MAX_BYTES + 1];
+    size_t skip; /* length of the folder that is gone over; 0: none */
 };
 
-/* ---- a walk ---- */
-
-static enum err take_page(void *arg, const struct frame *f)
+static enum err page_answer(struct request *q, const struct frame *f, enum err status,
+                            const char *reason)
 {
-    struct remote_walk *w = arg;
+    struct remote_walk *w = q->arg;
     struct msg_items m;
-    if (f->type != MSG_ITEMS || w->taken)
-        return chan_unexpected(f, "in answer to WALK");
-    if (!CHAN_GET(f, items, &m) || m.id != w->id || m.more > 1 || (m.more && m.items.n == 0))
-        return chan_malformed(f);
-    w->taken = true;
+    if (!f) {
+        w->waiting = false;
+        w->status = status;
+        snprintf(w->reason, sizeof w->reason, "%s", reason);
+        return ERR_OK;
+    }
+    if (f->type != MSG_ITEMS || w->coming.len > 0 || !CHAN_GET(f, items, &m) || m.id != q->id)
+        return chan_unexpected(f, "in answer to a walk");
     w->more = m.more;
-    w->ahead->at = 0;
-    w->ahead->n = m.items.n;
-    memcpy(w->ahead->items, m.items.p, m.items.n);
-    return ERR_OK;
+    buf_put(&w->coming, m.items.p, m.items.n);
+    return w->coming.bad ? log_fail(ERR_INTERNAL, "out of memory for a page") : ERR_OK;
 }
 
-enum err remote_walk_settle(struct remote_walk *w)
+static enum err ask(struct remote_walk *w)
 {
-    if (!w->asked || w->failed != ERR_OK)
-        return w->failed;
-    w->asked = false;
-    w->failed = link_await(w->link, w->id, w->path, take_page, w);
-    if (w->failed == ERR_OK && !w->taken)
-        w->failed = log_fail(ERR_PROTO, "the server answered a walk without a page");
-    return w->failed;
-}
-
-/* Goes on to the next page, and asks for the one after it. */
-static enum err turn(struct remote_walk *w)
-{
-    struct page *used = w->now;
-    enum err e = remote_walk_settle(w);
+    struct chan *c = &w->pipeline->link->chan;
+    enum err e = pipeline_enter(w->pipeline, page_answer, w, MSG_ITEMS_MAX, &w->id);
     if (e != ERR_OK)
         return e;
-    w->now = w->ahead;
-    w->ahead = used;
-    w->taken = false;
-    if (!w->more)
-        return ERR_OK;
-    w->id = w->link->next_id++;
-    w->asked = true;
-    e = CHAN_SEND(&w->link->chan, next, NEXT, .id = w->id);
-    return e == ERR_OK ? chan_flush(&w->link->chan) : e;
+    w->waiting = true;
+    w->more = false;
+    e = w->begun
+            ? CHAN_SEND(c, next, NEXT, .id = w->id)
+            : CHAN_SEND(c, walk, WALK, .id = w->id, .flags = w->flags, .path = slice_str(w->top));
+    w->begun = true;
+    return pipeline_sent(w->pipeline, e == ERR_OK ? chan_flush(c) : e);
 }
 
-static enum err take_item(struct remote_walk *w, struct remote_item *out)
+enum err remote_walk_open(struct pipeline *p, const char *path, uint32_t flags,
+                          struct remote_walk **out)
 {
-    struct slice left = slice_of(w->now->items + w->now->at, w->now->n - w->now->at);
+    struct remote_walk *w = calloc(1, sizeof *w);
+    *out = NULL;
+    if (!w || !(w->top = strdup(path))) {
+        free(w);
+        return log_fail(ERR_INTERNAL, "out of memory for a walk");
+    }
+    w->pipeline = p;
+    w->flags = flags;
+    buf_init(&w->page, MSG_ITEMS_MAX);
+    buf_init(&w->coming, MSG_ITEMS_MAX);
+    enum err e = ask(w);
+    if (e == ERR_OK)
+        *out = w;
+    else
+        remote_walk_close(w);
+    return e;
+}
+
+/* Turns to the page that was asked for, and asks for the next. ERR_NOENT: there is none. */
+static enum err turn(struct remote_walk *w)
+{
+    if (!w->waiting && !w->more && w->coming.len == 0 && w->status == ERR_OK)
+        return ERR_NOENT;
+    enum err e = w->waiting ? pipeline_until(w->pipeline, w->id) : ERR_OK;
+    if (e == ERR_OK && w->status != ERR_OK)
+        e = log_fail(w->status, "%s", w->reason);
+    if (e != ERR_OK)
+        return e;
+    struct buf turned = w->page;
+    w->page = w->coming;
+    w->coming = turned;
+    buf_clear(&w->coming);
+    w->left = slice_of(w->page.data, w->page.len);
+    if (w->more)
+        e = ask(w);
+    return e == ERR_OK && w->left.n == 0 ? ERR_NOENT : e;
+}
+
+static enum err take(struct remote_walk *w, struct remote_item *out)
+{
     struct msg_item m;
-    if (!msg_take_item(&left, &m))
-        return log_fail(ERR_PROTO, "the server sent a malformed page of a walk");
-    w->now->at = w->now->n - left.n;
-    return remote_order_take(&w->order, &m, w->folders, out);
+    enum err e = msg_take_item(&w->left, &m)
+                     ? remote_order_take(&w->order, &m, w->flags & MSG_WALK_FOLDERS, out)
+                     : log_fail(ERR_PROTO, "the server sent a malformed page of a walk");
+    if (e != ERR_OK)
+        w->pipeline->link->chan.failed = true;
+    return e;
 }
 
 enum err remote_walk_next(struct remote_walk *w, struct remote_item *out)
 {
-    *out = (struct remote_item){0};
-    while (w->failed == ERR_OK && w->now->at == w->now->n && (w->asked || w->taken))
-        w->failed = turn(w);
-    if (w->failed != ERR_OK)
-        return w->failed;
-    if (w->now->at < w->now->n)
-        return w->failed = take_item(w, out);
-    if (w->order.folder[0])
-        w->failed = log_fail(ERR_PROTO, "the server ended a walk inside a folder");
-    return w->failed;
+    for (;;) {
+        enum err e = w->left.n > 0 ? ERR_OK : turn(w);
+        if (e == ERR_OK)
+            e = take(w, out);
+        if (e != ERR_OK)
+            return e;
+        if (w->skip == 0)
+            return ERR_OK;
+        if (out->info.type == MSG_LEAVE && strlen(out->path) == w->skip)
+            w->skip = 0;
+    }
 }
 
-enum err remote_walk_open(struct link *l, const char *path, uint32_t flags,
-                          struct remote_walk **out)
+void remote_walk_skip(struct remote_walk *w)
 {
-    struct remote_walk *w = *out = calloc(1, sizeof *w);
-    if (!w)
-        return log_fail(ERR_LIMIT, "out of memory for a walk");
-    w->link = l;
-    w->folders = flags & MSG_WALK_FOLDERS;
-    w->now = &w->pages[0];
-    w->ahead = &w->pages[1];
-    w->id = l->next_id++;
-    w->asked = true;
-    snprintf(w->path, sizeof w->path, "%s", path);
-    enum err e =
-        CHAN_SEND(&l->chan, walk, WALK, .id = w->id, .flags = flags, .path = slice_str(path));
-    if (e == ERR_OK)
-        e = chan_flush(&l->chan);
-    if (e != ERR_OK) {
-        free(w);
-        *out = NULL;
-    }
-    return e;
+    w->skip = strlen(w->order.folder);
 }
 
 void remote_walk_close(struct remote_walk *w)
 {
-    if (w && !w->link->chan.failed)
-        w->failed = remote_walk_settle(w);
+    if (!w)
+        return;
+    if (w->waiting && !w->pipeline->link->chan.failed)
+        (void)!pipeline_until(w->pipeline, w->id);
+    buf_release(&w->page);
+    buf_release(&w->coming);
+    free(w->top);
     free(w);
-}
-
-/* ---- many names ---- */
-
-/* A run of names that are asked for at once. */
-struct asking {
-    uint32_t id;
-    const char *const *names;
-    size_t n, told;
-    struct fs_info *out;
-};
-
-static enum err take_infos(void *arg, const struct frame *f)
-{
-    struct asking *a = arg;
-    struct msg_items m;
-    struct msg_item item;
-    if (f->type != MSG_ITEMS)
-        return chan_unexpected(f, "in answer to STATS");
-    if (!CHAN_GET(f, items, &m) || m.id != a->id)
-        return chan_malformed(f);
-    while (m.items.n > 0) {
-        if (!msg_take_item(&m.items, &item) || a->told == a->n || item.type == MSG_LEAVE ||
-            !slice_eq(item.name, slice_str(a->names[a->told])) ||
-            !remote_item_info(&item, &a->out[a->told]))
-            return log_fail(ERR_PROTO, "the server sent an entry that was not asked for");
-        a->told++;
-    }
-    return ERR_OK;
-}
-
-static enum err ask(struct link *l, const char *folder, bool roots, struct asking *a,
-                    struct slice names)
-{
-    char reason[513];
-    a->id = l->next_id++;
-    enum err e =
-        CHAN_SEND(&l->chan, stats, STATS, .id = a->id, .flags = roots ? MSG_ITEMS_ROOTS : 0,
-                  .path = slice_str(folder), .names = names);
-    if (e != ERR_OK)
-        return e;
-    log_quiet(true);
-    e = link_await(l, a->id, folder, take_infos, a);
-    log_quiet(false);
-    if (e == ERR_NOENT && a->told == 0) {
-        memset(a->out, 0, a->n * sizeof a->out[0]);
-        return ERR_OK;
-    }
-    if (e != ERR_OK) {
-        snprintf(reason, sizeof reason, "%s", log_reason());
-        return log_fail(e, "%s", reason);
-    }
-    return a->told == a->n ? ERR_OK
-                           : log_fail(ERR_PROTO, "the server told too little of %s", folder);
-}
-
-enum err link_stats(struct link *l, const char *folder, bool roots, const char *const *names,
-                    size_t n, struct fs_info *out)
-{
-    struct buf b;
-    enum err e = ERR_OK;
-    buf_init(&b, MSG_NAMES_MAX);
-    for (size_t from = 0, i = 0; e == ERR_OK && i < n; i++) {
-        size_t length = strlen(names[i]);
-        wire_put_u8(&b, (uint8_t)length);
-        buf_put(&b, names[i], length);
-        if (i + 1 < n && b.len + 1 + PATH_NAME_MAX <= MSG_NAMES_MAX)
-            continue;
-        struct asking a = {.names = names + from, .n = i + 1 - from, .out = out + from};
-        e = b.bad ? log_fail(ERR_LIMIT, "out of memory for names")
-                  : ask(l, folder, roots, &a, slice_of(b.data, b.len));
-        buf_clear(&b);
-        from = i + 1;
-    }
-    buf_release(&b);
-    return e;
 }

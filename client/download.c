@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: ISC */
+/* One file from the server. */
+#include "work.h"
+
+#include "log.h"
+#include <string.h>
+
+enum { LOCK_WAIT_MS = 5000, STAGE_BYTES = 32 << 20 };
+
+/* The name below the root of work->fs that j's file gets: what follows the base. */
+static const char *below(const struct job *j)
+{
+    const char *base = j->worker->work->base;
+    return j->local + (strcmp(base, "/") == 0 ? 0 : strlen(base));
+}
+
+/* ---- small ones ---- */
+
+static void on_committed(void *arg, size_t index, enum err status, const char *reason)
+{
+    struct worker *w = arg;
+    struct job *j = w->staged[index];
+    log_take_reason(reason);
+    job_end(j, status, j->result.length);
+}
+
+void download_commit(struct worker *w)
+{
+    if (fs_group_count(w->group) > 0)
+        fs_group_commit(w->group, on_committed, w);
+    w->staged_bytes = 0;
+}
+
+static enum err stage(struct job *j, const struct frame *f)
+{
+    struct worker *w = j->worker;
+    struct msg_small m;
+    uint8_t root[TREE_HASH];
+    if (f->type != MSG_SMALL || j->came)
+        return chan_unexpected(f, "in answer to FETCH");
+    if (!CHAN_GET(f, small, &m) || m.kind != MSG_KIND_PLAIN || m.mtime_ns >= 1000000000)
+        return chan_malformed(f);
+    j->came = true;
+    tree_small(w->link->engine, m.bytes.p, m.bytes.n, root);
+    if (memcmp(root, m.root, TREE_HASH) != 0) {
+        j->result.length = UINT64_MAX;
+        return ERR_OK;
+    }
+    struct fs_small file = {.path = below(j),
+                            .overwrite = !w->work->no_overwrite,
+                            .parents = w->work->tree,
+                            .mode = m.mode,
+                            .mtime_s = (int64_t)m.mtime_s,
+                            .mtime_ns = m.mtime_ns,
+                            .bytes = m.bytes.p,
+                            .n = m.bytes.n};
+    memcpy(file.root, root, TREE_HASH);
+    memcpy(j->result.root, root, TREE_HASH);
+    j->result.length = j->result.moved = m.bytes.n;
+    w->staged[fs_group_count(w->group)] = j;
+    w->staged_bytes += m.bytes.n;
+    return fs_group_add(w->group, &file) ? ERR_OK : log_fail(ERR_INTERNAL, "a group overflowed");
+}
+
+static enum err fetch_answer(struct request *q, const struct frame *f, enum err status,
+                             const char *reason)
+{
+    struct job *j = q->arg;
+    struct worker *w = j->worker;
+    if (f)
+        return stage(j, f);
+    bool staged = j->came && j->result.length != UINT64_MAX;
+    if (staged && status == ERR_OK) {
+        if (fs_group_count(w->group) == FS_GROUP_MAX || w->staged_bytes >= STAGE_BYTES)
+            download_commit(w);
+        return ERR_OK;
+    }
+    /* It was staged, but the answer broke off after it: it is counted with the group. */
+    if (staged)
+        return ERR_OK;
+    if (q->lost) {
+        job_lose(j, status);
+        return ERR_OK;
+    }
+    if (j->came) {
+        j->result = (struct xfer_result){0};
+        return job_done(j, ERR_CORRUPT,
+                        "the content does not match its root: the server's copy is damaged", 0);
+    }
+    if (status != ERR_OK)
+        return job_done(j, status, reason, 0);
+    j->size = UINT64_MAX - 1; /* no small file */
+    j->next = w->longer;
+    w->longer = j;
+    return ERR_OK;
+}
+
+static enum err fetch(struct worker *w, struct job *j)
+{
+    uint32_t id;
+    uint64_t bytes = (j->size < FS_SMALL_MAX ? j->size : FS_SMALL_MAX) + 80;
+    enum err e = pipeline_enter(&w->pipeline, fetch_answer, j, bytes, &id);
+    if (e != ERR_OK) {
+        job_lose(j, e);
+        return e;
+    }
+    return pipeline_sent(&w->pipeline, CHAN_SEND(&w->link->chan, fetch, FETCH, .id = id,
+                                                 .path = slice_str(j->path)));
+}
+
+/* ---- long ones ---- */
+
+static enum err sink_open(void *arg, uint64_t length, struct fs_part *out)
+{
+    struct job *j = arg;
+    struct work *w = j->worker->work;
+    enum err e = w->tree ? fs_parents(&w->fs, below(j)) : ERR_OK;
+    return e == ERR_OK ? fs_open_part(&w->fs, below(j), length, !w->no_overwrite, LOCK_WAIT_MS, out)
+                       : e;
+}
+
+static enum err sink_commit(void *arg, const struct fs_part *part, const struct msg_offer *o)
+{
+    struct job *j = arg;
+    struct work *w = j->worker->work;
+    struct fs_commit how = {below(j), !w->no_overwrite, o->mode, (int64_t)o->mtime_s, o->mtime_ns};
+    return fs_commit(&w->fs, part, &how);
+}
+
+static enum err get_long(struct worker *w, struct job *j)
+{
+    struct work *work = w->work;
+    struct chan *c = &w->link->chan;
+    char shown[PATH_MAX_BYTES + 80];
+    struct xfer_sink sink = {.open = sink_open, .commit = sink_commit, .arg = j};
+    struct show show;
+    uint64_t before = tls_bytes_in(c->tls);
+    struct xfer x = {.chan = c,
+                     .name = j->local,
+                     .engine = w->link->engine,
+                     .recheck = work->recheck,
+                     .threads = true,
+                     .event = work->crew ? NULL : show_event,
+                     .event_arg = &show};
+    enum err e = pipeline_wait(&w->pipeline, 0);
+    if (e != ERR_OK) {
+        job_lose(j, e);
+        return e;
+    }
+    remote_text(work->at, j->path, shown, sizeof shown);
+    show_start(&show, work->op, shown, j->local);
+    j->started_ms = show.started_ms;
+    x.id = w->link->next_id++;
+    e = CHAN_SEND(c, get, GET, .id = x.id, .flags = work->recheck ? MSG_GET_RECHECK : 0,
+                  .path = slice_str(j->path));
+    if (e == ERR_OK)
+        e = xfer_receive(&x, &sink, &j->result);
+    show_end(&show);
+    if (c->failed && e != ERR_OK) {
+        job_lose(j, batch_reason(w->link, shown, e, &j->result));
+        return e;
+    }
+    return job_done(j, batch_reason(w->link, shown, e, &j->result), NULL,
+                    tls_bytes_in(c->tls) - before);
+}
+
+enum err download(struct worker *w, struct job *j)
+{
+    return j->size > FS_SMALL_MAX && j->size != UINT64_MAX ? get_long(w, j) : fetch(w, j);
+}

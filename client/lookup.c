@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: ISC */
+#include "lookup.h"
+
+#include "log.h"
+#include "remote_order.h"
+#include <stdlib.h>
+#include <string.h>
+
+bool lookup_full(const struct lookup *l)
+{
+    return l->n == LOOKUP_MAX || l->names + 2 + PATH_MAX_BYTES > MSG_NAMES_MAX;
+}
+
+enum err lookup_add(struct lookup *l, const char *rel, const struct stat *st, bool followed)
+{
+    struct looked_up *e = &l->list[l->n];
+    *e = (struct looked_up){.rel = strdup(rel), .st = *st, .followed = followed};
+    if (!e->rel)
+        return log_fail(ERR_INTERNAL, "%s: out of memory", rel);
+    l->n++;
+    l->names += 2 + strlen(rel);
+    return ERR_OK;
+}
+
+static enum err on_answer(struct request *q, const struct frame *f, enum err status,
+                          const char *reason)
+{
+    struct lookup *l = q->arg;
+    struct msg_items m;
+    struct msg_item item;
+    (void)reason;
+    if (!f)
+        return status != ERR_OK || l->answered == l->n
+                   ? ERR_OK
+                   : log_fail(ERR_PROTO, "the server answered STATS in part");
+    if (f->type != MSG_ITEMS || !CHAN_GET(f, items, &m) || m.id != q->id)
+        return chan_unexpected(f, "in answer to STATS");
+    while (m.items.n > 0) {
+        if (l->answered == l->n || !msg_take_item(&m.items, &item))
+            return chan_malformed(f);
+        struct looked_up *e = &l->list[l->answered++];
+        if (!remote_item_info(&item, &e->there))
+            return chan_malformed(f);
+        e->known = e->there.type != MSG_FAULT;
+    }
+    return ERR_OK;
+}
+
+enum err lookup_ask(struct lookup *l, struct pipeline *p, const char *top, bool roots)
+{
+    struct msg_stats m = {.flags = roots ? MSG_ITEMS_ROOTS : 0, .path = slice_str(top)};
+    struct chan *c = &p->link->chan;
+    struct buf names;
+    buf_init(&names, MSG_NAMES_MAX);
+    for (size_t i = 0; i < l->n; i++)
+        wire_put_str(&names, slice_str(l->list[i].rel), PATH_MAX_BYTES);
+    m.names = slice_of(names.data, names.len);
+    enum err e = names.bad ? log_fail(ERR_INTERNAL, "no room for a batch of names") : ERR_OK;
+    l->answered = 0;
+    if (e == ERR_OK)
+        e = pipeline_enter(p, on_answer, l, names.len, &m.id);
+    if (e == ERR_OK) {
+        l->id = m.id;
+        size_t at = chan_begin(c, MSG_STATS);
+        (void)msg_put_stats(&c->out, &m);
+        e = chan_end(c, at);
+        e = pipeline_sent(p, e == ERR_OK ? chan_flush(c) : e);
+    }
+    buf_release(&names);
+    return e;
+}
+
+enum err lookup_wait(struct lookup *l, struct pipeline *p)
+{
+    return l->n > 0 ? pipeline_until(p, l->id) : ERR_OK;
+}
+
+void lookup_clear(struct lookup *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        free(l->list[i].rel);
+    l->n = l->names = 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: ISC */
+/* What stands at the server under many names of a tree, asked for in batches. */
+#ifndef CONSIGN_LOOKUP_H
+#define CONSIGN_LOOKUP_H
+
+#include "pipeline.h"
+#include <sys/stat.h>
+
+enum { LOOKUP_MAX = 512 };
+
+/* A local entry, and what the server has in its place. */
+struct looked_up {
+    char *rel; /* path relative to the tree */
+    struct stat st;
+    bool followed;        /* st is of the file that a link leads to */
+    bool known;           /* the server said what stands there */
+    struct fs_info there; /* MSG_MISSING: nothing */
+};
+
+struct lookup {
+    struct looked_up list[LOOKUP_MAX];
+    size_t n;
+    size_t names;    /* bytes of the question */
+    size_t answered; /* entries that an answer came for */
+    uint32_t id;     /* of the question */
+};
+
+bool lookup_full(const struct lookup *l);
+
+/* Adds an entry (rel is copied). ERR_INTERNAL, logged, without memory. */
+enum err lookup_add(struct lookup *l, const char *rel, const struct stat *st,
+                    bool followed) MUST_CHECK;
+
+/* Asks about all of them, below the folder top at the server; roots: with the roots that are stored. l
+ * must not be touched until lookup_wait. Errors are the connection's, here and below. */
+enum err lookup_ask(struct lookup *l, struct pipeline *p, const char *top, bool roots) MUST_CHECK;
+enum err lookup_wait(struct lookup *l, struct pipeline *p) MUST_CHECK;
+
+/* Empties it; no question may be on its way. */
+void lookup_clear(struct lookup *l);
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: ISC */
+#include "trees.h"
+
+#include "log.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* popt tells callbacks of a table nothing but that table: there is one command a process. */
+static struct tree_options *current;
+static enum err wrong; /* the first rule that was refused */
+
+enum { INCLUDE = 1, EXCLUDE, EXCLUDE_FROM };
+
+static void on_option(poptContext ctx, enum poptCallbackReason reason, const struct poptOption *opt,
+                      const char *arg, const void *data)
+{
+    enum err e = ERR_OK;
+    (void)ctx;
+    (void)reason;
+    (void)data;
+    if (opt->val == EXCLUDE_FROM)
+        e = filter_load(&current->filter, arg);
+    else
+        e = filter_add(&current->filter, opt->val == INCLUDE, arg);
+    wrong = wrong == ERR_OK ? e : wrong;
+}
+
+struct poptOption tree_filter_table[] = {
+    {NULL, '\0', POPT_ARG_CALLBACK, (void *)on_option, 0, NULL, NULL},
+    {"include", '\0', POPT_ARG_STRING, NULL, INCLUDE, "Take what matches; the first rule decides",
+     "PATTERN"},
+    {"exclude", '\0', POPT_ARG_STRING, NULL, EXCLUDE, "Pass over what matches", "PATTERN"},
+    {"exclude-from", '\0', POPT_ARG_STRING, NULL, EXCLUDE_FROM,
+     "Pass over what matches a line of FILE", "FILE"},
+    POPT_TABLEEND};
+
+void tree_options_init(struct tree_options *o)
+{
+    filter_init(&o->filter);
+    current = o;
+    wrong = ERR_OK;
+}
+
+enum err tree_options_check(const struct tree_options *o)
+{
+    if (wrong != ERR_OK)
+        return wrong;
+    if (o->links && strcmp(o->links, "refuse") != 0 && strcmp(o->links, "skip") != 0 &&
+        strcmp(o->links, "follow") != 0)
+        return log_fail(ERR_USAGE, "--links is refuse, skip or follow, not \"%s\"", o->links);
+    return ERR_OK;
+}
+
+void tree_options_release(struct tree_options *o)
+{
+    filter_release(&o->filter);
+    free(o->links);
+    o->links = NULL;
+}
+
+bool tree_join(struct worker *w, const char *top, const char *rel, char *out, size_t cap)
+{
+    const char *between = rel[0] && strcmp(top, "/") != 0 ? "/" : "";
+    if (snprintf(out, cap, "%s%s%s", top, between, rel) < (int)cap)
+        return true;
+    tree_fault(w, rel, ERR_NAME, "too long");
+    return false;
+}
+
+void tree_fault(struct worker *w, const char *what, enum err e, const char *why)
+{
+    batch_fail(&w->work->batch, log_fail(e, "%s: %s", what, why));
+}
+
+bool tree_passes(void *arg, const char *path, bool folder)
+{
+    const struct tree_options *o = arg;
+    return filter_passes(&o->filter, path, folder);
+}
+
+void tree_says(const struct tree_options *o, const char *deed, const char *what)
+{
+    if (options.json && o->dry_run)
+        show_json("would", "do", deed, "path", what, NULL);
+    else if (o->dry_run || options.verbose)
+        show_line("%s%s %s", o->dry_run ? "would " : "", deed, what);
+}

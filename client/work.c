@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: ISC */
+#include "crew.h"
+
+#include "log.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum err job_new(const char *local, const char *path, int fd, const struct stat *st,
+                 struct job **out)
+{
+    struct job *j = calloc(1, sizeof *j);
+    if (j)
+        *j = (struct job){.fd = fd,
+                          .up = fd >= 0,
+                          .local = strdup(local),
+                          .path = strdup(path),
+                          .size = UINT64_MAX,
+                          .started_ms = tls_now_ms()};
+    if (j && j->local && j->path) {
+        if (st)
+            j->st = *st;
+        *out = j;
+        return ERR_OK;
+    }
+    if (j)
+        job_free(j);
+    else if (fd >= 0)
+        close(fd);
+    return log_fail(ERR_INTERNAL, "%s: out of memory", local);
+}
+
+void job_free(struct job *j)
+{
+    if (j->fd >= 0)
+        close(j->fd);
+    free(j->local);
+    free(j->path);
+    free(j);
+}
+
+enum err job_done(struct job *j, enum err e, const char *reason, uint64_t wire)
+{
+    struct work *w = j->worker->work;
+    char remote[PATH_MAX_BYTES + 80];
+    struct show show;
+    remote_text(w->at, j->path, remote, sizeof remote);
+    if (reason && e != ERR_OK)
+        e = log_fail(e, "%s: %s", remote, reason);
+    show_start(&show, w->op, j->up ? j->local : remote, j->up ? remote : j->local);
+    show.started_ms = j->started_ms;
+    if (!w->tree || options.json || options.verbose)
+        show_result(&show, e, &j->result, wire);
+    e = batch_count(&w->batch, e, &j->result);
+    job_free(j);
+    return e;
+}
+
+void work_local(const struct work *w, const char *path, char *out, size_t cap)
+{
+    snprintf(out, cap, "%s%s", strcmp(w->base, "/") == 0 ? "" : w->base, path);
+}
+
+void job_end(struct job *j, enum err e, uint64_t wire)
+{
+    enum err fatal = job_done(j, e, NULL, wire);
+    (void)fatal;
+}
+
+void job_lose(struct job *j, enum err e)
+{
+    if (!crew_take_back(j->worker->work->crew, j))
+        job_end(j, e, 0);
+}
+
+enum err worker_do(struct worker *w, struct job *j)
+{
+    j->worker = w;
+    j->came = false;
+    j->result = (struct xfer_result){0};
+    return j->up ? upload(w, j) : download(w, j);
+}
+
+enum err work_check(const struct work *w)
+{
+    if (w->connections < 0 || w->connections > CREW_MAX)
+        return log_fail(ERR_USAGE, "--connections is 1 to %d", CREW_MAX);
+    return ERR_OK;
+}
+
+enum err work_open(struct worker *w, struct work *work, struct link *link)
+{
+    enum err e = worker_init(w, work, link);
+    if (e == ERR_OK && work->connections > 1)
+        e = crew_open(work, w, work->at->profile, (unsigned)work->connections);
+    return e;
+}
+
+enum err work_close(struct worker *w, enum err e)
+{
+    enum err settled = work_settle(w);
+    crew_close(w->work->crew);
+    worker_release(w);
+    return batch_end(&w->work->batch, w->work->op, e == ERR_OK ? settled : e);
+}
+
+enum err work_do(struct worker *w, struct job *j)
+{
+    j->worker = w;
+    return w->work->crew ? crew_do(w->work->crew, j) : worker_do(w, j);
+}
+
+enum err work_settle(struct worker *w)
+{
+    return w->work->crew ? crew_settle(w->work->crew) : worker_settle(w);
+}
+
+enum err worker_init(struct worker *w, struct work *work, struct link *link)
+{
+    *w = (struct worker){.work = work, .link = link, .bytes = malloc(FS_SMALL_MAX + 1)};
+    pipeline_init(&w->pipeline, link);
+    if (!w->bytes)
+        return log_fail(ERR_INTERNAL, "out of memory for small files");
+    return work->fs.n > 0 ? fs_group_new(&work->fs, &w->group) : ERR_OK;
+}
+
+void worker_release(struct worker *w)
+{
+    fs_group_free(w->group);
+    w->group = NULL;
+    free(w->bytes);
+    w->bytes = NULL;
+}
+
+enum err worker_settle(struct worker *w)
+{
+    enum err e = pipeline_wait(&w->pipeline, 0);
+    if (w->group)
+        download_commit(w);
+    while (w->longer) {
+        struct job *j = w->longer;
+        w->longer = j->next;
+        if (e == ERR_OK)
+            e = worker_do(w, j);
+        else
+            job_lose(j, e);
+    }
+    return e;
+}
