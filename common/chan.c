@@ -11,6 +11,10 @@ enum {
     GATHER_PLAIN = 16 * 1024, /* queued frames are encrypted from here on */
     QUEUED_MAX = 192 * 1024,  /* longest frame but DATA: SMALL */
     REJECT_MS = 1000,
+    SAMPLE_MS = 100,    /* a full socket is looked at more closely from then on */
+    PACE_STEP_MS = 100, /* the longest sleep at a time */
+    PACE_ROOM_MIN = 64 * 1024,
+    PACE_ROOM_MAX = 1024 * 1024,
 };
 
 enum err chan_init(struct chan *c, struct tls *tls, const struct chan_limits *limits)
@@ -45,26 +49,56 @@ static enum err broken(struct chan *c, enum err e)
     return e;
 }
 
+/* What the kernel takes in beyond a second's worth, the sender takes for received: its waits for an
+ * answer would run while we are busy with it. Fast ones are left to the kernel's own tuning. */
+void chan_pace(struct chan *c, struct pace *p)
+{
+    c->pace = p;
+    if (p && p->rate <= PACE_ROOM_MAX)
+        tls_receive_room(c->tls, p->rate < PACE_ROOM_MIN ? PACE_ROOM_MIN : (int)p->rate);
+}
+
 /* ---- progress watch ---- */
 
 static void watch_start(struct chan *c)
 {
     c->watch_ms = tls_now_ms();
     c->watch_moved = c->moved;
+    c->watch_sampled = false;
+}
+
+/* What moved in the running span. A socket whose buffer is long takes nothing for long while a slow
+ * peer empties it: then what the peer's kernel acknowledged since the sample counts. */
+static uint64_t watch_progress(const struct chan *c, short events)
+{
+    uint64_t moved = c->moved - c->watch_moved;
+    uint64_t acked = events & POLLOUT ? tls_bytes_acked(c->tls) - c->watch_acked : 0;
+    return moved > acked ? moved : acked;
 }
 
 /* Waits for the socket; ERR_TIMEOUT, logged, when too little moved in the running span. */
 static enum err watch_wait(struct chan *c, short events, short *ready)
 {
     for (;;) {
-        enum err e = tls_wait(c->tls, events, c->watch_ms + c->limits.stall_ms, ready);
+        int64_t end = c->watch_ms + c->limits.stall_ms, sample = tls_now_ms() + SAMPLE_MS;
+        enum err e =
+            tls_wait(c->tls, events, c->watch_sampled || sample > end ? end : sample, ready);
         if (e != ERR_TIMEOUT)
             return e;
+        if (!c->watch_sampled) {
+            c->watch_sampled = true;
+            c->watch_acked = tls_bytes_acked(c->tls);
+        }
+        if (tls_now_ms() < end)
+            continue;
         uint64_t need = c->limits.min_rate * (uint64_t)c->limits.stall_ms / 1000;
-        if (c->moved - c->watch_moved < (need ? need : 1))
-            return log_fail(ERR_TIMEOUT, "connection stalled: %llu bytes in %lld s",
-                            (unsigned long long)(c->moved - c->watch_moved),
-                            (long long)c->limits.stall_ms / 1000);
+        uint64_t moved = watch_progress(c, events);
+        need = need ? need : 1;
+        if (moved < need)
+            return log_fail(ERR_TIMEOUT,
+                            "connection stalled: %llu bytes in %lld s; %llu are the least",
+                            (unsigned long long)moved, (long long)c->limits.stall_ms / 1000,
+                            (unsigned long long)need);
         watch_start(c);
     }
 }
@@ -104,6 +138,8 @@ static enum err take_in(struct chan *c)
         e = in_len(c) == 0 ? ERR_CONN : log_fail(ERR_CONN, "the peer closed inside a message");
     c->in_to += got;
     c->moved += got;
+    if (c->pace && got > 0)
+        c->pace_ms = pace_take(c->pace, got);
     return e;
 }
 
@@ -114,6 +150,39 @@ static void compact(struct chan *c)
     memmove(c->in, c->in + c->in_from, in_len(c));
     c->in_to -= c->in_from;
     c->in_from = 0;
+}
+
+/* ---- pace ---- */
+
+/* Sleeps for a step at most; where take is set, what the peer sends meanwhile is taken in as far as
+ * there is room. */
+static enum err pace_step(struct chan *c, int64_t ms, bool take)
+{
+    short ready = 0;
+    ms = ms < PACE_STEP_MS ? ms : PACE_STEP_MS;
+    if (!take || c->in_cap - c->in_to < RECORD) {
+        (void)poll(NULL, 0, (int)ms);
+        return ERR_OK;
+    }
+    enum err e = tls_wait(c->tls, POLLIN, tls_now_ms() + ms, &ready);
+    if (e == ERR_OK)
+        e = take_in(c);
+    return e == ERR_TIMEOUT || e == ERR_BUSY ? ERR_OK : e;
+}
+
+/* Waits for a turn. What was encrypted goes out before, so that the peer sees bytes come steadily; and
+ * the time is not the peer's: the watch stands still. */
+static enum err pace_wait(struct chan *c, int64_t turn_ms, bool take)
+{
+    int64_t start = tls_now_ms(), now = start;
+    enum err e = ERR_OK;
+    for (; e == ERR_OK && now < turn_ms; now = tls_now_ms()) {
+        e = tls_flush(c->tls);
+        if (e == ERR_OK || e == ERR_BUSY)
+            e = pace_step(c, turn_ms - now, take);
+    }
+    c->watch_ms += now - start;
+    return e;
 }
 
 /* Waits for more input: for a frame's first byte until deadline, inside a frame by the progress
@@ -138,6 +207,17 @@ static enum err on_error(struct chan *c, const struct frame *f)
     return log_fail(e == ERR_OK ? ERR_PROTO : e, "the peer ended the connection: %s", reason);
 }
 
+/* What was taken in has to be paid for before there is more, or before it is handed on. */
+static enum err pay(struct chan *c, int64_t *deadline)
+{
+    int64_t now = tls_now_ms();
+    if (now >= c->pace_ms)
+        return ERR_OK;
+    enum err e = pace_wait(c, c->pace_ms, false);
+    *deadline += tls_now_ms() - now;
+    return e == ERR_OK ? e : broken(c, e);
+}
+
 enum err chan_recv(struct chan *c, struct frame *f, int64_t timeout_ms)
 {
     enum err e = chan_flush(c);
@@ -154,6 +234,8 @@ enum err chan_recv(struct chan *c, struct frame *f, int64_t timeout_ms)
         bool inside = in_len(c) > 0;
         if (c->in_cap - c->in_to < RECORD)
             compact(c);
+        if (c->pace && (e = pay(c, &deadline)) != ERR_OK)
+            return e;
         e = take_in(c);
         if (e == ERR_BUSY)
             e = wait_input(c, deadline);
@@ -164,6 +246,8 @@ enum err chan_recv(struct chan *c, struct frame *f, int64_t timeout_ms)
         if (e != ERR_OK)
             return broken(c, e);
     }
+    if (c->pace && (e = pay(c, &deadline)) != ERR_OK)
+        return e;
     *f = (struct frame){c->in[c->in_from + 4], c->in + c->in_from + MSG_HEADER, size - MSG_HEADER};
     c->in_from += size;
     return f->type == MSG_ERROR ? on_error(c, f) : ERR_OK;
@@ -206,7 +290,7 @@ bool chan_ready(struct chan *c)
 
 /* Encrypts n bytes at p, waiting for the socket as needed and taking in what the peer sends
  * meanwhile. */
-static enum err write_all(struct chan *c, const uint8_t *p, size_t n)
+static enum err write_piece(struct chan *c, const uint8_t *p, size_t n)
 {
     while (n > 0) {
         size_t done;
@@ -229,6 +313,22 @@ static enum err write_all(struct chan *c, const uint8_t *p, size_t n)
             return broken(c, e);
     }
     return ERR_OK;
+}
+
+/* The same, in pieces at their turn where there is a limit. */
+static enum err write_all(struct chan *c, const uint8_t *p, size_t n)
+{
+    enum err e = ERR_OK;
+    if (!c->pace)
+        return write_piece(c, p, n);
+    for (size_t piece; n > 0 && e == ERR_OK; p += piece, n -= piece) {
+        piece = (size_t)pace_piece(c->pace);
+        piece = n < piece ? n : piece;
+        if ((e = pace_wait(c, pace_take(c->pace, piece), true)) != ERR_OK)
+            return broken(c, e);
+        e = write_piece(c, p, piece);
+    }
+    return e;
 }
 
 /* Encrypts the queued frames. */
@@ -307,6 +407,7 @@ void chan_reject(struct chan *c, enum err status, const char *reason)
         return;
     c->failed = false;
     c->limits = (struct chan_limits){REJECT_MS, 1};
+    c->pace = NULL;
     text.n = text.n > 512 ? 512 : text.n;
     buf_clear(&c->out);
     if (CHAN_SEND(c, error, ERROR, .status = (uint16_t)status, .reason = text) == ERR_OK &&

@@ -10,11 +10,14 @@
 #define CONSIGN_CHAN_H
 
 #include "msg.h"
+#include "pace.h"
 #include "tls.h"
 
 struct chan_limits {
-    int64_t stall_ms;  /* inside a frame, or sending: in each such span ... */
-    uint64_t min_rate; /* ... at least min_rate * stall_ms / 1000 bytes must move */
+    int64_t stall_ms; /* inside a frame, or sending: in each such span ... */
+    uint64_t
+        min_rate; /* ... at least min_rate * stall_ms / 1000 bytes must move, or be taken by the
+                          peer's kernel */
 };
 
 struct chan {
@@ -30,6 +33,10 @@ struct chan {
     uint64_t moved;       /* content bytes both ways, for the progress watch */
     uint64_t watch_moved; /* moved at the start of the running span */
     int64_t watch_ms;
+    bool watch_sampled;   /* watch_acked was taken in the running span */
+    uint64_t watch_acked; /* bytes that the peer's kernel had acknowledged by then */
+    struct pace *pace;    /* NULL: no limit */
+    int64_t pace_ms;      /* the turn of what was received last */
 };
 
 /* A received message; body borrows from the channel until the next chan_recv. */
@@ -47,6 +54,11 @@ void chan_release(struct chan *c);
 
 /* From now on frames up to MSG_FRAME_MAX are accepted: after the peer was authorised. */
 void chan_allow_data(struct chan *c);
+
+/* From now on what is sent and received keeps to p (borrowed; NULL: no limit), which other connections
+ * may share. Waiting for one's turn is no stall on this side; the other sees slow but steady bytes. To
+ * be called before there is much to receive: it bounds what the kernel keeps for us. */
+void chan_pace(struct chan *c, struct pace *p);
 
 /* Queues one message: CHAN_SEND(c, done, DONE, .id = id, .status = 0) */
 #define CHAN_SEND(c, name, NAME, ...)                                                              \

@@ -5,7 +5,8 @@
 #include "msg.h"
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -524,4 +525,16 @@ uint64_t tls_bytes_in(const struct tls *t)
 uint64_t tls_bytes_out(const struct tls *t)
 {
     return t->out;
+}
+
+uint64_t tls_bytes_acked(const struct tls *t)
+{
+    struct tcp_info info = {0};
+    socklen_t n = sizeof info;
+    return getsockopt(t->fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 ? info.tcpi_bytes_acked : 0;
+}
+
+void tls_receive_room(struct tls *t, int bytes)
+{
+    (void)setsockopt(t->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
 }

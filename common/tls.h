@@ -73,6 +73,12 @@ void tls_bye(struct tls *t);
 uint64_t tls_bytes_in(const struct tls *t);
 uint64_t tls_bytes_out(const struct tls *t);
 
+/* Bytes sent that the peer's kernel acknowledged; 0 where the socket is not TCP. */
+uint64_t tls_bytes_acked(const struct tls *t);
+
+/* Bounds what the kernel keeps of bytes that we did not take yet; as good as the kernel can. */
+void tls_receive_room(struct tls *t, int bytes);
+
 /* CLOCK_MONOTONIC in milliseconds. */
 int64_t tls_now_ms(void);
 

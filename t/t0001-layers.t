@@ -61,7 +61,7 @@ misplaced() {
 }
 
 # The modules of common/, each of which may include those before it.
-order='err buf wire text log path walk conf tree codec msg part token cert fs tls chan lane xfer'
+order='err buf wire text log path walk conf tree codec msg part token cert fs tls pace chan lane xfer'
 
 upward() {
 	includes | awk -v order="$order" '
