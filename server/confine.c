@@ -133,6 +133,7 @@ static const struct call session[] = {
     CALL_IF2(setsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_CORK)),
     CALL_IF2(setsockopt, IS(1, SOL_SOCKET), IS(2, SO_RCVTIMEO)),
     CALL_IF2(setsockopt, IS(1, SOL_SOCKET), IS(2, SO_SNDTIMEO)),
+    CALL_IF2(setsockopt, IS(1, SOL_SOCKET), IS(2, SO_RCVBUF)),
     CALL_IF2(getsockopt, IS(1, IPPROTO_TCP), IS(2, TCP_INFO)),
     CALL_IF2(getsockopt, IS(1, SOL_SOCKET), IS(2, SO_ERROR)),
 };

@@ -3,6 +3,7 @@
 
 #include "conf.h"
 #include "log.h"
+#include "pace.h"
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -149,6 +150,16 @@ static enum err take_sessions(struct rule *r, const struct conf_at *at, const ch
     return e;
 }
 
+static enum err take_rate(struct rule *r, const struct conf_at *at, const char *value)
+{
+    if (r->user.rate)
+        return conf_fail(at, "given twice");
+    enum err e = conf_size(at, value, &r->user.rate);
+    if (e == ERR_OK && r->user.rate < PACE_MIN)
+        e = conf_fail(at, "at least %d bytes a second", PACE_MIN);
+    return e;
+}
+
 /* "/", or "/" before each of some legal names. */
 static bool is_prefix(const char *s)
 {
@@ -198,6 +209,8 @@ static enum err take_value(struct rule *r, const struct conf_at *at, const char 
         return take_quota(r, at, value);
     if (strcmp(at->key, "sessions") == 0)
         return take_sessions(r, at, value);
+    if (strcmp(at->key, "rate") == 0)
+        return take_rate(r, at, value);
     return take_prefixed(r, at, value);
 }
 

@@ -15,6 +15,8 @@
  *   rights /inbox = create                   for one
  *   quota       = 10G                        bytes (K M G T: powers of 1024); 0 or absent: none
  *   sessions    = 8                          at once; default 16
+ *   rate        = 10M                        bytes a second of all sessions together, both ways;
+ *                                            at least 8K; absent: no limit
  *   account     = alice                      the local account to run as: required when consignd
  *                                            runs as root (never uid 0), otherwise refused unless
  *                                            it is its own
@@ -44,6 +46,7 @@ struct map_user {
     size_t n_roots;
     uint64_t quota;
     unsigned sessions;
+    uint64_t rate; /* 0: no limit */
     bool has_account;
     uid_t uid;
     gid_t gid;

@@ -15,6 +15,7 @@ struct policy {
     struct config *config;
     struct cert_store *anchors;
     struct map *map;
+    int *paces;             /* of each rule, what its sessions' rate is shared by; -1: none yet */
     gnutls_pcert_st *chain; /* the server's, leaf first */
     unsigned n_chain;
 };
@@ -22,5 +23,11 @@ struct policy {
 /* Reads config_file and all it names. On failure nothing is kept. */
 enum err policy_load(const char *config_file, uint64_t generation, struct policy **out) MUST_CHECK;
 void policy_free(struct policy *p);
+
+/* The descriptor (pace.h) by which all sessions of that rule share its rate: made at the first call and
+ * kept as long as the policy, so that a new session is no way to a new burst; *fd is borrowed, -1 when
+ * the rule has no limit. Only the sessions that are granted the rule get it, and no other can touch
+ * it. */
+enum err policy_pace(struct policy *p, size_t rule, int *fd) MUST_CHECK;
 
 #endif

@@ -27,6 +27,7 @@ struct session {
     struct cert_id id;
     const struct map_user *user;
     struct requests *requests;
+    struct pace pace; /* of the user, when there is a limit */
 };
 
 static enum err sign(void *arg, uint32_t algorithm, const void *data, size_t n, uint8_t *sig,
@@ -116,6 +117,21 @@ static uint32_t rule_of(const struct policy *p, const struct map_user *user)
     return UINT32_MAX;
 }
 
+/* What came with the grant: the store's socket and, for a user with a rate, the memory to share it by. */
+static enum err take_grant(struct session *s, struct ipc_in *in)
+{
+    enum err e = ERR_OK;
+    if (in->n_fds != (s->user->rate ? 2 : 1))
+        return log_fail(ERR_INTERNAL, "the master granted no store");
+    if (s->user->rate && (e = pace_attach(&s->pace, s->user->rate, in->fds[1])) != ERR_OK)
+        return e;
+    s->requests->files.fd = in->fds[0];
+    in->fds[0] = -1;
+    if (s->user->rate)
+        chan_pace(&s->chan, &s->pace);
+    return files_ready(&s->requests->files);
+}
+
 /* Has the master start this user's store. */
 static enum err ask_grant(struct session *s)
 {
@@ -133,12 +149,8 @@ static enum err ask_grant(struct session *s)
         e = log_fail(ERR_LIMIT, "the server is stopping");
     } else if (m.status != ERR_OK) {
         e = log_fail(err_from_wire(m.status), "%.*s", (int)m.reason.n, (const char *)m.reason.p);
-    } else if (in.n_fds == 1) {
-        s->requests->files.fd = in.fds[0];
-        in.n_fds = 0;
-        e = files_ready(&s->requests->files);
     } else {
-        e = log_fail(ERR_INTERNAL, "the master granted no store");
+        e = take_grant(s, &in);
     }
     ipc_drop(&in);
     return e;

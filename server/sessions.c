@@ -194,15 +194,17 @@ static enum err start_store(const struct policy *p, const struct map_user *user,
     return ERR_OK;
 }
 
-/* Never waits: a session that does not take its answers must not hold up all others. */
-static enum err answer_grant(const struct sessions_entry *s, enum err status, int store)
+/* Never waits: a session that does not take its answers must not hold up all others. pace goes along
+ * where there is one. */
+static enum err answer_grant(const struct sessions_entry *s, enum err status, int store, int pace)
 {
+    int fds[2] = {store, pace};
+    unsigned n = store < 0 ? 0 : pace < 0 ? 1 : 2;
     struct ipc_granted m = {(uint16_t)status, slice_str(status == ERR_OK ? NULL : log_reason())};
     struct buf b;
     buf_init(&b, IPC_MAX);
-    enum err e = ipc_put_granted(&b, &m)
-                     ? ipc_send(s->fd, IPC_GRANTED, &b, &store, store >= 0 ? 1 : 0, true)
-                     : ERR_INTERNAL;
+    enum err e =
+        ipc_put_granted(&b, &m) ? ipc_send(s->fd, IPC_GRANTED, &b, fds, n, true) : ERR_INTERNAL;
     buf_release(&b);
     return status != ERR_OK ? status : e;
 }
@@ -217,14 +219,14 @@ static enum err record_grant(const struct sessions_entry *s, const struct ipc_gr
                          NULL);
 }
 
-enum err sessions_grant(struct sessions *t, struct sessions_entry *s, const struct policy *policy,
+enum err sessions_grant(struct sessions *t, struct sessions_entry *s, struct policy *policy,
                         int scribe)
 {
     uint8_t buffer[IPC_SMALL];
     struct ipc_in in;
     struct ipc_grant m;
     const struct map_user *user = NULL;
-    int store = -1;
+    int store = -1, pace = -1;
     enum err e = ipc_recv(s->fd, buffer, sizeof buffer, &in, 0);
     if (e != ERR_OK)
         return e;
@@ -233,10 +235,12 @@ enum err sessions_grant(struct sessions *t, struct sessions_entry *s, const stru
         return log_fail(ERR_PROTO, "session %s sent %s to the master", s->name, ipc_name(in.type));
     if ((e = may_start(t, s, policy, &m, &user)) == ERR_OK &&
         (e = record_grant(s, &m, user, scribe)) == ERR_OK)
+        e = policy_pace(policy, m.rule, &pace);
+    if (e == ERR_OK)
         e = start_store(policy, user, &store);
     if (e == ERR_OK)
         snprintf(s->user, sizeof s->user, "%s", user->name);
-    e = answer_grant(s, e, store);
+    e = answer_grant(s, e, store, pace);
     if (store >= 0)
         close(store);
     return e;

@@ -41,9 +41,9 @@ enum err sessions_start(struct sessions *t, const struct policy *policy, int con
                         int scribe, struct sessions_entry **out) MUST_CHECK;
 
 /* The session's socket is readable: records and answers its GRANT by forking
- * the store; scribe is the control socket. An error means that the
+ * the store, with what the rule's rate is shared by; scribe is the control socket. An error means that the
  * session does not keep to its part or is gone: the caller closes (sessions_close). */
-enum err sessions_grant(struct sessions *t, struct sessions_entry *s, const struct policy *policy,
+enum err sessions_grant(struct sessions *t, struct sessions_entry *s, struct policy *policy,
                         int scribe) MUST_CHECK;
 
 /* Closes the master's end: the session ends once its running request is done. */
