@@ -11,7 +11,7 @@
 /* Options that every command takes, before or after its name. */
 struct options {
     char *config;
-    int json, quiet, verbose;
+    int json, quiet, verbose, nice;
 };
 extern struct options options;
 extern struct poptOption option_table[];
@@ -45,7 +45,9 @@ struct profile {
     char *server_name; /* checked against the certificate; default: host */
     bool allow_extractable;
     bool approved;
-    uint64_t stall_s; /* a connection on which nothing moves for so long is given up */
+    uint64_t stall_s;  /* a connection on which nothing moves for so long is given up */
+    uint64_t rate;     /* bytes a second of all connections together, both ways; 0: no limit */
+    struct pace *pace; /* what they share it by; NULL: no limit */
 };
 
 /* A thing at a server: a profile and a virtual path. */
@@ -61,6 +63,10 @@ bool remote_is(const char *text);
 /* Parses it and reads its profile. ERR_USAGE or ERR_CONFIG, logged. */
 enum err remote_parse(const char *text, struct remote *out) MUST_CHECK;
 void remote_release(struct remote *r);
+
+/* What --rate says (NULL: nothing) goes before the profile's own rate; before any link_open.
+ * ERR_USAGE, logged. */
+enum err profile_rate(struct profile *p, const char *text) MUST_CHECK;
 
 /* path at r's server as the user would write it: "NAME:/PATH". */
 void remote_text(const struct remote *r, const char *path, char *out, size_t cap);
@@ -131,16 +137,20 @@ enum err batch_end(const struct batch *b, const char *op, enum err e) MUST_CHECK
 
 /* ---- showing ---- */
 
-/* One transfer as the user sees it: a bar on a terminal, JSON lines with --json, one line at its
- * end. */
+/* One transfer as the user sees it: a bar on a terminal, JSON lines with --json (one a second at
+ * most), a line when a signal asks for it, one line at its end. Transfers of several threads may run at
+ * once. Between show_start and show_result or show_end it must stay where it is. */
 struct show {
     const char *op; /* "put", "get", "verify", "hash" */
     const char *from, *to;
     int64_t started_ms, drawn_ms;
-    uint64_t mark_done; /* for the rate of the running phase */
-    int64_t mark_ms;
+    uint64_t done, total; /* as of the last event, ... */
+    int64_t done_ms;      /* ... which was then */
+    uint64_t mark_done;   /* for the rate of the running phase: done when it began, ... */
+    int64_t mark_ms;      /* ... which was then */
     enum xfer_phase phase;
     bool drawn;
+    struct show *next; /* that runs */
 };
 void show_start(struct show *s, const char *op, const char *from, const char *to);
 /* An xfer_event_fn with the show as its argument. */
@@ -149,6 +159,17 @@ void show_event(void *show, enum xfer_phase phase, uint64_t done, uint64_t total
 void show_end(struct show *s);
 /* The last line. wire: bytes that crossed the socket for it. */
 void show_result(struct show *s, enum err e, const struct xfer_result *r, uint64_t wire);
+/* The end without a line, which is for the caller to say. */
+void show_end(struct show *s);
+
+/* A line on standard error about each transfer that runs, whatever the output is; with --json also its
+ * event. From any thread. */
+void show_status(void);
+
+/* SIGUSR1, and SIGINFO where there is one, ask for show_status. Block: before there is any other
+ * thread, so that they end no command. Watch: from the first transfer on they are answered. */
+void signal_block(void);
+void signal_watch(void);
 
 /* One JSON object on standard output: pairs of key and value (C strings) ended by NULL; a value
  * that begins with

@@ -3,10 +3,15 @@
 #include "client.h"
 
 #include "log.h"
+#include <errno.h>
+#include <linux/ioprio.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 struct options options;
 
@@ -14,6 +19,8 @@ struct poptOption option_table[] = {
     {"config", 'c', POPT_ARG_STRING, &options.config, 0,
      "Read FILE instead of ~/.config/consign/consign.conf and /etc/consign/consign.conf", "FILE"},
     {"json", '\0', POPT_ARG_NONE, &options.json, 0, "Print one JSON object a line", NULL},
+    {"nice", '\0', POPT_ARG_NONE, &options.nice, 0,
+     "Give way to other programs: lower priority for CPU and disk", NULL},
     {"quiet", 'q', POPT_ARG_NONE, &options.quiet, 0, "Print errors only", NULL},
     {"verbose", 'v', POPT_ARG_NONE, &options.verbose, 0, "Say more about what happens", NULL},
     POPT_TABLEEND};
@@ -51,9 +58,24 @@ static const struct command *find(const char *name)
     return NULL;
 }
 
+/* For the threads to come as well, which is why it is done early. A priority that is lower already
+ * stays. */
+static void give_way(void)
+{
+    enum { NICE = 10, LOWEST = 7 };
+    int now = getpriority(PRIO_PROCESS, 0);
+    int io = IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, LOWEST);
+    if (setpriority(PRIO_PROCESS, 0, now > NICE ? now : NICE) != 0)
+        log_warn("--nice: CPU priority: %s", strerror(errno));
+    if (syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, io) != 0)
+        log_warn("--nice: disk priority: %s", strerror(errno));
+}
+
 static void apply_options(void)
 {
     log_init("consign", options.verbose ? LOG_LVL_DEBUG : LOG_LVL_WARN, true);
+    if (options.nice)
+        give_way();
 }
 
 /* popt takes words and counts apart; the table must outlive the context. */
@@ -141,6 +163,7 @@ static enum err run(int argc, const char **argv)
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
+    signal_block();
     log_init("consign", LOG_LVL_WARN, true);
     enum err e = run(argc, (const char **)argv);
     free(options.config);

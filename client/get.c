@@ -111,8 +111,6 @@ enum err command_get(const struct command *self, int argc, const char **argv)
     if (e == ERR_OK)
         e = tree_options_check(&g.tree);
     if (e == ERR_OK)
-        e = work_check(&g.work);
-    if (e == ERR_OK)
         e = remote_parse(args[0], &first);
     if (e == ERR_OK) {
         const char *target = args[n - 1];
@@ -120,7 +118,7 @@ enum err command_get(const struct command *self, int argc, const char **argv)
         bool into = n > 2 || (len > 0 && target[len - 1] == '/') || is_folder(target);
         g.work.at = &first;
         g.work.tree = g.recursive;
-        if ((e = open_base(&g, target, into, name)) == ERR_OK &&
+        if ((e = work_check(&g.work)) == ERR_OK && (e = open_base(&g, target, into, name)) == ERR_OK &&
             (e = link_open(first.profile, &g.link)) == ERR_OK)
             e = get_all(&g, args, n, into, name);
         link_close(&g.link);

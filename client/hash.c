@@ -35,8 +35,7 @@ static enum err root_of(int fd, const char *file, const struct tree_engine *engi
         return log_fail(ERR_LIMIT, "%s: too long", file);
     show_start(&show, "hash", file, "");
     enum err e = tree_file(fd, file, out->length, chunk_log2, engine, &visitor, out->root);
-    if (show.drawn)
-        fprintf(stderr, "\r\033[K");
+    show_end(&show);
     return e;
 }
 

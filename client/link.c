@@ -194,6 +194,7 @@ static enum err open_with(const struct profile *p, struct link *l)
     }
     if ((e = chan_init(&l->chan, tls, &limits)) != ERR_OK)
         return e;
+    chan_pace(&l->chan, p->pace);
     snprintf(l->cipher, sizeof l->cipher, "%s", tls_cipher(tls));
     return hear_verdict(l);
 }

@@ -4,6 +4,7 @@
 
 #include "conf.h"
 #include "log.h"
+#include "pace.h"
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,7 @@ static void release_profile(struct profile *p)
                     &p->key,  &p->module, &p->module_env, &p->pin, &p->server_name};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         free(*all[i]);
+    free(p->pace);
     *p = (struct profile){0};
 }
 
@@ -62,6 +64,14 @@ static enum err pin_source(const struct conf_at *at, const char *value, char **o
     else if (!plain)
         return conf_string(at, value, false, out);
     return conf_string(at, value, true, out);
+}
+
+static enum err rate(const struct conf_at *at, const char *value, uint64_t *out)
+{
+    enum err e = conf_size(at, value, out);
+    if (e == ERR_OK && *out < PACE_MIN)
+        e = conf_fail(at, "at least %d bytes a second", PACE_MIN);
+    return e;
 }
 
 static enum err set(struct profile *p, const struct conf_at *at, const char *value)
@@ -93,6 +103,8 @@ static enum err set(struct profile *p, const struct conf_at *at, const char *val
         return conf_bool(at, value, &p->allow_extractable);
     if (strcmp(at->key, "approved") == 0)
         return conf_bool(at, value, &p->approved);
+    if (strcmp(at->key, "rate") == 0)
+        return rate(at, value, &p->rate);
     if (strcmp(at->key, "stall") == 0)
         return conf_seconds(at, value, 1, 3600, &p->stall_s);
     return conf_fail(at, "unknown key");
@@ -233,6 +245,16 @@ static enum err split_path(const char *path, struct remote *r)
     return path_parse(n ? slice_of(path, n) : slice_str("/"), r->path);
 }
 
+static enum err set_pace(struct profile *p)
+{
+    if (!p->rate)
+        return ERR_OK;
+    if (!p->pace && !(p->pace = calloc(1, sizeof *p->pace)))
+        return log_fail(ERR_INTERNAL, "out of memory");
+    pace_init(p->pace, p->rate);
+    return ERR_OK;
+}
+
 enum err remote_parse(const char *text, struct remote *out)
 {
     struct profile *p = calloc(1, sizeof *p);
@@ -247,9 +269,24 @@ enum err remote_parse(const char *text, struct remote *out)
         e = split_path(path, out);
     if (e == ERR_OK)
         e = read_profile(p, &address);
+    if (e == ERR_OK)
+        e = set_pace(p);
     free(address.host);
     free(address.port);
     return e;
+}
+
+enum err profile_rate(struct profile *p, const char *text)
+{
+    if (!text)
+        return ERR_OK;
+    if (!conf_parse_size(text, &p->rate))
+        return log_fail(ERR_USAGE, "--rate: \"%s\" is not a number of bytes (500K, 10M ...)", text);
+    if (p->rate < PACE_MIN)
+        return log_fail(
+            ERR_USAGE, "--rate: at least %d bytes a second: a server takes what is slower for dead",
+            PACE_MIN);
+    return set_pace(p);
 }
 
 void remote_release(struct remote *r)

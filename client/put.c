@@ -112,13 +112,13 @@ enum err command_put(const struct command *self, int argc, const char **argv)
     if (e == ERR_OK)
         e = tree_options_check(&p.tree);
     if (e == ERR_OK)
-        e = work_check(&p.work);
-    if (e == ERR_OK)
         e = remote_parse(args[n - 1], &to);
     if (e == ERR_OK && n > 2 && !to.folder)
         e = log_fail(ERR_USAGE, "%s: several files need a folder: end it with /", args[n - 1]);
     p.work.at = &to;
     p.work.tree = p.recursive;
+    if (e == ERR_OK)
+        e = work_check(&p.work);
     if (e == ERR_OK && (e = link_open(to.profile, &p.link)) == ERR_OK)
         e = put_all(&p, args, n - 1);
     link_close(&p.link);

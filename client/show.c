@@ -3,12 +3,13 @@
 
 #include "log.h"
 #include "text.h"
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { BAR_EVERY_MS = 100, JSON_EVERY_MS = 100, BAR_WIDTH = 28 };
+enum { BAR_EVERY_MS = 100, JSON_EVERY_MS = 1000, BAR_WIDTH = 28 };
 
 static const char *phase_name(enum xfer_phase p)
 {
@@ -83,51 +84,139 @@ void show_time(int64_t seconds, char out[static SHOW_TIME])
 
 /* ---- one transfer ---- */
 
+/* The transfers that run, and what they write while they do. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct show *running;
+
 void show_start(struct show *s, const char *op, const char *from, const char *to)
 {
     *s = (struct show){.op = op, .from = from, .to = to, .phase = XFER_MOVING};
-    s->started_ms = s->mark_ms = tls_now_ms();
+    s->started_ms = s->mark_ms = s->done_ms = tls_now_ms();
+    pthread_mutex_lock(&lock);
+    s->next = running;
+    running = s;
+    pthread_mutex_unlock(&lock);
+    signal_watch();
 }
 
-static void draw(struct show *s, uint64_t done, uint64_t total, int64_t now)
+void show_end(struct show *s)
 {
-    char bar[BAR_WIDTH + 1], rate[TEXT_SIZE], eta[32] = "", name[128];
-    double part = total ? (double)done / (double)total : 1;
-    double seconds = (double)(now - s->mark_ms) / 1000;
-    double speed = seconds > 0 ? (double)(done - s->mark_done) / seconds : 0;
-    for (int i = 0; i < BAR_WIDTH; i++)
-        bar[i] = i < (int)(part * BAR_WIDTH) ? '#' : '.';
-    bar[BAR_WIDTH] = '\0';
-    text_size((uint64_t)speed, rate);
+    pthread_mutex_lock(&lock);
+    for (struct show **at = &running; *at; at = &(*at)->next) {
+        if (*at == s) {
+            *at = s->next;
+            break;
+        }
+    }
+    if (s->drawn)
+        fprintf(stderr, "\r\033[K");
+    s->drawn = false;
+    pthread_mutex_unlock(&lock);
+}
+
+/* Bytes a second in the running phase. */
+static double speed_of(const struct show *s)
+{
+    double seconds = (double)(s->done_ms - s->mark_ms) / 1000;
+    return seconds > 0 ? (double)(s->done - s->mark_done) / seconds : 0;
+}
+
+static double percent_of(const struct show *s)
+{
+    return s->total ? 100 * (double)s->done / (double)s->total : 100;
+}
+
+/* " 12 s left" or nothing. */
+static void left_text(const struct show *s, char *out, size_t cap)
+{
+    double speed = speed_of(s);
+    out[0] = '\0';
     if (speed > 1)
-        snprintf(eta, sizeof eta, " %.0f s left", (double)(total - done) / speed);
+        snprintf(out, cap, " %.0f s left", (double)(s->total - s->done) / speed);
+}
+
+static void draw(struct show *s)
+{
+    char bar[BAR_WIDTH + 1], rate[TEXT_SIZE], left[32], name[128];
+    double percent = percent_of(s);
+    for (int i = 0; i < BAR_WIDTH; i++)
+        bar[i] = i < (int)(percent / 100 * BAR_WIDTH) ? '#' : '.';
+    bar[BAR_WIDTH] = '\0';
+    text_size((uint64_t)speed_of(s), rate);
+    left_text(s, left, sizeof left);
     log_scrub(name, sizeof name, s->from, strlen(s->from));
-    fprintf(stderr, "\r%.40s [%s] %3.0f %% %s %s/s%s\033[K", name, bar, part * 100,
-            phase_name(s->phase), rate, eta);
+    fprintf(stderr, "\r%.40s [%s] %3.0f %% %s %s/s%s\033[K", name, bar, percent,
+            phase_name(s->phase), rate, left);
     s->drawn = true;
+}
+
+static void progress_json(const struct show *s)
+{
+    char done[32], total[32], rate[32], left[32];
+    double speed = speed_of(s);
+    snprintf(done, sizeof done, "#%llu", (unsigned long long)s->done);
+    snprintf(total, sizeof total, "#%llu", (unsigned long long)s->total);
+    snprintf(rate, sizeof rate, "#%.0f", speed);
+    if (speed > 1)
+        snprintf(left, sizeof left, "#%.0f", (double)(s->total - s->done) / speed);
+    show_json("progress", "op", s->op, "from", s->from, "to", s->to[0] ? s->to : NULL, "phase",
+              phase_name(s->phase), "done", done, "total", total, "rate", rate, "left",
+              speed > 1 ? left : NULL, NULL);
+}
+
+static void tell(struct show *s)
+{
+    char raw[9000], line[12000];
+    char done[TEXT_SIZE], total[TEXT_SIZE], rate[TEXT_SIZE], left[32];
+    text_size(s->done, done);
+    text_size(s->total, total);
+    text_size((uint64_t)speed_of(s), rate);
+    left_text(s, left, sizeof left);
+    snprintf(raw, sizeof raw, "%s %s%s%s: %s, %s of %s (%.0f %%), %s/s%s%s", s->op, s->from,
+             s->to[0] ? " -> " : "", s->to, phase_name(s->phase), done, total, percent_of(s), rate,
+             left[0] ? "," : "", left);
+    log_scrub(line, sizeof line, raw, strlen(raw));
+    fprintf(stderr, "%s%s\n", s->drawn ? "\r\033[K" : "", line);
+    if (options.json)
+        progress_json(s);
+}
+
+void show_status(void)
+{
+    pthread_mutex_lock(&lock);
+    if (!running)
+        fprintf(stderr, "nothing is under way at the moment\n");
+    for (struct show *s = running; s; s = s->next)
+        tell(s);
+    pthread_mutex_unlock(&lock);
+}
+
+static void note(struct show *s, enum xfer_phase phase, uint64_t done, uint64_t total, int64_t now)
+{
+    s->done = done;
+    s->total = total;
+    s->done_ms = now;
+    if (phase == s->phase)
+        return;
+    s->phase = phase;
+    s->mark_ms = now;
+    s->mark_done = done;
 }
 
 void show_event(void *show, enum xfer_phase phase, uint64_t done, uint64_t total)
 {
     struct show *s = show;
     int64_t now = tls_now_ms();
-    if (phase != s->phase) {
-        s->phase = phase;
-        s->mark_ms = now;
-        s->mark_done = done;
+    pthread_mutex_lock(&lock);
+    note(s, phase, done, total, now);
+    if (now - s->drawn_ms >= (options.json ? JSON_EVERY_MS : BAR_EVERY_MS)) {
+        s->drawn_ms = now;
+        if (options.json)
+            progress_json(s);
+        else if (!options.quiet && isatty(STDERR_FILENO))
+            draw(s);
     }
-    if (now - s->drawn_ms < (options.json ? JSON_EVERY_MS : BAR_EVERY_MS))
-        return;
-    s->drawn_ms = now;
-    if (options.json) {
-        char d[32], t[32];
-        snprintf(d, sizeof d, "#%llu", (unsigned long long)done);
-        snprintf(t, sizeof t, "#%llu", (unsigned long long)total);
-        show_json("progress", "op", s->op, "from", s->from, "to", s->to, "phase", phase_name(phase),
-                  "done", d, "total", t, NULL);
-    } else if (!options.quiet && isatty(STDERR_FILENO)) {
-        draw(s, done, total, now);
-    }
+    pthread_mutex_unlock(&lock);
 }
 
 static void result_json(const struct show *s, enum err e, const struct xfer_result *r,

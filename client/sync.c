@@ -53,6 +53,8 @@ static enum err run(struct sync *s, const char *from, const char *to)
         return log_fail(ERR_USAGE, "one of the two must be at a server, and the other one here");
     enum err e = remote_parse(is_up ? to : from, &at);
     s->work.at = &at;
+    if (e == ERR_OK)
+        e = work_check(&s->work);
     if (e == ERR_OK && (e = link_open(at.profile, &s->link)) == ERR_OK) {
         e = is_up ? up(s, from, at.path) : down(s, at.path, to);
         e = work_close(&s->worker, e);
@@ -86,8 +88,6 @@ enum err command_sync(const struct command *self, int argc, const char **argv)
     enum err e = command_parse(self, argc, argv, table, 2, 2, &ctx, &args);
     if (e == ERR_OK)
         e = tree_options_check(&s.tree);
-    if (e == ERR_OK)
-        e = work_check(&s.work);
     if (e == ERR_OK && s.tree.max_delete < 0)
         e = log_fail(ERR_USAGE, "--max-delete is 0 or more");
     s.tree.compare = s.checksum ? TREE_ROOTS : TREE_SIZE_TIME;

@@ -81,11 +81,11 @@ enum err worker_do(struct worker *w, struct job *j)
     return j->up ? upload(w, j) : download(w, j);
 }
 
-enum err work_check(const struct work *w)
+enum err work_check(struct work *w)
 {
     if (w->connections < 0 || w->connections > CREW_MAX)
         return log_fail(ERR_USAGE, "--connections is 1 to %d", CREW_MAX);
-    return ERR_OK;
+    return profile_rate(w->at->profile, w->rate);
 }
 
 enum err work_open(struct worker *w, struct work *work, struct link *link)

@@ -29,6 +29,7 @@ struct work {
     bool tree; /* many files: only what fails is shown, unless verbose; folders above are made */
     int no_overwrite, recheck;
     int connections;
+    char *rate; /* in place of the profile's */
     struct fs fs;     /* downloads: one root, the folder that things are written into */
     const char *base; /* its name, for messages */
     struct batch batch;
@@ -40,8 +41,13 @@ struct work {
     {                                                                                              \
         "connections", 'j', POPT_ARG_INT, &(w)->connections, 0,                                    \
             "Move files over so many connections at once (default 1)", "N"                         \
+    },                                                                                             \
+    {                                                                                              \
+        "rate", '\0', POPT_ARG_STRING, &(w)->rate, 0,                                              \
+            "At most so many bytes a second, over all connections (500K, 10M ...)", "BYTES"        \
     }
-enum err work_check(const struct work *w) MUST_CHECK;
+/* Checks them, and sets in the profile of w->at what overrides it. */
+enum err work_check(struct work *w) MUST_CHECK;
 
 /* One connection and what is under way on it. */
 struct worker {

@@ -194,11 +194,16 @@ static bool scaled(const char *value, const char *units, const uint64_t *factors
     return unit && !rest[1] && !__builtin_mul_overflow(*out, factors[unit - units], out);
 }
 
-enum err conf_size(const struct conf_at *at, const char *value, uint64_t *out)
+bool conf_parse_size(const char *value, uint64_t *out)
 {
     static const uint64_t factors[] = {UINT64_C(1) << 10, UINT64_C(1) << 20, UINT64_C(1) << 30,
                                        UINT64_C(1) << 40};
-    return scaled(value, "KMGT", factors, out)
+    return scaled(value, "KMGT", factors, out);
+}
+
+enum err conf_size(const struct conf_at *at, const char *value, uint64_t *out)
+{
+    return conf_parse_size(value, out)
                ? ERR_OK
                : conf_fail(at, "\"%s\" is not a number of bytes (17, 64K, 10G ...)", value);
 }

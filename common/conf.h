@@ -36,6 +36,8 @@ enum err conf_u64(const struct conf_at *at, const char *value, uint64_t min, uin
                   uint64_t *out) MUST_CHECK;
 /* Bytes with an optional K M G T (powers of 1024). */
 enum err conf_size(const struct conf_at *at, const char *value, uint64_t *out) MUST_CHECK;
+/* The same for an option, which has no place in a file: false when it is none. */
+bool conf_parse_size(const char *value, uint64_t *out);
 /* Seconds with an optional s m h d. */
 enum err conf_seconds(const struct conf_at *at, const char *value, uint64_t min, uint64_t max,
                       uint64_t *out) MUST_CHECK;
