@@ -152,39 +152,6 @@ static void compact(struct chan *c)
     c->in_from = 0;
 }
 
-/* ---- pace ---- */
-
-/* Sleeps for a step at most; where take is set, what the peer sends meanwhile is taken in as far as
- * there is room. */
-static enum err pace_step(struct chan *c, int64_t ms, bool take)
-{
-    short ready = 0;
-    ms = ms < PACE_STEP_MS ? ms : PACE_STEP_MS;
-    if (!take || c->in_cap - c->in_to < RECORD) {
-        (void)poll(NULL, 0, (int)ms);
-        return ERR_OK;
-    }
-    enum err e = tls_wait(c->tls, POLLIN, tls_now_ms() + ms, &ready);
-    if (e == ERR_OK)
-        e = take_in(c);
-    return e == ERR_TIMEOUT || e == ERR_BUSY ? ERR_OK : e;
-}
-
-/* Waits for a turn. What was encrypted goes out before, so that the peer sees bytes come steadily; and
- * the time is not the peer's: the watch stands still. */
-static enum err pace_wait(struct chan *c, int64_t turn_ms, bool take)
-{
-    int64_t start = tls_now_ms(), now = start;
-    enum err e = ERR_OK;
-    for (; e == ERR_OK && now < turn_ms; now = tls_now_ms()) {
-        e = tls_flush(c->tls);
-        if (e == ERR_OK || e == ERR_BUSY)
-            e = pace_step(c, turn_ms - now, take);
-    }
-    c->watch_ms += now - start;
-    return e;
-}
-
 /* Waits for more input: for a frame's first byte until deadline, inside a frame by the progress
  * watch. */
 static enum err wait_input(struct chan *c, int64_t deadline)
@@ -205,6 +172,55 @@ static enum err on_error(struct chan *c, const struct frame *f)
     log_scrub(reason, sizeof reason, m.reason.p, m.reason.n);
     enum err e = err_from_wire(m.status);
     return log_fail(e == ERR_OK ? ERR_PROTO : e, "the peer ended the connection: %s", reason);
+}
+
+/* While something is sent, frames wait until they are asked for; but ERROR ends the connection, which the
+ * peer may be about to close. */
+static enum err take_in_between(struct chan *c)
+{
+    enum err e = take_in(c);
+    uint32_t n = 0;
+    for (size_t at = c->in_from; e == ERR_OK && c->in_to - at > 4; at += 4 + (size_t)n) {
+        n = wire_load_u32(c->in + at);
+        if (n == 0 || n > c->frame_max || c->in_to - at - 4 < n)
+            break;
+        if (c->in[at + 4] == MSG_ERROR)
+            e = on_error(c, &(struct frame){MSG_ERROR, c->in + at + MSG_HEADER, n - 1});
+    }
+    return e;
+}
+
+/* ---- pace ---- */
+
+/* Sleeps for a step at most; where take is set, what the peer sends meanwhile is taken in as far as
+ * there is room. */
+static enum err pace_step(struct chan *c, int64_t ms, bool take)
+{
+    short ready = 0;
+    ms = ms < PACE_STEP_MS ? ms : PACE_STEP_MS;
+    if (!take || c->in_cap - c->in_to < RECORD) {
+        (void)poll(NULL, 0, (int)ms);
+        return ERR_OK;
+    }
+    enum err e = tls_wait(c->tls, POLLIN, tls_now_ms() + ms, &ready);
+    if (e == ERR_OK)
+        e = take_in_between(c);
+    return e == ERR_TIMEOUT || e == ERR_BUSY ? ERR_OK : e;
+}
+
+/* Waits for a turn. What was encrypted goes out before, so that the peer sees bytes come steadily; and
+ * the time is not the peer's: the watch stands still. */
+static enum err pace_wait(struct chan *c, int64_t turn_ms, bool take)
+{
+    int64_t start = tls_now_ms(), now = start;
+    enum err e = ERR_OK;
+    for (; e == ERR_OK && now < turn_ms; now = tls_now_ms()) {
+        e = tls_flush(c->tls);
+        if (e == ERR_OK || e == ERR_BUSY)
+            e = pace_step(c, turn_ms - now, take);
+    }
+    c->watch_ms += now - start;
+    return e;
 }
 
 /* What was taken in has to be paid for before there is more, or before it is handed on. */
@@ -288,6 +304,13 @@ bool chan_ready(struct chan *c)
 
 /* ---- sending ---- */
 
+/* A frame may be half out: nothing that follows would be understood. */
+static enum err cut_short(struct chan *c, enum err e)
+{
+    c->mute = true;
+    return broken(c, e);
+}
+
 /* Encrypts n bytes at p, waiting for the socket as needed and taking in what the peer sends
  * meanwhile. */
 static enum err write_piece(struct chan *c, const uint8_t *p, size_t n)
@@ -303,14 +326,14 @@ static enum err write_piece(struct chan *c, const uint8_t *p, size_t n)
             continue;
         }
         if (e != ERR_BUSY)
-            return broken(c, e);
+            return cut_short(c, e);
         short events = POLLOUT;
         if (c->in_cap - c->in_to >= RECORD)
             events |= POLLIN;
         if ((e = watch_wait(c, events, &ready)) != ERR_OK)
-            return broken(c, e);
-        if (ready & POLLIN && (e = take_in(c)) != ERR_OK && e != ERR_BUSY)
-            return broken(c, e);
+            return cut_short(c, e);
+        if (ready & POLLIN && (e = take_in_between(c)) != ERR_OK && e != ERR_BUSY)
+            return cut_short(c, e);
     }
     return ERR_OK;
 }
@@ -325,7 +348,7 @@ static enum err write_all(struct chan *c, const uint8_t *p, size_t n)
         piece = (size_t)pace_piece(c->pace);
         piece = n < piece ? n : piece;
         if ((e = pace_wait(c, pace_take(c->pace, piece), true)) != ERR_OK)
-            return broken(c, e);
+            return cut_short(c, e);
         e = write_piece(c, p, piece);
     }
     return e;
@@ -391,11 +414,11 @@ enum err chan_flush(struct chan *c)
         if (c->in_cap - c->in_to >= RECORD)
             events |= POLLIN;
         if ((e = watch_wait(c, events, &ready)) != ERR_OK)
-            return broken(c, e);
-        if (ready & POLLIN && (e = take_in(c)) != ERR_OK && e != ERR_BUSY)
-            return broken(c, e);
+            return cut_short(c, e);
+        if (ready & POLLIN && (e = take_in_between(c)) != ERR_OK && e != ERR_BUSY)
+            return cut_short(c, e);
     }
-    return e == ERR_OK ? e : broken(c, e);
+    return e == ERR_OK ? e : cut_short(c, e);
 }
 
 /* ---- endings ---- */
@@ -403,7 +426,8 @@ enum err chan_flush(struct chan *c)
 void chan_reject(struct chan *c, enum err status, const char *reason)
 {
     struct slice text = slice_str(reason);
-    if (c->peer_ended || (c->failed && status != ERR_PROTO))
+    bool heard = !c->failed || status == ERR_PROTO || status == ERR_TIMEOUT;
+    if (c->peer_ended || c->mute || !heard)
         return;
     c->failed = false;
     c->limits = (struct chan_limits){REJECT_MS, 1};

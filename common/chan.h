@@ -30,6 +30,7 @@ struct chan {
     uint32_t frame_max;   /* longest type and body accepted now */
     bool failed;          /* the connection can't be used any more */
     bool peer_ended;      /* by ERROR: it hears nothing more */
+    bool mute;            /* sending failed: nothing more can be said */
     uint64_t moved;       /* content bytes both ways, for the progress watch */
     uint64_t watch_moved; /* moved at the start of the running span */
     int64_t watch_ms;

@@ -308,6 +308,8 @@ static enum err begin(struct receiver *r)
         r->part.have = r->chunks;
     e = CHAN_SEND(r->x->chan, ready, READY, .id = r->x->id,
                   .basis = r->part.have ? MSG_BASIS_PART : MSG_BASIS_NONE, .have = r->part.have);
+    if (e == ERR_OK && r->x->event)
+        r->x->event(r->x->event_arg, XFER_MOVING, 0, r->offer.length);
     return e == ERR_OK ? send_have(r) : e;
 }
 
@@ -374,7 +376,7 @@ enum err xfer_receive(const struct xfer *x, const struct xfer_sink *sink,
     int64_t due = tls_now_ms() + x->chan->limits.stall_ms;
     while (e == ERR_OK && !r.sender_done) {
         e = chan_recv(x->chan, &f, due - tls_now_ms());
-        if (e == ERR_TIMEOUT) {
+        if (e == ERR_TIMEOUT && !x->chan->failed) {
             e = log_fail(e, "%s: the sender fell silent", x->name);
             x->chan->failed = true;
         } else if (e == ERR_OK) {
