@@ -259,6 +259,8 @@ static enum err send_chunk(struct sender *s, uint64_t index)
 
 static enum err send_chunks(struct sender *s)
 {
+    if (s->x->event)
+        s->x->event(s->x->event_arg, XFER_MOVING, 0, s->length);
     for (uint64_t i = 0; i < s->chunks && !s->over; i++) {
         enum err e = send_chunk(s, i);
         if (e != ERR_OK)

@@ -63,7 +63,7 @@ static void whole_rule(void **state)
     struct map *m = loaded("# who\n[alice]\n" ALICE
                            "uri = urn:acme:batch\nroot = /srv/alice\nroot /inbox = /srv/in\n"
                            "rights = list read create\nrights /inbox = create\n"
-                           "quota = 10G\nsessions = 8\n"
+                           "quota = 10G\nsessions = 8\nrate = 5M\n"
                            "[bob@acme.example]\nanchor=acme\nemail=bob@acme.example\n" REST);
     const struct map_user *u = map_user(m, 0);
     (void)state;
@@ -78,9 +78,11 @@ static void whole_rule(void **state)
     assert_int_equal(u->roots[1].rights, FS_CREATE);
     assert_true(u->quota == UINT64_C(10) << 30);
     assert_int_equal(u->sessions, 8);
+    assert_true(u->rate == UINT64_C(5) << 20);
     assert_false(u->has_account);
     assert_int_equal(map_user(m, 1)->sessions, 16);
     assert_true(map_user(m, 1)->quota == 0);
+    assert_true(map_user(m, 1)->rate == 0);
     assert_null(map_user(m, 2));
     map_free(m);
     map_free(NULL);
@@ -115,6 +117,9 @@ static void bad_values(void **state)
     refused("[a]\n" ALICE "sessions = 0\n", 4, "");
     refused("[a]\n" ALICE "sessions = -1\n", 4, "");
     refused("[a]\n" ALICE "quota = 10X\n", 4, "");
+    refused("[a]\n" ALICE "rate = 0\n", 4, "at least");
+    refused("[a]\n" ALICE "rate = 8191\n", 4, "at least");
+    refused("[a]\n" ALICE "rate = fast\n", 4, "number of bytes");
     refused("[a]\n" ALICE "quota = 18446744073709551616\n", 4, "");
     refused("[a]\n" ALICE "quota = 16777216T\n", 4, "");
     refused("[a]\nanchor = acme\nfingerprint = 9f86\n" REST, 3, "fingerprint");
@@ -151,6 +156,7 @@ static void nothing_twice(void **state)
     refused("[a]\n" ALICE "root /b = /b\nrights /b = read\nrights  /b = all\n", 6, "twice");
     refused("[a]\n" ALICE "quota = 0\nquota = 1G\n", 5, "twice");
     refused("[a]\n" ALICE "sessions = 1\nsessions = 2\n", 5, "twice");
+    refused("[a]\n" ALICE "rate = 1M\nrate = 1M\n", 5, "twice");
 }
 
 static void same_selectors(void **state)
