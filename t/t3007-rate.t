@@ -42,7 +42,7 @@ asked() {
 	"$@" >"$out_" 2>"$err_" &
 	pid_=$!
 	soon 'test -n "$(parts files/alice)"' && kill "-$signal_" "$pid_" && soon "test -s $err_" &&
-		ps -o ni= -p "$pid_" >nice && ionice -p "$pid_" >ionice
+		ps -o ni= -p "$pid_" >priority.cpu && ionice -p "$pid_" >priority.io
 	wait "$pid_"
 }
 
@@ -132,7 +132,7 @@ test_expect_success 'SIGUSR1 shows progress, and the transfer goes on; --nice' '
 	asked USR1 out err consign --nice put --rate 512K big alice:/usr1 &&
 	grep "^put big -> alice:/usr1: moving, .* of 4\.0 MiB (.* %), .*/s" err &&
 	grep "^put big -> alice:/usr1: 4\.0 MiB" out && same_file big files/alice/usr1 &&
-	test "$(tr -d " " <nice)" -ge 10 && grep "best-effort: prio 7" ionice
+	test "$(tr -d " " <priority.cpu)" -ge 10 && grep "best-effort: prio 7" priority.io
 '
 
 test_expect_success 'the same with --quiet, and with --json also as an event' '
