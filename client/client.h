@@ -149,6 +149,7 @@ struct show {
     uint64_t mark_done;   /* for the rate of the running phase: done when it began, ... */
     int64_t mark_ms;      /* ... which was then */
     enum xfer_phase phase;
+    bool begun; /* there was an event */
     bool drawn;
     struct show *next; /* that runs */
 };

@@ -172,12 +172,17 @@ static void tell(struct show *s)
     text_size(s->total, total);
     text_size((uint64_t)speed_of(s), rate);
     left_text(s, left, sizeof left);
-    snprintf(raw, sizeof raw, "%s %s%s%s: %s, %s of %s (%.0f %%), %s/s%s%s", s->op, s->from,
-             s->to[0] ? " -> " : "", s->to, phase_name(s->phase), done, total, percent_of(s), rate,
-             left[0] ? "," : "", left);
+    int n = snprintf(raw, sizeof raw, "%s %s%s%s: ", s->op, s->from, s->to[0] ? " -> " : "", s->to);
+    if (n < 0 || n >= (int)sizeof raw)
+        n = 0;
+    if (s->begun)
+        snprintf(raw + n, sizeof raw - (size_t)n, "%s, %s of %s (%.0f %%), %s/s%s%s",
+                 phase_name(s->phase), done, total, percent_of(s), rate, left[0] ? "," : "", left);
+    else
+        snprintf(raw + n, sizeof raw - (size_t)n, "beginning");
     log_scrub(line, sizeof line, raw, strlen(raw));
     fprintf(stderr, "%s%s\n", s->drawn ? "\r\033[K" : "", line);
-    if (options.json)
+    if (options.json && s->begun)
         progress_json(s);
 }
 
@@ -196,6 +201,7 @@ static void note(struct show *s, enum xfer_phase phase, uint64_t done, uint64_t 
     s->done = done;
     s->total = total;
     s->done_ms = now;
+    s->begun = true;
     if (phase == s->phase)
         return;
     s->phase = phase;

@@ -34,14 +34,14 @@ at_once() {
 	done
 }
 
-# asked SIGNAL OUT ERR COMMAND...: runs a transfer to files/alice, and asks it for progress as soon as its
-# part is there; its exit status is the result.
+# asked SIGNAL OUT ERR COMMAND...: runs a transfer to files/alice, and from when its part is there asks it for
+# progress until it says how much there is; its exit status is the result.
 asked() {
 	test -z "$(parts files/alice)" || return 1
 	signal_=$1 out_=$2 err_=$3 && shift 3 && rm -f "$err_"
 	"$@" >"$out_" 2>"$err_" &
 	pid_=$!
-	soon 'test -n "$(parts files/alice)"' && kill "-$signal_" "$pid_" && soon "test -s $err_" &&
+	soon 'test -n "$(parts files/alice)"' && soon "kill -$signal_ $pid_ && grep -e \" of .* (\" $err_" &&
 		ps -o ni= -p "$pid_" >priority.cpu && ionice -p "$pid_" >priority.io
 	wait "$pid_"
 }
@@ -91,8 +91,9 @@ test_expect_success 'the profile has one, and the option goes before it' '
 test_expect_success 'a client that takes its time is not dead to the server, nor the server to it' '
 	conf server.conf limits stall 2s && conf server.conf limits min-rate 32K && restart_server &&
 	conf "$CLIENT_CONF" alice stall 2s &&
-	at_least $((4 * MIB)) 409600 consign put --rate 400K big alice:/big && same_file big files/alice/big &&
-	at_least $((4 * MIB)) 409600 consign get --rate 400K alice:/big back && same_file big back &&
+	at_least $((4 * MIB)) 524288 consign put --rate 512K big alice:/big && same_file big files/alice/big &&
+	random_file bigger $((6 * MIB)) && at_server bigger alice/bigger &&
+	at_least $((6 * MIB)) 163840 consign get --rate 160K alice:/bigger back && same_file bigger back &&
 	! grep stalled server.log
 '
 
