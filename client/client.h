@@ -156,8 +156,6 @@ struct show {
 void show_start(struct show *s, const char *op, const char *from, const char *to);
 /* An xfer_event_fn with the show as its argument. */
 void show_event(void *show, enum xfer_phase phase, uint64_t done, uint64_t total);
-/* Takes the bar away. */
-void show_end(struct show *s);
 /* The last line. wire: bytes that crossed the socket for it. */
 void show_result(struct show *s, enum err e, const struct xfer_result *r, uint64_t wire);
 /* The end without a line, which is for the caller to say. */

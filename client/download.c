@@ -140,7 +140,7 @@ static enum err get_long(struct worker *w, struct job *j)
                      .engine = w->link->engine,
                      .recheck = work->recheck,
                      .threads = true,
-                     .event = work->crew ? NULL : show_event,
+                     .event = show_event,
                      .event_arg = &show};
     enum err e = pipeline_wait(&w->pipeline, 0);
     if (e != ERR_OK) {

@@ -118,7 +118,8 @@ enum err command_get(const struct command *self, int argc, const char **argv)
         bool into = n > 2 || (len > 0 && target[len - 1] == '/') || is_folder(target);
         g.work.at = &first;
         g.work.tree = g.recursive;
-        if ((e = work_check(&g.work)) == ERR_OK && (e = open_base(&g, target, into, name)) == ERR_OK &&
+        if ((e = work_check(&g.work)) == ERR_OK &&
+            (e = open_base(&g, target, into, name)) == ERR_OK &&
             (e = link_open(first.profile, &g.link)) == ERR_OK)
             e = get_all(&g, args, n, into, name);
         link_close(&g.link);

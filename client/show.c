@@ -240,13 +240,6 @@ static void result_json(const struct show *s, enum err e, const struct xfer_resu
               e == ERR_OK ? root : NULL, "reason", e == ERR_OK ? NULL : log_reason(), NULL);
 }
 
-void show_end(struct show *s)
-{
-    if (s->drawn)
-        fprintf(stderr, "\r\033[K");
-    s->drawn = false;
-}
-
 void show_result(struct show *s, enum err e, const struct xfer_result *r, uint64_t wire)
 {
     char length[TEXT_SIZE], moved[TEXT_SIZE], kept[TEXT_SIZE], rate[TEXT_SIZE];

@@ -98,7 +98,7 @@ static enum err send_long(struct worker *w, struct job *j)
     show_start(&show, work->op, j->local, shown);
     j->started_ms = show.started_ms;
     x.id = w->link->next_id++;
-    x.event = work->crew ? NULL : show_event;
+    x.event = show_event;
     x.event_arg = &show;
     e = CHAN_SEND(c, put, PUT, .id = x.id,
                   .flags = flags_of(work) | (work->recheck ? MSG_PUT_RECHECK : 0),

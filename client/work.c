@@ -47,10 +47,11 @@ enum err job_done(struct job *j, enum err e, const char *reason, uint64_t wire)
     remote_text(w->at, j->path, remote, sizeof remote);
     if (reason && e != ERR_OK)
         e = log_fail(e, "%s: %s", remote, reason);
-    show_start(&show, w->op, j->up ? j->local : remote, j->up ? remote : j->local);
-    show.started_ms = j->started_ms;
-    if (!w->tree || options.json || options.verbose)
+    if (!w->tree || options.json || options.verbose) {
+        show_start(&show, w->op, j->up ? j->local : remote, j->up ? remote : j->local);
+        show.started_ms = j->started_ms;
         show_result(&show, e, &j->result, wire);
+    }
     e = batch_count(&w->batch, e, &j->result);
     job_free(j);
     return e;

@@ -29,7 +29,7 @@ struct work {
     bool tree; /* many files: only what fails is shown, unless verbose; folders above are made */
     int no_overwrite, recheck;
     int connections;
-    char *rate; /* in place of the profile's */
+    char *rate;       /* in place of the profile's */
     struct fs fs;     /* downloads: one root, the folder that things are written into */
     const char *base; /* its name, for messages */
     struct batch batch;
@@ -38,10 +38,13 @@ struct work {
 
 /* The options of all who move files. */
 #define WORK_OPTIONS(w)                                                                            \
-    {                                                                                              \
-        "connections", 'j', POPT_ARG_INT, &(w)->connections, 0,                                    \
-            "Move files over so many connections at once (default 1)", "N"                         \
-    },                                                                                             \
+    {"connections",                                                                                \
+     'j',                                                                                          \
+     POPT_ARG_INT,                                                                                 \
+     &(w)->connections,                                                                            \
+     0,                                                                                            \
+     "Move files over so many connections at once (default 1)",                                    \
+     "N"},                                                                                         \
     {                                                                                              \
         "rate", '\0', POPT_ARG_STRING, &(w)->rate, 0,                                              \
             "At most so many bytes a second, over all connections (500K, 10M ...)", "BYTES"        \
