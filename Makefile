@@ -18,7 +18,8 @@ MAKEFLAGS += -j$(JOBS) --no-builtin-rules
 # missing of theirs; PACKAGED=0 leaves that to you.
 MACHINE     := $(shell uname -m)
 NEEDS_build := gcc libc6-dev pkg-config libgnutls28-dev libp11-kit-dev zlib1g-dev libpopt-dev \
-               libseccomp-dev $(if $(filter x86_64,$(MACHINE)),libipsec-mb-dev)
+               libseccomp-dev $(if $(filter x86_64,$(MACHINE)),libipsec-mb-dev) \
+               $(if $(filter x86_64 aarch64,$(MACHINE)),libisal-dev)
 NEEDS_test  := perl procps libcmocka-dev sharness softhsm2 opensc gnutls-bin openssl python3 faketime \
                python3-libtorrent
 NEEDS_lint  := clang-format clang-tidy cppcheck shellcheck
@@ -29,6 +30,8 @@ PKG_CFLAGS  = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)))$(PKG_CF
 PKG_LIBS    = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
 # The multi-buffer hash engine is built in where its library is found.
 IPSEC_MB    = $(eval IPSEC_MB := $(shell test ! -e /usr/include/intel-ipsec-mb.h || echo 1))$(IPSEC_MB)
+# So is ISA-L's compression; `make ISAL=` builds with zlib's alone.
+ISAL        = $(eval ISAL := $(shell test ! -e /usr/include/isa-l/igzip_lib.h || echo 1))$(ISAL)
 
 WARN     := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla \
             -Wformat=2 -Wimplicit-fallthrough -Wpointer-arith -Wundef -Werror
@@ -42,10 +45,11 @@ OPT      := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-o
 else
 OPT      := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 endif
-INCLUDE   = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Icommon $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) $(PKG_CFLAGS)
+INCLUDE   = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Icommon $(if $(IPSEC_MB),-DHAVE_IPSEC_MB) \
+            $(if $(ISAL),-DHAVE_ISAL) $(PKG_CFLAGS)
 COMPILE   = $(CC) -std=gnu11 $(INCLUDE) $(CPPFLAGS) $(OPT) $(WARN) $(HARDEN) $(CFLAGS)
 LINK      = $(CC) $(OPT) -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--as-needed $(LDFLAGS)
-LIBS      = $(PKG_LIBS) $(if $(IPSEC_MB),-lIPSec_MB) $(LDLIBS)
+LIBS      = $(PKG_LIBS) $(if $(IPSEC_MB),-lIPSec_MB) $(if $(ISAL),-lisal) $(LDLIBS)
 
 COMMON := $(wildcard common/*.c)
 CLIENT := $(wildcard client/*.c)
