@@ -48,7 +48,11 @@ struct profile {
     uint64_t stall_s;  /* a connection on which nothing moves for so long is given up */
     uint64_t rate;     /* bytes a second of all connections together, both ways; 0: no limit */
     struct pace *pace; /* what they share it by; NULL: no limit */
+    enum xfer_compress compress;
 };
+
+/* Sets p->compress by its name: "auto", "on", "off"; NULL leaves it. ERR_USAGE, logged. */
+enum err profile_compress(struct profile *p, const char *name) MUST_CHECK;
 
 /* A thing at a server: a profile and a virtual path. */
 struct remote {
@@ -81,6 +85,7 @@ struct link {
     struct tls_identity *identity;
     bool borrowed; /* the identity is another link's */
     const struct tree_engine *engine;
+    enum xfer_compress compress;
     uint32_t next_id;
     char user[65], session[33], agent[65], rights[257], cipher[64], server[513];
     uint64_t quota;

@@ -127,6 +127,16 @@ static enum err sink_commit(void *arg, const struct fs_part *part, const struct 
     return fs_commit(&w->fs, part, &how);
 }
 
+static uint32_t flags_of(const struct worker *w)
+{
+    uint32_t flags = w->work->recheck ? MSG_GET_RECHECK : 0;
+    if (w->link->compress == XFER_COMPRESS_ON)
+        flags |= MSG_GET_COMPRESS;
+    else if (w->link->compress == XFER_COMPRESS_AUTO)
+        flags |= MSG_GET_COMPRESS_AUTO;
+    return flags;
+}
+
 static enum err get_long(struct worker *w, struct job *j)
 {
     struct work *work = w->work;
@@ -151,8 +161,7 @@ static enum err get_long(struct worker *w, struct job *j)
     show_start(&show, work->op, shown, j->local);
     j->started_ms = show.started_ms;
     x.id = w->link->next_id++;
-    e = CHAN_SEND(c, get, GET, .id = x.id, .flags = work->recheck ? MSG_GET_RECHECK : 0,
-                  .path = slice_str(j->path));
+    e = CHAN_SEND(c, get, GET, .id = x.id, .flags = flags_of(w), .path = slice_str(j->path));
     if (e == ERR_OK)
         e = xfer_receive(&x, &sink, &j->result);
     show_end(&show);

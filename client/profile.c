@@ -49,6 +49,26 @@ static enum err one_of(const struct conf_at *at, const char *value, const char *
     return ERR_OK;
 }
 
+static const char *const compress_names[] = {
+    [XFER_COMPRESS_OFF] = "off", [XFER_COMPRESS_AUTO] = "auto", [XFER_COMPRESS_ON] = "on"};
+
+static bool compress_named(struct profile *p, const char *name)
+{
+    for (size_t i = 0; i < sizeof compress_names / sizeof compress_names[0]; i++)
+        if (strcmp(name, compress_names[i]) == 0) {
+            p->compress = (enum xfer_compress)i;
+            return true;
+        }
+    return false;
+}
+
+enum err profile_compress(struct profile *p, const char *name)
+{
+    if (!name || compress_named(p, name))
+        return ERR_OK;
+    return log_fail(ERR_USAGE, "--compress=%s: neither auto nor on nor off", name);
+}
+
 /* A path unless it is a pkcs11: URL. */
 static enum err reference(const struct conf_at *at, const char *value, char **out)
 {
@@ -105,6 +125,10 @@ static enum err set(struct profile *p, const struct conf_at *at, const char *val
         return conf_bool(at, value, &p->approved);
     if (strcmp(at->key, "rate") == 0)
         return rate(at, value, &p->rate);
+    if (strcmp(at->key, "compress") == 0)
+        return compress_named(p, value)
+                   ? ERR_OK
+                   : conf_fail(at, "\"%s\" is neither auto nor on nor off", value);
     if (strcmp(at->key, "stall") == 0)
         return conf_seconds(at, value, 1, 3600, &p->stall_s);
     return conf_fail(at, "unknown key");
@@ -264,6 +288,7 @@ enum err remote_parse(const char *text, struct remote *out)
     if (!p)
         return log_fail(ERR_INTERNAL, "out of memory");
     p->stall_s = STALL_S;
+    p->compress = XFER_COMPRESS_AUTO;
     enum err e = split(text, p, &address, &path);
     if (e == ERR_OK)
         e = split_path(path, out);

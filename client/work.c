@@ -86,7 +86,8 @@ enum err work_check(struct work *w)
 {
     if (w->connections < 0 || w->connections > CREW_MAX)
         return log_fail(ERR_USAGE, "--connections is 1 to %d", CREW_MAX);
-    return profile_rate(w->at->profile, w->rate);
+    enum err e = profile_rate(w->at->profile, w->rate);
+    return e == ERR_OK ? profile_compress(w->at->profile, w->compress) : e;
 }
 
 enum err work_open(struct worker *w, struct work *work, struct link *link)

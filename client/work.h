@@ -29,7 +29,7 @@ struct work {
     bool tree; /* many files: only what fails is shown, unless verbose; folders above are made */
     int no_overwrite, recheck;
     int connections;
-    char *rate;       /* in place of the profile's */
+    char *rate, *compress; /* in place of the profile's */
     struct fs fs;     /* downloads: one root, the folder that things are written into */
     const char *base; /* its name, for messages */
     struct batch batch;
@@ -48,6 +48,10 @@ struct work {
     {                                                                                              \
         "rate", '\0', POPT_ARG_STRING, &(w)->rate, 0,                                              \
             "At most so many bytes a second, over all connections (500K, 10M ...)", "BYTES"        \
+    },                                                                                             \
+    {                                                                                              \
+        "compress", '\0', POPT_ARG_STRING, &(w)->compress, 0,                                      \
+            "Compress what is sent: auto (where it is faster), on or off", "HOW"                   \
     }
 /* Checks them, and sets in the profile of w->at what overrides it. */
 enum err work_check(struct work *w) MUST_CHECK;

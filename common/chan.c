@@ -311,13 +311,25 @@ static enum err cut_short(struct chan *c, enum err e)
     return broken(c, e);
 }
 
-/* Encrypts n bytes at p, waiting for the socket as needed and taking in what the peer sends
- * meanwhile. */
+/* Waits until the socket takes more, and takes in what the peer sends meanwhile. */
+static enum err wait_room(struct chan *c)
+{
+    int64_t since = tls_now_ns();
+    short ready = 0, events = POLLOUT;
+    if (c->in_cap - c->in_to >= RECORD)
+        events |= POLLIN;
+    enum err e = watch_wait(c, events, &ready);
+    c->waited_ns += tls_now_ns() - since;
+    if (e == ERR_OK && ready & POLLIN && (e = take_in_between(c)) == ERR_BUSY)
+        e = ERR_OK;
+    return e;
+}
+
+/* Encrypts n bytes at p, waiting for the socket as needed. */
 static enum err write_piece(struct chan *c, const uint8_t *p, size_t n)
 {
     while (n > 0) {
         size_t done;
-        short ready;
         enum err e = tls_write(c->tls, p, n, &done);
         if (e == ERR_OK) {
             p += done;
@@ -325,14 +337,7 @@ static enum err write_piece(struct chan *c, const uint8_t *p, size_t n)
             c->moved += done;
             continue;
         }
-        if (e != ERR_BUSY)
-            return cut_short(c, e);
-        short events = POLLOUT;
-        if (c->in_cap - c->in_to >= RECORD)
-            events |= POLLIN;
-        if ((e = watch_wait(c, events, &ready)) != ERR_OK)
-            return cut_short(c, e);
-        if (ready & POLLIN && (e = take_in_between(c)) != ERR_OK && e != ERR_BUSY)
+        if (e != ERR_BUSY || (e = wait_room(c)) != ERR_OK)
             return cut_short(c, e);
     }
     return ERR_OK;
@@ -409,15 +414,9 @@ enum err chan_flush(struct chan *c)
     watch_start(c);
     if (c->out.len > 0 && (e = encrypt(c)) != ERR_OK)
         return e;
-    while ((e = tls_flush(c->tls)) == ERR_BUSY) {
-        short ready, events = POLLOUT;
-        if (c->in_cap - c->in_to >= RECORD)
-            events |= POLLIN;
-        if ((e = watch_wait(c, events, &ready)) != ERR_OK)
-            return cut_short(c, e);
-        if (ready & POLLIN && (e = take_in_between(c)) != ERR_OK && e != ERR_BUSY)
-            return cut_short(c, e);
-    }
+    while ((e = tls_flush(c->tls)) == ERR_BUSY)
+        if ((e = wait_room(c)) != ERR_OK)
+            break;
     return e == ERR_OK ? e : cut_short(c, e);
 }
 

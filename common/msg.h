@@ -51,7 +51,7 @@ enum msg_file_type {
     MSG_FAULT = 6, /* ITEM: it can't be taken; mode is the status that says why */
 };
 enum msg_basis { MSG_BASIS_NONE = 0, MSG_BASIS_PART = 1 };
-enum msg_kind { MSG_KIND_PLAIN = 0 };
+enum msg_kind { MSG_KIND_PLAIN = 0, MSG_KIND_DEFLATE = 1 };
 enum msg_phase { MSG_PHASE_HASHING = 1, MSG_PHASE_COMMITTING = 2 };
 
 /* Flags of STAT, MKDIR, REMOVE, RENAME, PUT, GET, WALK and STATS; unknown bits are refused. */
@@ -65,9 +65,11 @@ enum {
     MSG_PUT_RECHECK = 2,   /* hash the basis anew even where the journal could be trusted */
     MSG_PUT_PARENTS = 8,   /* make the folders that are missing above */
     MSG_ATTRIBUTES_MAKE = 1,
-    MSG_GET_RECHECK = 1,  /* hash the source even where a stored tree is valid */
-    MSG_WALK_FOLDERS = 1, /* folders only */
-    MSG_ITEMS_ROOTS = 2,  /* WALK, STATS: the roots that are stored */
+    MSG_GET_RECHECK = 1,       /* hash the source even where a stored tree is valid */
+    MSG_WALK_FOLDERS = 1,      /* folders only */
+    MSG_ITEMS_ROOTS = 2,       /* WALK, STATS: the roots that are stored */
+    MSG_GET_COMPRESS_AUTO = 2, /* compress what shrinks while that is faster; without the next */
+    MSG_GET_COMPRESS = 4,      /* compress whatever shrinks */
 };
 
 #define CODEC_PASS_STRUCT

@@ -2,6 +2,7 @@
 /* The receiver of a transfer: xfer.h has the contract. One thread takes frames from the channel and
  * checks their order; what they bring is hashed, written and entered in the journal on a lane, in that
  * order. */
+#include "deflate.h"
 #include "lane.h"
 #include "log.h"
 #include "xfer.h"
@@ -22,6 +23,8 @@ struct job {
     uint64_t index;
     uint32_t offset;
     struct slice bytes;
+    uint8_t kind;  /* enum msg_kind: what the bytes are */
+    size_t length; /* of the content that they give */
     uint8_t hash[TREE_HASH];
     uint64_t count;
 };
@@ -37,7 +40,9 @@ struct receiver {
     bool begun;  /* part_begin too: the slots speak of this data */
     struct part part;
     struct tree_chunk hasher;
-    struct lane lane; /* the part and the hasher are its own while it has jobs */
+    struct deflate deflate; /* made with the first compressed piece, as is: */
+    uint8_t *plain;         /* DEFLATE_MAX bytes */
+    struct lane lane;       /* the part and the hasher are its own while it has jobs */
     struct job jobs[LANE_SLOTS];
     uint64_t cursor;  /* the chunk that comes next: all before it are settled */
     uint64_t at;      /* bytes of it received */
@@ -85,12 +90,34 @@ static enum err send_have(struct receiver *r)
 
 /* ---- what becomes of the content: on the lane ---- */
 
+static enum err inflate_piece(struct receiver *r, const struct job *j)
+{
+    if (!r->plain && !(r->plain = malloc(DEFLATE_MAX)))
+        return log_fail(ERR_INTERNAL, "out of memory for compressed content");
+    if (!r->deflate.state) {
+        enum err e = deflate_init(&r->deflate, deflate_engine());
+        if (e != ERR_OK)
+            return e;
+    }
+    if (deflate_unpack(&r->deflate, j->bytes.p, j->bytes.n, r->plain, j->length))
+        return ERR_OK;
+    return log_fail(ERR_PROTO, "%s: a compressed piece of chunk %llu does not give %zu bytes",
+                    r->x->name, (unsigned long long)j->index, j->length);
+}
+
 static enum err take_bytes(struct receiver *r, const struct job *j)
 {
+    const uint8_t *p = j->bytes.p;
+    if (j->kind == MSG_KIND_DEFLATE) {
+        enum err e = inflate_piece(r, j);
+        if (e != ERR_OK)
+            return e;
+        p = r->plain;
+    }
     if (j->offset == 0)
         tree_chunk_begin(&r->hasher, r->offer.length);
-    tree_chunk_add(&r->hasher, j->bytes.p, j->bytes.n);
-    return part_write(&r->part, j->index, j->offset, j->bytes.p, j->bytes.n);
+    tree_chunk_add(&r->hasher, p, j->length);
+    return part_write(&r->part, j->index, j->offset, p, j->length);
 }
 
 static enum err take_hash(struct receiver *r, const struct job *j)
@@ -122,29 +149,47 @@ static enum err work(void *arg, void *job)
 
 /* ---- what comes ---- */
 
+/* The length of the content in m, whose bytes are then what gives it; 0 when it can't be. */
+static size_t content_length(struct msg_data *m)
+{
+    struct wire_rd rd = wire_read(m->bytes.p, m->bytes.n);
+    if (m->kind == MSG_KIND_PLAIN)
+        return m->bytes.n;
+    size_t length = wire_get_u32(&rd);
+    if (length > DEFLATE_MAX || m->bytes.n >= length)
+        return 0;
+    m->bytes = wire_get_tail(&rd, MSG_DATA_MAX);
+    return length;
+}
+
 static enum err on_data(struct receiver *r, const struct frame *f)
 {
     struct msg_data m;
     if (!CHAN_GET(f, data, &m) || m.id != r->x->id)
         return chan_malformed(f);
+    if (m.kind > MSG_KIND_DEFLATE)
+        return chan_unexpected(f, "of an unknown kind");
+    size_t length = content_length(&m);
+    if (length == 0)
+        return chan_malformed(f);
     uint64_t size = tree_chunk_size(r->offer.length, r->offer.chunk_log2, m.index);
-    if (m.index >= r->chunks || m.index != r->cursor || m.offset != r->at || m.bytes.n == 0 ||
-        m.bytes.n > size - r->at || (m.bytes.n % TREE_LEAF && r->at + m.bytes.n != size))
+    if (m.index >= r->chunks || m.index != r->cursor || m.offset != r->at ||
+        length > size - r->at || (length % TREE_LEAF && r->at + length != size))
         return chan_unexpected(f, "out of place: not the next piece of the content");
-    if (m.kind != MSG_KIND_PLAIN)
-        return chan_unexpected(f, "of a kind that was not agreed on");
     struct job *j = lane_slot(&r->lane);
     j->type = MSG_DATA;
     j->index = m.index;
     j->offset = m.offset;
     j->bytes = m.bytes;
+    j->kind = m.kind;
+    j->length = length;
     if (r->lane.threaded) {
         enum err e = chan_keep_frame(r->x->chan, &j->buffer);
         if (e != ERR_OK)
             return e;
     }
-    r->at += m.bytes.n;
-    r->result->moved += m.bytes.n;
+    r->at += length;
+    r->result->moved += length;
     return lane_go(&r->lane);
 }
 
@@ -390,6 +435,8 @@ enum err xfer_receive(const struct xfer *x, const struct xfer_sink *sink,
     let_go(&r, e);
     e = finish(&r, e, reason);
     tree_chunk_release(&r.hasher);
+    deflate_release(&r.deflate);
+    free(r.plain);
     return e;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* The sender of a transfer: xfer.h has the contract. */
 #include "log.h"
+#include "packer.h"
 #include "xfer.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@ struct sender {
     unsigned chunk_log2;
     bool stored;    /* hashes come from the stored tree */
     uint8_t *piece; /* XFER_PIECE bytes */
+    struct packer packer;
     struct tree_chunk hasher;
     struct tree_root root;
     uint8_t *own; /* window of hashes of the stored tree */
@@ -173,7 +175,7 @@ static enum err walk_chunk(struct sender *s, uint64_t index, bool hash, bool sen
         if (!send)
             continue;
         struct msg_data m = {s->x->id, index, (uint32_t)at, MSG_KIND_PLAIN, slice_of(s->piece, n)};
-        if ((e = chan_send_data(s->x->chan, &m)) != ERR_OK)
+        if ((e = packer_send(&s->packer, &m)) != ERR_OK)
             return e;
         s->result->moved += n;
     }
@@ -244,7 +246,7 @@ static enum err send_chunk(struct sender *s, uint64_t index)
     if (!sent && !s->stored && one_piece) {
         size_t n = (size_t)tree_chunk_size(s->length, s->chunk_log2, index);
         struct msg_data m = {s->x->id, index, 0, MSG_KIND_PLAIN, slice_of(s->piece, n)};
-        if ((e = chan_send_data(s->x->chan, &m)) != ERR_OK)
+        if ((e = packer_send(&s->packer, &m)) != ERR_OK)
             return e;
         s->result->moved += n;
     } else if (!sent && (e = walk_chunk(s, index, false, true)) != ERR_OK) {
@@ -373,6 +375,7 @@ enum err xfer_send(const struct xfer *x, const struct fs_source *source, struct 
                        .keep_ms = tls_now_ms(),
                        .wait_ms = x->chan->limits.stall_ms};
     *result = (struct xfer_result){0};
+    packer_init(&s.packer, x->chan, x->compress);
     enum err e = prepare(&s);
     if (e == ERR_OK)
         e = offer(&s);
@@ -389,6 +392,7 @@ enum err xfer_send(const struct xfer *x, const struct fs_source *source, struct 
     } else if (!x->chan->failed) {
         e = abort_send(&s, e);
     }
+    packer_release(&s.packer);
     tree_chunk_release(&s.hasher);
     free(s.piece);
     free(s.own);

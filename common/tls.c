@@ -65,6 +65,13 @@ int64_t tls_now_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+int64_t tls_now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
 static enum err fail_tls(enum err e, int rc, const char *what)
 {
     return log_fail(e, "%s: %s", what, gnutls_strerror(rc));

@@ -79,7 +79,8 @@ uint64_t tls_bytes_acked(const struct tls *t);
 /* Bounds what the kernel keeps of bytes that we did not take yet; as good as the kernel can. */
 void tls_receive_room(struct tls *t, int bytes);
 
-/* CLOCK_MONOTONIC in milliseconds. */
+/* CLOCK_MONOTONIC in milliseconds and in nanoseconds. */
 int64_t tls_now_ms(void);
+int64_t tls_now_ns(void);
 
 #endif

@@ -31,6 +31,9 @@ enum {
 
 enum xfer_phase { XFER_HASHING, XFER_PEER_HASHING, XFER_MOVING, XFER_COMMITTING };
 
+/* Whether the sender compresses: never; where it makes the transfer faster; whatever shrinks. */
+enum xfer_compress { XFER_COMPRESS_OFF, XFER_COMPRESS_AUTO, XFER_COMPRESS_ON };
+
 /* Called now and then, at least once a chunk. */
 typedef void xfer_event_fn(void *arg, enum xfer_phase phase, uint64_t done, uint64_t total);
 
@@ -40,7 +43,8 @@ struct xfer {
     uint32_t id;
     const char *name; /* for messages: the path as the user knows it */
     const struct tree_engine *engine;
-    bool recheck;         /* trust neither journal nor stored tree */
+    enum xfer_compress compress; /* of the sender */
+    bool recheck;                /* trust neither journal nor stored tree */
     bool threads;         /* a second thread may be used: it hashes and writes what is received */
     xfer_event_fn *event; /* may be NULL */
     void *event_arg;

@@ -352,13 +352,17 @@ static enum err do_get(struct requests *r, const struct frame *f)
     struct xfer_result result;
     if (!CHAN_GET(f, get, &m))
         return chan_malformed(f);
-    if (m.flags & ~(uint32_t)MSG_GET_RECHECK)
+    if (m.flags & ~(uint32_t)(MSG_GET_RECHECK | MSG_GET_COMPRESS_AUTO | MSG_GET_COMPRESS) ||
+        (m.flags & MSG_GET_COMPRESS_AUTO && m.flags & MSG_GET_COMPRESS))
         return requests_bad_flags(m.flags);
     struct xfer x = {.chan = r->chan,
                      .id = m.id,
                      .name = r->path,
                      .engine = r->engine,
-                     .recheck = m.flags & MSG_GET_RECHECK};
+                     .recheck = m.flags & MSG_GET_RECHECK,
+                     .compress = m.flags & MSG_GET_COMPRESS        ? XFER_COMPRESS_ON
+                                 : m.flags & MSG_GET_COMPRESS_AUTO ? XFER_COMPRESS_AUTO
+                                                                   : XFER_COMPRESS_OFF};
     enum err e = path_parse(m.path, r->path);
     struct deed d = {.op = "get", .path = e == ERR_OK ? r->path : NULL};
     if (e == ERR_OK)

@@ -30,7 +30,8 @@ allowed='
 <gnutls/abstract.h>      common/cert* common/token* common/tls* server/policy.h server/keeper.c pki/*
 <gnutls/gnutls.h>        common/cert* common/token* common/tls* pki/*
 <intel-ipsec-mb.h>       common/tree_engine.c
-<zlib.h>                 common/part.c common/fs_slot.c common/deflate.c
+<zlib.h>                 common/part.c common/fs_slot.c common/deflate_engine.c
+<isa-l/igzip_lib.h>      common/deflate_engine.c
 <popt.h>                 client/client.h server/consignd.c pki/options.c
 <seccomp.h>              server/confine*.c
 <linux/seccomp.h>        server/confine*.c
@@ -61,13 +62,13 @@ misplaced() {
 }
 
 # The modules of common/, each of which may include those before it.
-order='err buf wire text log path walk conf tree codec msg part token cert fs tls pace chan lane xfer'
+order='err buf wire text log path walk conf deflate gauge tree codec msg part token cert fs tls pace chan lane xfer'
 
 upward() {
 	includes | awk -v order="$order" '
 		function module(path) {
 			sub(".*/", "", path); sub("[_.].*", "", path)
-			return path == "pin" ? "token" : path == "send" || path == "recv" ? "xfer" : path
+			return path == "pin" ? "token" : path ~ /^(send|recv|packer)$/ ? "xfer" : path
 		}
 		BEGIN { n = split(order, names, " "); for (i = 1; i <= n; i++) rank[names[i]] = i }
 		!/^common\// || /</ { next }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* TLS, channel and transfer between two processes over a socket: frames, refusals, whole and resumed files. */
+/* TLS, channel and transfer between two processes over a socket: frames, refusals, whole and resumed files,
+ * compressed and not. */
 #include "chan.h"
+#include "deflate.h"
 #include "fs.h"
 #include "lib/pair.h"
 #include "log.h"
@@ -157,12 +159,17 @@ static void make_source(uint64_t length, struct fs_source *s)
     assert_int_equal(fstat(s->fd, &s->st), 0);
 }
 
+static enum xfer_compress compress; /* of the sender */
+static uint64_t wire;               /* bytes that the last transfer sent */
+
 static enum err transfer(const struct fs_source *s, struct xfer_result *r, int end)
 {
     struct chan c;
     int pid = pair_start(receive, &c);
-    struct xfer x = {.chan = &c, .id = 9, .name = "source", .engine = tree_engine(false)};
+    struct xfer x = {
+        .chan = &c, .id = 9, .name = "source", .engine = tree_engine(false), .compress = compress};
     enum err e = xfer_send(&x, s, r);
+    wire = tls_bytes_out(c.tls);
     chan_release(&c);
     expect_end(pid, end);
     return e;
@@ -269,6 +276,138 @@ static void a_receiver_that_dies_is_resumed(void **unused)
     close(s.fd);
 }
 
+/* A file of text, or of text and random bytes in turn, MiB by MiB. */
+static void make_text(uint64_t length, bool mixed, struct fs_source *s)
+{
+    char name[96];
+    uint32_t seed = 5;
+    snprintf(name, sizeof name, "%s/source", folder);
+    FILE *f = fopen(name, "w");
+    assert_non_null(f);
+    for (uint64_t at = 0; at < length; at++) {
+        seed = seed * 1664525 + 1013904223;
+        bool text = !mixed || at >> 20 & 1;
+        putc_unlocked(text ? "etaoin shrdlu\n"[seed >> 24 & 7] : (int)(seed >> 24), f);
+    }
+    assert_int_equal(fclose(f), 0);
+    *s = (struct fs_source){.fd = open(name, O_RDONLY | O_CLOEXEC), .tree = -1};
+    assert_true(s->fd >= 0);
+    assert_int_equal(fstat(s->fd, &s->st), 0);
+}
+
+static void compressed_content_is_the_same(void **unused)
+{
+    static const uint64_t lengths[] = {300, 16385, 1048577, (12 << 20) + 4321};
+    (void)unused;
+    for (int mode = XFER_COMPRESS_OFF; mode <= XFER_COMPRESS_ON; mode++)
+        for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++)
+            for (int mixed = 0; mixed < 2; mixed++) {
+                struct fs_source s;
+                struct xfer_result r;
+                uint64_t n = lengths[i];
+                compress = (enum xfer_compress)mode;
+                threads = mixed;
+                make_text(n, mixed, &s);
+                assert_int_equal(fs_remove(&files, "/there", false), ERR_OK);
+                assert_int_equal(transfer(&s, &r, 0), ERR_OK);
+                assert_int_equal(r.moved, n);
+                expect_there(&s, &r);
+                if (mode == XFER_COMPRESS_OFF)
+                    assert_true(wire > n);
+                else if (mode == XFER_COMPRESS_ON && n > 16384 && !mixed)
+                    assert_true(wire < n / 2 + 10000);
+                close(s.fd);
+            }
+    compress = XFER_COMPRESS_OFF;
+    threads = false;
+}
+
+static void a_compressed_transfer_is_resumed(void **unused)
+{
+    struct fs_source s;
+    struct xfer_result r;
+    (void)unused;
+    make_text(20 << 20, true, &s);
+    assert_int_equal(fs_remove(&files, "/there", false), ERR_OK);
+    compress = XFER_COMPRESS_ON;
+    die_after = 12;
+    log_quiet(true);
+    assert_int_not_equal(transfer(&s, &r, 7), ERR_OK);
+    log_quiet(false);
+    die_after = 0;
+    assert_int_equal(transfer(&s, &r, 0), ERR_OK);
+    assert_int_equal(r.kept, 12 << 20);
+    assert_int_equal(r.moved, 8 << 20);
+    expect_there(&s, &r);
+    compress = XFER_COMPRESS_OFF;
+    close(s.fd);
+}
+
+/* ---- pieces that are not what they say ---- */
+
+/* Offers length bytes, sends one piece for them, and returns the receiver's verdict. */
+static enum err verdict(uint64_t length, uint8_t kind, struct slice bytes)
+{
+    struct chan c;
+    struct frame f;
+    struct msg_done done = {0};
+    int pid = pair_start(receive, &c);
+    struct msg_data m = {9, 0, 0, kind, bytes};
+    assert_int_equal(CHAN_SEND(&c, offer, OFFER, .id = 9, .length = length, .chunk_log2 = 22),
+                     ERR_OK);
+    assert_int_equal(chan_send_data(&c, &m), ERR_OK);
+    assert_int_equal(CHAN_SEND(&c, abort, ABORT, .id = 9, .status = ERR_CHANGED), ERR_OK);
+    do
+        assert_int_equal(chan_recv(&c, &f, 10000), ERR_OK);
+    while (f.type != MSG_DONE);
+    assert_true(CHAN_GET(&f, done, &done));
+    chan_release(&c);
+    expect_end(pid, 1);
+    return err_from_wire(done.status);
+}
+
+/* A piece of n bytes that claims to give claim. */
+static enum err claimed(uint64_t length, uint32_t claim, const uint8_t *bytes, size_t n)
+{
+    static uint8_t piece[MSG_DATA_MAX];
+    wire_store_u32(piece, claim);
+    memcpy(piece + 4, bytes, n);
+    return verdict(length, MSG_KIND_DEFLATE, slice_of(piece, n + 4));
+}
+
+static void pieces_that_do_not_decompress_are_refused(void **unused)
+{
+    static const uint8_t zeros[40000];
+    static uint8_t good[40000], long_one[40000];
+    const uint64_t big = 5 << 20;
+    struct deflate d;
+    (void)unused;
+    assert_int_equal(deflate_init(&d, deflate_engine()), ERR_OK);
+    size_t n = deflate_pack(&d, zeros, 32768, good, sizeof good);
+    memcpy(long_one, good, n);
+    deflate_release(&d);
+    assert_in_range(n, 1, 1000);
+    log_quiet(true);
+    assert_int_equal(claimed(big, 32768, good, n), ERR_CHANGED); /* nothing wrong with this one */
+    assert_int_equal(claimed(big, 32768, good, n - 1), ERR_PROTO);
+    assert_int_equal(claimed(big, 32768, long_one, n + 1), ERR_PROTO);
+    assert_int_equal(claimed(big, 16384, good, n), ERR_PROTO);
+    assert_int_equal(claimed(big, 49152, good, n), ERR_PROTO);
+    assert_int_equal(claimed(big, 32767, good, n), ERR_PROTO);
+    assert_int_equal(claimed(big, (1 << 20) + 16384, good, n), ERR_PROTO);
+    assert_int_equal(claimed(big, UINT32_MAX, good, n), ERR_PROTO);
+    assert_int_equal(claimed(big, 0, good, n), ERR_PROTO);
+    assert_int_equal(claimed(big, 32768, good, 0), ERR_PROTO);
+    assert_int_equal(claimed(big, 32768, zeros, 1000), ERR_PROTO);
+    assert_int_equal(claimed(20000, 32768, good, n), ERR_PROTO);     /* more than the content */
+    assert_int_equal(claimed(32768, 32768, good, 32764), ERR_PROTO); /* not shorter than plain */
+    assert_int_equal(verdict(big, MSG_KIND_DEFLATE, slice_of(zeros, 3)), ERR_PROTO);
+    assert_int_equal(verdict(big, MSG_KIND_DEFLATE, slice_of(zeros, 0)), ERR_PROTO);
+    assert_int_equal(verdict(big, MSG_KIND_DEFLATE + 1, slice_of(zeros, 16384)), ERR_PROTO);
+    assert_int_equal(verdict(big, MSG_KIND_PLAIN, slice_of(zeros, 0)), ERR_PROTO);
+    log_quiet(false);
+}
+
 static int end_in_words(struct chan *c)
 {
     struct frame f;
@@ -348,6 +487,9 @@ int main(void)
         cmocka_unit_test(a_receiver_that_dies_is_resumed),
         cmocka_unit_test(a_thread_gives_the_same),
         cmocka_unit_test(content_that_is_not_its_hash_is_refused),
+        cmocka_unit_test(compressed_content_is_the_same),
+        cmocka_unit_test(a_compressed_transfer_is_resumed),
+        cmocka_unit_test(pieces_that_do_not_decompress_are_refused),
         cmocka_unit_test(an_end_in_words_keeps_its_status),
         cmocka_unit_test(a_source_that_changed_is_not_committed),
     };
