@@ -4,7 +4,7 @@
 enum { VOTES = 2, BACKOFF_MIN = 4, BACKOFF_MAX = 64 };
 
 /* Compressing has to gain more than it costs, or the wait would only turn into work. */
-static const double worth = 1.5;
+static const double worth = 2.5;
 /* Less waiting than this share, and the connection is not what holds the sender up. */
 static const double idle = 0.125;
 
@@ -37,6 +37,9 @@ static void judge_packed(struct gauge *g, double byte_ns, double wait_ns)
 {
     bool slower = byte_ns >= g->plain_ns;
     bool unsure = wait_ns < idle * byte_ns;
+    if (slower != g->slower)
+        g->votes = 0;
+    g->slower = slower;
     if (unsure && !slower && g->patience > 0) {
         g->patience--;
         return;
@@ -54,7 +57,7 @@ void gauge_add(struct gauge *g, const struct gauge_piece *p, unsigned ns_per_kib
     s->waited_ns += p->waited_ns;
     s->packed += p->packed;
     s->pack_ns += p->pack_ns;
-    if (s->bytes == 0 || (s->bytes < GAUGE_SPAN && s->took_ns < GAUGE_SPAN_NS))
+    if (s->took_ns < GAUGE_SPAN_NS || (s->bytes < GAUGE_SPAN && s->took_ns < GAUGE_SPAN_MAX_NS))
         return;
     double bytes = (double)s->bytes;
     if (s->packed > 0)
