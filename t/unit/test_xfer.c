@@ -378,15 +378,19 @@ static enum err claimed(uint64_t length, uint32_t claim, const uint8_t *bytes, s
 static void pieces_that_do_not_decompress_are_refused(void **unused)
 {
     static const uint8_t zeros[40000];
-    static uint8_t good[40000], long_one[40000];
+    static uint8_t good[40000], long_one[40000], noise[16384];
     const uint64_t big = 5 << 20;
     struct deflate d;
     (void)unused;
     assert_int_equal(deflate_init(&d, deflate_engine()), ERR_OK);
     size_t n = deflate_pack(&d, zeros, 32768, good, sizeof good);
     memcpy(long_one, good, n);
-    deflate_release(&d);
     assert_in_range(n, 1, 1000);
+    for (uint32_t i = 0, seed = 1; i < 16384; i++, seed = seed * 1664525 + 1013904223)
+        noise[i] = (uint8_t)(seed >> 24);
+    size_t grown = deflate_pack(&d, noise, 16384, long_one + 1000, sizeof long_one - 1000);
+    assert_in_range(grown, 16384, 17000);
+    deflate_release(&d);
     log_quiet(true);
     assert_int_equal(claimed(big, 32768, good, n), ERR_CHANGED); /* nothing wrong with this one */
     assert_int_equal(claimed(big, 32768, good, n - 1), ERR_PROTO);
@@ -399,8 +403,9 @@ static void pieces_that_do_not_decompress_are_refused(void **unused)
     assert_int_equal(claimed(big, 0, good, n), ERR_PROTO);
     assert_int_equal(claimed(big, 32768, good, 0), ERR_PROTO);
     assert_int_equal(claimed(big, 32768, zeros, 1000), ERR_PROTO);
-    assert_int_equal(claimed(20000, 32768, good, n), ERR_PROTO);     /* more than the content */
-    assert_int_equal(claimed(32768, 32768, good, 32764), ERR_PROTO); /* not shorter than plain */
+    assert_int_equal(claimed(20000, 32768, good, n), ERR_PROTO); /* more than the content */
+    /* A piece that did not shrink. */
+    assert_int_equal(claimed(big, 16384, long_one + 1000, grown), ERR_PROTO);
     assert_int_equal(verdict(big, MSG_KIND_DEFLATE, slice_of(zeros, 3)), ERR_PROTO);
     assert_int_equal(verdict(big, MSG_KIND_DEFLATE, slice_of(zeros, 0)), ERR_PROTO);
     assert_int_equal(verdict(big, MSG_KIND_DEFLATE + 1, slice_of(zeros, 16384)), ERR_PROTO);
