@@ -99,6 +99,8 @@ fuzz: ## builds the fuzzers of t/fuzz into build/t/fuzz (needs clang)
 	@mkdir -p $(BUILD)/t/fuzz
 	$(call say,FUZZ,msg) $(FUZZ) -o $(BUILD)/t/fuzz/msg t/fuzz/fuzz_msg.c t/unit/lib/msg_fuzz.c \
 		common/msg.c common/wire.c common/buf.c
+	$(call say,FUZZ,deflate) $(FUZZ) $(if $(ISAL),-DHAVE_ISAL) -o $(BUILD)/t/fuzz/deflate t/fuzz/fuzz_deflate.c \
+		common/deflate_engine.c -lz $(if $(ISAL),-lisal)
 
 demo-server: all $(call having,test) ## starts a server for trying out, with its own CA and users
 	@BUILD=$(BUILD) contrib/demo/server.sh
