@@ -24,7 +24,7 @@ enum {
 /* A way to pack and unpack blocks as RFC 1951 has them, and to compute Adler-32 (of RFC 1950). */
 struct deflate_engine {
     const char *name;
-    unsigned ns_per_kib; /* what packing a KiB may take, until it has been measured */
+    unsigned ns_per_kib; /* about what packing a KiB of text takes */
     /* Memory for both directions; NULL when there is none. */
     void *(*open)(void);
     void (*close)(void *state);

@@ -30,8 +30,8 @@ static enum err prepare(struct packer *p)
     return deflate_init(&p->deflate, deflate_engine());
 }
 
-/* Makes m a compressed one if its content shrinks; says how long the engine took for how much. */
-static enum err pack(struct packer *p, struct msg_data *m, struct gauge_piece *g)
+/* Makes m a compressed one if its content shrinks. */
+static enum err pack(struct packer *p, struct msg_data *m)
 {
     size_t n = m->bytes.n;
     if (!deflate_worth(m->bytes.p, n))
@@ -39,11 +39,8 @@ static enum err pack(struct packer *p, struct msg_data *m, struct gauge_piece *g
     enum err e = prepare(p);
     if (e != ERR_OK)
         return e;
-    int64_t since = tls_now_ns();
     size_t cap = n - (n >> GAIN_LOG2) - LENGTH;
     size_t packed = deflate_pack(&p->deflate, m->bytes.p, n, p->out + LENGTH, cap);
-    g->packed = n;
-    g->pack_ns = tls_now_ns() - since;
     if (packed == 0)
         return ERR_OK;
     wire_store_u32(p->out, (uint32_t)n);
@@ -53,14 +50,12 @@ static enum err pack(struct packer *p, struct msg_data *m, struct gauge_piece *g
 }
 
 /* What passed since the last piece was sent: reading and hashing this one, packing and sending it. */
-static void measure(struct packer *p, struct gauge_piece *g)
+static void measure(struct packer *p, size_t bytes)
 {
     int64_t now = tls_now_ns();
-    if (p->mark_ns != 0) {
-        g->took_ns = now - p->mark_ns;
-        g->waited_ns = p->chan->waited_ns - p->waited_ns;
-        gauge_add(&p->chan->gauge, g, deflate_engine()->ns_per_kib);
-    }
+    struct gauge_piece g = {bytes, now - p->mark_ns, p->chan->waited_ns - p->waited_ns};
+    if (p->mark_ns != 0)
+        gauge_add(&p->chan->gauge, &g, deflate_engine()->ns_per_kib);
     p->mark_ns = now;
     p->waited_ns = p->chan->waited_ns;
 }
@@ -68,13 +63,12 @@ static void measure(struct packer *p, struct gauge_piece *g)
 enum err packer_send(struct packer *p, const struct msg_data *m)
 {
     struct msg_data out = *m;
-    struct gauge_piece g = {.bytes = m->bytes.n};
     enum err e = ERR_OK;
     if (p->mode == XFER_COMPRESS_ON || (p->mode == XFER_COMPRESS_AUTO && p->chan->gauge.on))
-        e = pack(p, &out, &g);
+        e = pack(p, &out);
     if (e == ERR_OK)
         e = chan_send_data(p->chan, &out);
     if (e == ERR_OK && p->mode == XFER_COMPRESS_AUTO)
-        measure(p, &g);
+        measure(p, m->bytes.n);
     return e;
 }

@@ -29,8 +29,7 @@ static unsigned run(struct gauge *g, const struct line *l, unsigned pieces, doub
         double work = PIECE * (l->work_ns + (pack ? l->pack_ns : 0));
         double wire = PIECE * l->wire_ns / (pack ? l->ratio : 1);
         double all = work > wire ? work : wire;
-        struct gauge_piece p = {PIECE, (int64_t)all, (int64_t)(all - work), pack ? PIECE : 0,
-                                pack ? (int64_t)(PIECE * l->pack_ns) : 0};
+        struct gauge_piece p = {PIECE, (int64_t)all, (int64_t)(all - work)};
         gauge_add(g, &p, PER_KIB);
         packed += pack;
         sum += all;
@@ -48,8 +47,8 @@ static void a_slow_line_is_compressed_soon(void **unused)
     (void)unused;
     assert_true(run(&g, &l, 8, NULL) == 0);
     assert_true(g.on);
-    assert_true(run(&g, &l, 1000, &ns) == 1000); /* it is still the line that is waited for */
-    assert_true(ns < 5.01);
+    assert_true(run(&g, &l, 10000, &ns) > 9800);
+    assert_true(ns < 5 * 1.05);
 }
 
 /* A very slow line is heard of by time, not by bytes. */
@@ -115,6 +114,23 @@ static void content_that_does_not_shrink_costs_nothing(void **unused)
     assert_true(ns < 20.01);
 }
 
+/* Where others take most of the processor, times vary a lot; what is better on the whole is kept most of
+ * the time. */
+static void a_busy_machine_does_not_hide_it(void **unused)
+{
+    struct gauge g = {0};
+    uint32_t seed = 9;
+    unsigned packed = 0;
+    (void)unused;
+    for (int i = 0; i < 10000; i++) {
+        seed = seed * 1664525 + 1013904223;
+        double work = 2 + (seed >> 24) % 20; /* 11.5 in the mean, instead of 20 */
+        struct line l = {1, work, 5, 20};
+        packed += run(&g, &l, 1, NULL);
+    }
+    assert_true(packed > 8500);
+}
+
 /* A receiver that stops now and then to sync is not a slow line. */
 static void a_pause_is_not_a_slow_line(void **unused)
 {
@@ -122,7 +138,7 @@ static void a_pause_is_not_a_slow_line(void **unused)
     struct line l = {1, 1, 4, 1.2};
     (void)unused;
     for (int i = 0; i < 100; i++) {
-        struct gauge_piece pause = {PIECE, 600000000, 590000000, 0, 0};
+        struct gauge_piece pause = {PIECE, 600000000, 590000000};
         assert_true(run(&g, &l, 127, NULL) == 0);
         gauge_add(&g, &pause, PER_KIB);
         assert_false(g.on);
@@ -139,6 +155,7 @@ int main(void)
         cmocka_unit_test(work_instead_of_waiting_is_kept_while_it_is_faster),
         cmocka_unit_test(a_line_that_becomes_fast_is_noticed),
         cmocka_unit_test(content_that_does_not_shrink_costs_nothing),
+        cmocka_unit_test(a_busy_machine_does_not_hide_it),
         cmocka_unit_test(a_pause_is_not_a_slow_line),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
