@@ -201,7 +201,9 @@ static enum err open_with(const struct profile *p, struct link *l)
 
 enum err link_open(const struct profile *p, struct link *l)
 {
-    *l = (struct link){.next_id = 1, .chan.failed = true, .engine = tree_engine(p->approved),
+    *l = (struct link){.next_id = 1,
+                       .chan.failed = true,
+                       .engine = tree_engine(p->approved),
                        .compress = p->compress};
     enum err e = load_identity(p, l);
     return e == ERR_OK ? open_with(p, l) : e;

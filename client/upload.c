@@ -88,8 +88,8 @@ static enum err send_long(struct worker *w, struct job *j)
     struct fs_source source = {.fd = j->fd, .tree = -1, .st = j->st};
     struct show show;
     uint64_t before = tls_bytes_out(c->tls);
-    struct xfer x = {.chan = c, .name = j->local, .engine = w->link->engine,
-                     .compress = w->link->compress};
+    struct xfer x = {
+        .chan = c, .name = j->local, .engine = w->link->engine, .compress = w->link->compress};
     enum err e = pipeline_wait(&w->pipeline, 0);
     if (e != ERR_OK) {
         job_lose(j, e);

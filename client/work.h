@@ -30,8 +30,8 @@ struct work {
     int no_overwrite, recheck;
     int connections;
     char *rate, *compress; /* in place of the profile's */
-    struct fs fs;     /* downloads: one root, the folder that things are written into */
-    const char *base; /* its name, for messages */
+    struct fs fs;          /* downloads: one root, the folder that things are written into */
+    const char *base;      /* its name, for messages */
     struct batch batch;
     struct crew *crew; /* NULL: one connection */
 };
@@ -45,10 +45,9 @@ struct work {
      0,                                                                                            \
      "Move files over so many connections at once (default 1)",                                    \
      "N"},                                                                                         \
-    {                                                                                              \
-        "rate", '\0', POPT_ARG_STRING, &(w)->rate, 0,                                              \
-            "At most so many bytes a second, over all connections (500K, 10M ...)", "BYTES"        \
-    },                                                                                             \
+        {"rate",     '\0', POPT_ARG_STRING,                                                        \
+         &(w)->rate, 0,    "At most so many bytes a second, over all connections (500K, 10M ...)", \
+         "BYTES"},                                                                                 \
     {                                                                                              \
         "compress", '\0', POPT_ARG_STRING, &(w)->compress, 0,                                      \
             "Compress what is sent: auto (where it is faster), on or off", "HOW"                   \

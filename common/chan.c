@@ -352,8 +352,10 @@ static enum err write_all(struct chan *c, const uint8_t *p, size_t n)
     for (size_t piece; n > 0 && e == ERR_OK; p += piece, n -= piece) {
         piece = (size_t)pace_piece(c->pace);
         piece = n < piece ? n : piece;
+        int64_t since = tls_now_ns();
         if ((e = pace_wait(c, pace_take(c->pace, piece), true)) != ERR_OK)
             return cut_short(c, e);
+        c->waited_ns += tls_now_ns() - since;
         e = write_piece(c, p, piece);
     }
     return e;

@@ -39,8 +39,8 @@ struct chan {
     uint64_t watch_acked; /* bytes that the peer's kernel had acknowledged by then */
     struct pace *pace;    /* NULL: no limit */
     int64_t pace_ms;      /* the turn of what was received last */
-    int64_t waited_ns;  /* for the socket to take more, so far */
-    struct gauge gauge; /* whether compressing would help here: for the sender of a transfer */
+    int64_t waited_ns;    /* for the socket to take more, so far */
+    struct gauge gauge;   /* whether compressing would help here: for the sender of a transfer */
 };
 
 /* A received message; body borrows from the channel until the next chan_recv. */
