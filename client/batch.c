@@ -52,10 +52,10 @@ enum err batch_count(struct batch *b, enum err e, const struct xfer_result *r)
     return e == ERR_CONN || e == ERR_TIMEOUT || e == ERR_PROTO || e == ERR_TLS ? e : ERR_OK;
 }
 
-enum err batch_end(const struct batch *b, const char *op, enum err e)
+enum err batch_end(const struct batch *b, const char *op, bool tree, enum err e)
 {
     char bytes[TEXT_SIZE], good[32], bad[32], n[32], same[32], deleted[32];
-    bool several = b->good + b->failed + b->same + b->deleted > 1;
+    bool several = tree || b->good + b->failed + b->same + b->deleted > 1;
     text_size(b->bytes, bytes);
     if (several && options.json) {
         snprintf(good, sizeof good, "#%llu", (unsigned long long)b->good);

@@ -22,12 +22,10 @@ struct sync {
 static enum err up(struct sync *s, const char *from, const char *path)
 {
     int fd = open(from, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return log_fail_errno("%s", from);
-    enum err e = work_open(&s->worker, &s->work, &s->link);
+    enum err e = fd < 0 ? log_fail_errno("%s", from) : work_open(&s->worker, &s->work, &s->link);
     if (e == ERR_OK)
-        e = tree_up(&s->worker, &s->tree, fd, from, path);
-    else
+        return work_close(&s->worker, tree_up(&s->worker, &s->tree, fd, from, path));
+    if (fd >= 0)
         close(fd);
     return e;
 }
@@ -42,7 +40,7 @@ static enum err down(struct sync *s, const char *path, const char *to)
     enum err e = fs_add_root(&s->work.fs, "/", to, FS_ALL);
     if (e == ERR_OK)
         e = work_open(&s->worker, &s->work, &s->link);
-    return e == ERR_OK ? tree_down(&s->worker, &s->tree, path, "/") : e;
+    return e == ERR_OK ? work_close(&s->worker, tree_down(&s->worker, &s->tree, path, "/")) : e;
 }
 
 static enum err run(struct sync *s, const char *from, const char *to)
@@ -55,10 +53,8 @@ static enum err run(struct sync *s, const char *from, const char *to)
     s->work.at = &at;
     if (e == ERR_OK)
         e = work_check(&s->work);
-    if (e == ERR_OK && (e = link_open(at.profile, &s->link)) == ERR_OK) {
+    if (e == ERR_OK && (e = link_open(at.profile, &s->link)) == ERR_OK)
         e = is_up ? up(s, from, at.path) : down(s, at.path, to);
-        e = work_close(&s->worker, e);
-    }
     link_close(&s->link);
     fs_release(&s->work.fs);
     remote_release(&at);

@@ -129,7 +129,7 @@ static enum err on_file(struct going_up *g, const struct walk_entry *entry, stru
 static void on_other(struct going_up *g, const struct walk_entry *entry)
 {
     const char *links = g->o->links;
-    if (entry->kind == WALK_LINK && links && strcmp(links, "refuse") != 0)
+    if (entry->kind == WALK_LINK && links && strcmp(links, "skip") == 0)
         return;
     if (entry->kind == WALK_ERROR) {
         fault(g, entry->path, entry->error, entry->reason);

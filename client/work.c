@@ -95,6 +95,8 @@ enum err work_open(struct worker *w, struct work *work, struct link *link)
     enum err e = worker_init(w, work, link);
     if (e == ERR_OK && work->connections > 1)
         e = crew_open(work, w, work->at->profile, (unsigned)work->connections);
+    if (e != ERR_OK)
+        worker_release(w);
     return e;
 }
 
@@ -103,7 +105,7 @@ enum err work_close(struct worker *w, enum err e)
     enum err settled = work_settle(w);
     crew_close(w->work->crew);
     worker_release(w);
-    return batch_end(&w->work->batch, w->work->op, e == ERR_OK ? settled : e);
+    return batch_end(&w->work->batch, w->work->op, w->work->tree, e == ERR_OK ? settled : e);
 }
 
 enum err work_do(struct worker *w, struct job *j)
