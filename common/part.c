@@ -365,14 +365,22 @@ static enum err distrust(struct part *p, uint64_t index)
     return e;
 }
 
-enum err part_write(struct part *p, uint64_t index, uint32_t offset, const uint8_t *bytes, size_t n)
+enum err part_claim(struct part *p, uint64_t first, uint64_t count)
 {
     enum err e = p->failed;
-    if (e == ERR_OK && (index >= p->chunks || part_settled(p, index)))
-        e = log_fail(ERR_PROTO, "data for chunk %llu, which is complete or does not exist",
-                     (unsigned long long)index);
-    if (e == ERR_OK && has_bit(p->filled, index))
-        e = distrust(p, index);
+    for (uint64_t i = first; e == ERR_OK && i - first < count; i++) {
+        if (i >= p->chunks || part_settled(p, i))
+            e = log_fail(ERR_PROTO, "data for chunk %llu, which is complete or does not exist",
+                         (unsigned long long)i);
+        else if (has_bit(p->filled, i))
+            e = distrust(p, i);
+    }
+    return e;
+}
+
+enum err part_write(struct part *p, uint64_t index, uint32_t offset, const uint8_t *bytes, size_t n)
+{
+    enum err e = part_claim(p, index, 1);
     if (e == ERR_OK)
         e = write_at(p->data, bytes, n, (off_t)((index << p->header.chunk_log2) + offset),
                      "what was received");

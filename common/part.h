@@ -90,6 +90,11 @@ enum err part_begin(struct part *p, int data, int journal, uint64_t length, unsi
 /* Closes and frees; without part_checkpoint what was not synced counts as not received. */
 void part_release(struct part *p);
 
+/* Chunks [first, first+count) are about to be overwritten: their slots are emptied. part_write does
+ * this itself; who writes to the data file by other means says it first. ERR_PROTO when a chunk does not
+ * exist or was settled before. */
+enum err part_claim(struct part *p, uint64_t first, uint64_t count) MUST_CHECK;
+
 /* Writes n bytes at offset of chunk index, in any order; the chunk's slot is emptied first. The
  * caller has checked that they lie inside the content. ERR_PROTO when the chunk was settled
  * before. */
