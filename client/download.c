@@ -149,6 +149,7 @@ static enum err get_long(struct worker *w, struct job *j)
                      .name = j->local,
                      .engine = w->link->engine,
                      .recheck = work->recheck,
+                     .whole = work->whole,
                      .threads = true,
                      .event = show_event,
                      .event_arg = &show};

@@ -101,7 +101,7 @@ enum err command_put(const struct command *self, int argc, const char **argv)
         {"no-overwrite", 'n', POPT_ARG_NONE, &p.work.no_overwrite, 0, "Replace nothing that exists",
          NULL},
         {"recheck", '\0', POPT_ARG_NONE, &p.work.recheck, 0,
-         "When resuming, have everything the server kept hashed again", NULL},
+         "Have everything that the server has of it hashed again", NULL},
         WORK_OPTIONS(&p.work),
         TREE_OPTIONS(&p.tree),
         POPT_TABLEEND};

@@ -102,7 +102,8 @@ static enum err send_long(struct worker *w, struct job *j)
     x.event = show_event;
     x.event_arg = &show;
     e = CHAN_SEND(c, put, PUT, .id = x.id,
-                  .flags = flags_of(work) | (work->recheck ? MSG_PUT_RECHECK : 0),
+                  .flags = flags_of(work) | (work->recheck ? MSG_PUT_RECHECK : 0) |
+                           (work->whole ? MSG_PUT_WHOLE : 0),
                   .path = slice_str(j->path));
     if (e == ERR_OK)
         e = xfer_send(&x, &source, &j->result);

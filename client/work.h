@@ -27,7 +27,7 @@ struct work {
     const char *op; /* "put", "get", "sync" */
     const struct remote *at;
     bool tree; /* many files: only what fails is shown, unless verbose; folders above are made */
-    int no_overwrite, recheck;
+    int no_overwrite, recheck, whole;
     int connections;
     char *rate, *compress; /* in place of the profile's */
     struct fs fs;          /* downloads: one root, the folder that things are written into */
@@ -48,6 +48,9 @@ struct work {
         {"rate",     '\0', POPT_ARG_STRING,                                                        \
          &(w)->rate, 0,    "At most so many bytes a second, over all connections (500K, 10M ...)", \
          "BYTES"},                                                                                 \
+        {"whole",     '\0', POPT_ARG_NONE,                                                         \
+         &(w)->whole, 0,    "Take nothing from files that are replaced: move all of each",         \
+         NULL},                                                                                    \
     {                                                                                              \
         "compress", '\0', POPT_ARG_STRING, &(w)->compress, 0,                                      \
             "Compress what is sent: auto (where it is faster), on or off", "HOW"                   \

@@ -146,7 +146,7 @@ enum err fs_remove(struct fs *fs, const char *path, bool folder) MUST_CHECK;
  * valid. Needs FS_RENAME, and FS_OVERWRITE to replace. Across roots: ERR_DENIED with the reason. */
 enum err fs_rename(struct fs *fs, const char *from, const char *to, bool overwrite) MUST_CHECK;
 
-/* A file opened to be sent. */
+/* A file opened to be read. */
 struct fs_source {
     int fd;   /* O_RDONLY */
     int tree; /* its stored tree (part.h), identity checked, or -1 */
@@ -169,11 +169,18 @@ struct fs_part {
     int data;
     int journal;
     bool existed; /* there was one to go on with */
+    bool
+        has_old; /* and there is an old version: the file that stands at the path and will be replaced */
+    struct fs_source old;
 };
 /* Finds or makes the part for path. Needs FS_CREATE when nothing stands at path, else FS_OVERWRITE
  * and overwrite set (ERR_EXISTS without). The parent must exist. A locked part is waited for up to
  * wait_ms, then ERR_BUSY. length is reserved where the file system can (ERR_NOSPACE early).
- * Hard-linked, foreign-owned or special files in the part's place are ERR_TYPE. */
+ * Hard-linked, foreign-owned or special files in the part's place are ERR_TYPE.
+ *
+ * The old version comes along, for the caller to close, where FS_READ is given too (whoever learns
+ * which chunks of it are equal to his learns what it holds), it is a regular file that fs_open_source
+ * would open, and neither it nor length is of one chunk only. */
 enum err fs_open_part(struct fs *fs, const char *path, uint64_t length, bool overwrite, int wait_ms,
                       struct fs_part *out) MUST_CHECK;
 

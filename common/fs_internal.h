@@ -133,7 +133,11 @@ bool fs_locked_now(int journal);
  * data without its lock. */
 enum err fs_drop_part(int parts, const struct fs_names *names) MUST_CHECK;
 
-/* ---- fs_tree.c: stored trees ---- */
+/* ---- fs_tree.c: files to read, and stored trees ---- */
+
+/* The file that stands at place's last name, as fs_open_source gives it; false (silent) when there is
+ * none that may be read, or it lies on another filesystem than dev. */
+bool fs_open_old(const struct fs_place *at, dev_t dev, struct fs_source *out);
 
 /* The stored tree of the file that st describes, opened with flags, its header to h; -1 when there
  * is none that is valid. */

@@ -191,6 +191,13 @@ static enum err open_locked(struct opening *o, bool overwrite)
     return e;
 }
 
+/* Chunks are what is looked for in an old version: both must have some. */
+static bool worth_a_look(const struct opening *o)
+{
+    return o->old.st_nlink > 0 && !fs_one_chunk((uint64_t)o->old.st_size) &&
+           !fs_one_chunk(o->length);
+}
+
 enum err fs_open_part(struct fs *fs, const char *path, uint64_t length, bool overwrite, int wait_ms,
                       struct fs_part *out)
 {
@@ -212,7 +219,10 @@ enum err fs_open_part(struct fs *fs, const char *path, uint64_t length, bool ove
     if (e == ERR_OK)
         e = open_locked(&o, overwrite);
     if (e == ERR_OK) {
-        *out = (struct fs_part){o.data, o.journal.fd, !o.fresh && o.valid};
+        *out = (struct fs_part){
+            .data = o.data, .journal = o.journal.fd, .existed = !o.fresh && o.valid};
+        if (worth_a_look(&o))
+            out->has_old = fs_open_old(&o.at, o.st.st_dev, &out->old);
     } else {
         fs_close(&o.data);
         fs_close(&o.journal.fd);

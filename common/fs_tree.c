@@ -79,17 +79,10 @@ void fs_tree_drop(const struct fs_root *root, const struct stat *gone)
 }
 
 /* A file with several names may be somebody else's, linked here to have it sent. */
-static enum err check_links(const struct fs_place *at, const struct stat *st)
+static bool is_own(const struct fs_place *at, const struct stat *st)
 {
     struct stat root;
-    if (st->st_nlink == 1)
-        return ERR_OK;
-    if (fstat(at->root->fd, &root) < 0)
-        return log_fail_errno("%s: looking at its root", at->path);
-    if (st->st_uid == root.st_uid)
-        return ERR_OK;
-    return log_fail(ERR_TYPE, "%s: has a second name (hard link) and another owner than its root",
-                    at->path);
+    return st->st_nlink == 1 || (fstat(at->root->fd, &root) == 0 && st->st_uid == root.st_uid);
 }
 
 static enum err open_file(const struct fs_place *at, struct fs_source *out)
@@ -100,19 +93,46 @@ static enum err open_file(const struct fs_place *at, struct fs_source *out)
     if (e != ERR_OK)
         return e;
     out->fd = fs_open_regular(dir, name, O_RDONLY, &out->st);
-    if (out->fd >= 0)
-        e = check_links(at, &out->st);
-    else
+    if (out->fd >= 0 && !is_own(at, &out->st))
+        e = log_fail(ERR_TYPE, "%s: has a second name (hard link) and another owner than its root",
+                     at->path);
+    else if (out->fd < 0)
         e = errno == ELOOP || errno == ENOTSUP ? fs_fail_type(at->path, out->st.st_mode)
                                                : log_fail_errno("%s", at->path);
     fs_close(&dir);
     return e;
 }
 
+static void open_tree(const struct fs_root *root, struct fs_source *out)
+{
+    struct part_header h;
+    int trees = fs_trees_open(root, false);
+    if (fs_one_chunk((uint64_t)out->st.st_size))
+        out->has_root = fs_tree_root(trees, &out->st, out->root);
+    else
+        out->tree = fs_tree_open(trees, &out->st, O_RDONLY, &h);
+    fs_close(&trees);
+}
+
+bool fs_open_old(const struct fs_place *at, dev_t dev, struct fs_source *out)
+{
+    const char *name;
+    int dir;
+    *out = (struct fs_source){.fd = -1, .tree = -1};
+    if (!(at->root->rights & FS_READ) || fs_open_parent(at, O_PATH, &dir, &name) != ERR_OK)
+        return false;
+    out->fd = fs_open_regular(dir, name, O_RDONLY, &out->st);
+    fs_close(&dir);
+    if (out->fd >= 0 && (out->st.st_dev != dev || !is_own(at, &out->st)))
+        fs_close(&out->fd);
+    if (out->fd >= 0)
+        open_tree(at->root, out);
+    return out->fd >= 0;
+}
+
 enum err fs_open_source(struct fs *fs, const char *path, struct fs_source *out)
 {
     struct fs_place at;
-    struct part_header h;
     *out = (struct fs_source){.fd = -1, .tree = -1};
     enum err e = fs_allow(fs, path, FS_READ, &at);
     if (e != ERR_OK)
@@ -123,12 +143,7 @@ enum err fs_open_source(struct fs *fs, const char *path, struct fs_source *out)
         fs_close(&out->fd);
         return e;
     }
-    int trees = fs_trees_open(at.root, false);
-    if (fs_one_chunk((uint64_t)out->st.st_size))
-        out->has_root = fs_tree_root(trees, &out->st, out->root);
-    else
-        out->tree = fs_tree_open(trees, &out->st, O_RDONLY, &h);
-    fs_close(&trees);
+    open_tree(at.root, out);
     return ERR_OK;
 }
 

@@ -17,7 +17,7 @@ enum {
     MSG_DATA_MAX = 1 << 20,                /* bytes of content in one DATA */
     MSG_FRAME_MAX = MSG_DATA_MAX + 64,     /* longest type and body */
     MSG_FRAME_MAX_EARLY = 4 * 1024 + 1024, /* the same before the peer was authorised */
-    MSG_HAVE_MAX = 512,                    /* hashes in one HAVE */
+    MSG_HAVE_MAX = 512,                    /* hashes in one HAVE or OLD */
     MSG_ITEMS_MAX = 65536,                 /* bytes of items in one ITEMS */
     MSG_NAMES_MAX = 65536,                 /* bytes of names in one STATS */
 };
@@ -50,7 +50,6 @@ enum msg_file_type {
     MSG_LEAVE = 5, /* ITEM of WALK: the end of the folder entered last */
     MSG_FAULT = 6, /* ITEM: it can't be taken; mode is the status that says why */
 };
-enum msg_basis { MSG_BASIS_NONE = 0, MSG_BASIS_PART = 1 };
 enum msg_kind { MSG_KIND_PLAIN = 0, MSG_KIND_DEFLATE = 1 };
 enum msg_phase { MSG_PHASE_HASHING = 1, MSG_PHASE_COMMITTING = 2 };
 
@@ -62,7 +61,8 @@ enum {
     MSG_REMOVE_PART = 2,   /* the unfinished part for that path */
     MSG_RENAME_OVERWRITE = 1,
     MSG_PUT_OVERWRITE = 1, /* replace what stands there */
-    MSG_PUT_RECHECK = 2,   /* hash the basis anew even where the journal could be trusted */
+    MSG_PUT_RECHECK = 2,   /* hash what is there anew even where records could be trusted */
+    MSG_PUT_WHOLE = 4,     /* take nothing from the version that stands there */
     MSG_PUT_PARENTS = 8,   /* make the folders that are missing above */
     MSG_ATTRIBUTES_MAKE = 1,
     MSG_GET_RECHECK = 1,       /* hash the source even where a stored tree is valid */

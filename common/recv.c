@@ -5,6 +5,8 @@
 #include "deflate.h"
 #include "lane.h"
 #include "log.h"
+#include "match.h"
+#include "old.h"
 #include "xfer.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +20,7 @@ enum {
 
 /* What a frame brought. */
 struct job {
-    uint8_t type;    /* MSG_DATA, MSG_CHUNK or MSG_KEEP */
+    uint8_t type;    /* MSG_DATA, MSG_CHUNK, MSG_KEEP or MSG_COPY */
     uint8_t *buffer; /* that holds the bytes of DATA, or did so before; NULL: none yet */
     uint64_t index;
     uint32_t offset;
@@ -27,6 +29,7 @@ struct job {
     size_t length; /* of the content that they give */
     uint8_t hash[TREE_HASH];
     uint64_t count;
+    uint64_t from;
 };
 
 struct receiver {
@@ -39,10 +42,11 @@ struct receiver {
     bool opened; /* sink->open succeeded */
     bool begun;  /* part_begin too: the slots speak of this data */
     struct part part;
+    struct old old;
     struct tree_chunk hasher;
     struct deflate deflate; /* made with the first compressed piece, as is: */
     uint8_t *plain;         /* DEFLATE_MAX bytes */
-    struct lane lane;       /* the part and the hasher are its own while it has jobs */
+    struct lane lane; /* part, old, hasher and what follows it are its own while it has jobs */
     struct job jobs[LANE_SLOTS];
     uint64_t cursor;  /* the chunk that comes next: all before it are settled */
     uint64_t at;      /* bytes of it received */
@@ -86,6 +90,18 @@ static enum err send_have(struct receiver *r)
         r->told += n;
     }
     return ERR_OK;
+}
+
+/* Sends all hashes of the old version: any of them may be that of the first chunk. */
+static enum err send_old(struct receiver *r)
+{
+    enum err e = ERR_OK;
+    for (uint64_t at = 0; at < r->old.n && e == ERR_OK; at += XFER_WINDOW) {
+        uint64_t n = r->old.n - at < XFER_WINDOW ? r->old.n - at : XFER_WINDOW;
+        e = CHAN_SEND(r->x->chan, old, OLD, .id = r->x->id, .first = at,
+                      .hashes = slice_of(r->old.hashes + at * TREE_HASH, n * TREE_HASH));
+    }
+    return e;
 }
 
 /* ---- what becomes of the content: on the lane ---- */
@@ -142,6 +158,8 @@ static enum err work(void *arg, void *job)
         return take_bytes(r, j);
     case MSG_CHUNK:
         return take_hash(r, j);
+    case MSG_COPY:
+        return old_copy(&r->old, &r->part, j->index, j->from, j->count);
     default:
         return part_keep(&r->part, j->index, j->count);
     }
@@ -221,6 +239,13 @@ static enum err on_chunk(struct receiver *r, const struct frame *f)
     return e == ERR_OK ? advance(r, 1) : e;
 }
 
+/* The bytes of count chunks from number first. */
+static uint64_t bytes_of(const struct receiver *r, uint64_t first, uint64_t count)
+{
+    uint64_t end = (first + count) << r->offer.chunk_log2;
+    return (end < r->offer.length ? end : r->offer.length) - (first << r->offer.chunk_log2);
+}
+
 static enum err on_keep(struct receiver *r, const struct frame *f)
 {
     struct msg_keep m;
@@ -235,9 +260,32 @@ static enum err on_keep(struct receiver *r, const struct frame *f)
     enum err e = lane_go(&r->lane);
     if (e != ERR_OK)
         return e;
-    uint64_t end = (m.first + m.count) << r->offer.chunk_log2;
-    r->result->kept +=
-        (end < r->offer.length ? end : r->offer.length) - (m.first << r->offer.chunk_log2);
+    r->result->kept += bytes_of(r, m.first, m.count);
+    return advance(r, m.count);
+}
+
+static enum err on_copy(struct receiver *r, const struct frame *f)
+{
+    struct msg_copy m;
+    if (!CHAN_GET(f, copy, &m) || m.id != r->x->id)
+        return chan_malformed(f);
+    if (m.index != r->cursor || r->at != 0 || m.count == 0 || m.count > r->chunks - m.index)
+        return chan_unexpected(f, "out of place: not the next chunks");
+    if (m.index % XFER_WINDOW + m.count > XFER_WINDOW ||
+        (m.count > 1 && m.count << r->offer.chunk_log2 > XFER_COPY_MAX))
+        return chan_unexpected(f, "of too many chunks at once");
+    if (!old_fits(&r->old, m.from, m.count,
+                  tree_chunk_size(r->offer.length, r->offer.chunk_log2, m.index + m.count - 1)))
+        return chan_unexpected(f, "of what the old version does not have");
+    struct job *j = lane_slot(&r->lane);
+    j->type = MSG_COPY;
+    j->index = m.index;
+    j->from = m.from;
+    j->count = m.count;
+    enum err e = lane_go(&r->lane);
+    if (e != ERR_OK)
+        return e;
+    r->result->copied += bytes_of(r, m.index, m.count);
     return advance(r, m.count);
 }
 
@@ -283,6 +331,8 @@ static enum err on_frame(struct receiver *r, const struct frame *f)
         return on_chunk(r, f);
     case MSG_KEEP:
         return on_keep(r, f);
+    case MSG_COPY:
+        return on_copy(r, f);
     case MSG_COMMIT:
         return on_commit(r, f);
     case MSG_ABORT:
@@ -333,6 +383,22 @@ static enum err take_offer(struct receiver *r)
     return ERR_OK;
 }
 
+/* An old version that can't be read is none: what could be wrong with it is no reason not to replace it. */
+static enum err look_at_old(struct receiver *r)
+{
+    struct old_how how = {.chunk_log2 = r->offer.chunk_log2,
+                          .most = MATCH_MAX,
+                          .recheck = r->x->recheck,
+                          .engine = r->x->engine,
+                          .progress = hashing,
+                          .arg = r};
+    if (!r->files.has_old || r->x->whole || r->chunks <= 1 || r->part.have == r->chunks)
+        return ERR_OK;
+    r->files.has_old = false;
+    enum err e = old_open(&r->old, &r->files.old, r->x->name, &how);
+    return r->x->chan->failed ? e : ERR_OK;
+}
+
 static enum err begin(struct receiver *r)
 {
     enum err e;
@@ -348,11 +414,15 @@ static enum err begin(struct receiver *r)
     r->begun = true;
     lane_start(&r->lane, work, r, r->jobs, sizeof r->jobs[0],
                r->x->threads && r->offer.length >= THREAD_MIN);
+    if ((e = look_at_old(r)) != ERR_OK)
+        return e;
     /* Slots may be filled anywhere before the last one that is. */
     if (r->part.have > 0)
         r->part.have = r->chunks;
-    e = CHAN_SEND(r->x->chan, ready, READY, .id = r->x->id,
-                  .basis = r->part.have ? MSG_BASIS_PART : MSG_BASIS_NONE, .have = r->part.have);
+    e = CHAN_SEND(r->x->chan, ready, READY, .id = r->x->id, .have = r->part.have, .old = r->old.n,
+                  .old_length = r->old.length);
+    if (e == ERR_OK)
+        e = send_old(r);
     if (e == ERR_OK && r->x->event)
         r->x->event(r->x->event_arg, XFER_MOVING, 0, r->offer.length);
     return e == ERR_OK ? send_have(r) : e;
@@ -404,6 +474,12 @@ static void let_go(struct receiver *r, enum err outcome)
     if (outcome != ERR_OK && r->begun && !r->part.failed && part_checkpoint(&r->part) != ERR_OK)
         log_warn("%s: what was received may have to be sent again", r->x->name);
     part_release(&r->part);
+    old_release(&r->old);
+    if (r->files.has_old) {
+        close(r->files.old.fd);
+        if (r->files.old.tree >= 0)
+            close(r->files.old.tree);
+    }
     if (r->sink->release)
         r->sink->release(r->sink->arg);
 }
@@ -411,7 +487,7 @@ static void let_go(struct receiver *r, enum err outcome)
 enum err xfer_receive(const struct xfer *x, const struct xfer_sink *sink,
                       struct xfer_result *result)
 {
-    struct receiver r = {.x = x, .sink = sink, .result = result};
+    struct receiver r = {.x = x, .sink = sink, .result = result, .old.fd = -1};
     char reason[513];
     struct frame f;
     *result = (struct xfer_result){0};

@@ -1,12 +1,21 @@
 /* SPDX-License-Identifier: ISC */
 /* The sender of a transfer: xfer.h has the contract. */
 #include "log.h"
+#include "match.h"
 #include "packer.h"
 #include "xfer.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Chunks in a row that the receiver has already, not yet said. */
+struct run {
+    uint8_t type; /* MSG_KEEP or MSG_COPY */
+    uint64_t first, n;
+    uint64_t from;   /* COPY: the old chunk that is first's */
+    int64_t told_ms; /* when the last one went out */
+};
 
 struct sender {
     const struct xfer *x;
@@ -24,15 +33,16 @@ struct sender {
     size_t own_n;
     uint8_t *theirs; /* the receiver's hashes: XFER_WINDOWS windows, by chunk index modulo */
     uint64_t have, have_known; /* how many will come; how many came */
-    uint64_t keep_first, keep_n;
-    int64_t keep_ms; /* when the last KEEP went out */
+    struct match old;          /* what it has in an old version */
+    uint64_t shift;            /* of the last chunk found there: its number there less that here */
+    struct run run;
     int64_t wait_ms; /* for the receiver's next word */
     bool ready;      /* READY came */
     bool over;       /* the receiver said DONE */
     enum err status; /* with this */
 };
 
-enum { THEIRS = XFER_WINDOW * XFER_WINDOWS, KEEP_MS = 5000 };
+enum { THEIRS = XFER_WINDOW * XFER_WINDOWS, RUN_MS = 5000 };
 
 /* ---- what the receiver says ---- */
 
@@ -64,6 +74,19 @@ static enum err on_have(struct sender *s, const struct frame *f)
     return ERR_OK;
 }
 
+static enum err on_old(struct sender *s, const struct frame *f)
+{
+    struct msg_old m;
+    if (!CHAN_GET(f, old, &m) || m.id != s->x->id)
+        return chan_malformed(f);
+    uint64_t n = m.hashes.n / TREE_HASH, left = s->old.n - s->old.known;
+    if (m.hashes.n % TREE_HASH || n == 0 || m.first != s->old.known || n > left ||
+        (n < XFER_WINDOW && n != left))
+        return chan_unexpected(f, "that does not follow the one before");
+    match_add(&s->old, m.hashes.p, n);
+    return ERR_OK;
+}
+
 static enum err on_progress(struct sender *s, const struct frame *f)
 {
     struct msg_progress m;
@@ -90,6 +113,8 @@ static enum err take_frame(struct sender *s, struct msg_ready *ready)
         return on_done(s, &f);
     case MSG_HAVE:
         return on_have(s, &f);
+    case MSG_OLD:
+        return on_old(s, &f);
     case MSG_PROGRESS:
         return on_progress(s, &f);
     case MSG_READY:
@@ -182,29 +207,53 @@ static enum err walk_chunk(struct sender *s, uint64_t index, bool hash, bool sen
     return ERR_OK;
 }
 
-static enum err flush_keep(struct sender *s)
+static enum err tell_run(struct sender *s)
 {
-    uint64_t n = s->keep_n;
-    s->keep_n = 0;
-    s->keep_ms = tls_now_ms();
-    return n == 0 ? ERR_OK
-                  : CHAN_SEND(s->x->chan, keep, KEEP, .id = s->x->id, .first = s->keep_first,
-                              .count = n);
+    struct run *r = &s->run;
+    uint64_t n = r->n;
+    r->n = 0;
+    r->told_ms = tls_now_ms();
+    if (n == 0)
+        return ERR_OK;
+    if (r->type == MSG_KEEP)
+        return CHAN_SEND(s->x->chan, keep, KEEP, .id = s->x->id, .first = r->first, .count = n);
+    return CHAN_SEND(s->x->chan, copy, COPY, .id = s->x->id, .index = r->first, .from = r->from,
+                     .count = n);
+}
+
+/* Takes chunk index into the run, behind what was told of it if it does not go on there. */
+static enum err extend_run(struct sender *s, uint8_t type, uint64_t index, uint64_t from)
+{
+    struct run *r = &s->run;
+    enum err e = ERR_OK;
+    if (r->n > 0 && (r->type != type || from != r->from + r->n))
+        e = tell_run(s);
+    if (r->n++ == 0) {
+        r->type = type;
+        r->first = index;
+        r->from = from;
+    }
+    /* A run ends with its window, so that the receiver sends the next one; and it is heard of in
+     * time where reading is slow, so that the receiver does not take this side for dead. */
+    bool full = type == MSG_COPY && (r->n + 1) << s->chunk_log2 > XFER_COPY_MAX;
+    bool window = (index + 1) % XFER_WINDOW == 0;
+    bool late = tls_now_ms() - r->told_ms > RUN_MS;
+    if (e == ERR_OK && (full || window || late))
+        e = tell_run(s);
+    return e == ERR_OK && (full || late) ? chan_flush(s->x->chan) : e;
 }
 
 static enum err keep(struct sender *s, uint64_t index)
 {
-    if (s->keep_n++ == 0)
-        s->keep_first = index;
     s->result->kept += tree_chunk_size(s->length, s->chunk_log2, index);
-    /* A run ends with its window, so that the receiver sends the next one; and it is heard of in
-     * time where reading is slow, so that the receiver does not take this side for dead. */
-    bool window = (index + 1) % XFER_WINDOW == 0;
-    bool late = tls_now_ms() - s->keep_ms > KEEP_MS;
-    if (!window && !late)
-        return ERR_OK;
-    enum err e = flush_keep(s);
-    return e == ERR_OK && late ? chan_flush(s->x->chan) : e;
+    return extend_run(s, MSG_KEEP, index, index);
+}
+
+static enum err copy(struct sender *s, uint64_t index, uint64_t from)
+{
+    s->result->copied += tree_chunk_size(s->length, s->chunk_log2, index);
+    s->shift = from - index;
+    return extend_run(s, MSG_COPY, index, from);
 }
 
 static enum err send_chunk(struct sender *s, uint64_t index)
@@ -212,7 +261,8 @@ static enum err send_chunk(struct sender *s, uint64_t index)
     static const uint8_t none[TREE_HASH];
     uint8_t hash[TREE_HASH];
     const uint8_t *theirs = none;
-    bool one_piece = tree_chunk_size(s->length, s->chunk_log2, index) <= XFER_PIECE;
+    uint64_t size = tree_chunk_size(s->length, s->chunk_log2, index), from;
+    bool one_piece = size <= XFER_PIECE;
     bool has = false, sent = false;
     enum err e;
 
@@ -230,8 +280,8 @@ static enum err send_chunk(struct sender *s, uint64_t index)
             return e;
     } else {
         /* A long chunk the receiver surely lacks is read once; else it is hashed first. */
-        sent = !has && !one_piece;
-        if (sent && (e = flush_keep(s)) != ERR_OK)
+        sent = !has && !one_piece && s->old.n == 0;
+        if (sent && (e = tell_run(s)) != ERR_OK)
             return e;
         tree_chunk_begin(&s->hasher, s->length);
         if ((e = walk_chunk(s, index, true, sent)) != ERR_OK)
@@ -241,14 +291,15 @@ static enum err send_chunk(struct sender *s, uint64_t index)
     tree_root_add(&s->root, hash);
     if (has && memcmp(theirs, hash, TREE_HASH) == 0)
         return keep(s, index);
-    if ((e = flush_keep(s)) != ERR_OK)
+    if (match_find(&s->old, hash, size, index + s->shift, index, &from))
+        return copy(s, index, from);
+    if ((e = tell_run(s)) != ERR_OK)
         return e;
     if (!sent && !s->stored && one_piece) {
-        size_t n = (size_t)tree_chunk_size(s->length, s->chunk_log2, index);
-        struct msg_data m = {s->x->id, index, 0, MSG_KIND_PLAIN, slice_of(s->piece, n)};
+        struct msg_data m = {s->x->id, index, 0, MSG_KIND_PLAIN, slice_of(s->piece, size)};
         if ((e = packer_send(&s->packer, &m)) != ERR_OK)
             return e;
-        s->result->moved += n;
+        s->result->moved += size;
     } else if (!sent && (e = walk_chunk(s, index, false, true)) != ERR_OK) {
         return e;
     }
@@ -276,7 +327,7 @@ static enum err send_chunks(struct sender *s)
                         s->length);
         }
     }
-    return s->over ? ERR_OK : flush_keep(s);
+    return s->over ? ERR_OK : tell_run(s);
 }
 
 /* ---- the whole ---- */
@@ -363,8 +414,14 @@ static enum err offer(struct sender *s)
     if (ready.have > s->chunks)
         return log_fail(ERR_PROTO, "%s: the receiver claims more chunks than there are",
                         s->x->name);
+    if (!match_possible(ready.old, ready.old_length, s->chunk_log2))
+        return log_fail(ERR_PROTO, "%s: the receiver claims an old version that can't be",
+                        s->x->name);
     s->have = ready.have;
-    return ERR_OK;
+    e = match_begin(&s->old, ready.old, ready.old_length, s->chunk_log2);
+    while (e == ERR_OK && !s->over && s->old.known < s->old.n)
+        e = take_frame(s, NULL);
+    return e;
 }
 
 enum err xfer_send(const struct xfer *x, const struct fs_source *source, struct xfer_result *result)
@@ -372,7 +429,7 @@ enum err xfer_send(const struct xfer *x, const struct fs_source *source, struct 
     struct sender s = {.x = x,
                        .source = source,
                        .result = result,
-                       .keep_ms = tls_now_ms(),
+                       .run.told_ms = tls_now_ms(),
                        .wait_ms = x->chan->limits.stall_ms};
     *result = (struct xfer_result){0};
     packer_init(&s.packer, x->chan, x->compress);
@@ -394,6 +451,7 @@ enum err xfer_send(const struct xfer *x, const struct fs_source *source, struct 
     }
     packer_release(&s.packer);
     tree_chunk_release(&s.hasher);
+    match_release(&s.old);
     free(s.piece);
     free(s.own);
     free(s.theirs);

@@ -4,9 +4,11 @@
  *
  *   sender                                   receiver
  *   OFFER length, chunk size, mtime, mode ->
- *                                         <- READY basis, how many chunks it may have
- *                                         <- HAVE  their hashes, XFER_WINDOWS windows ahead at most
- *   for each chunk in order: KEEP runs of equal ones, or DATA ... and CHUNK with its hash ->
+ *                                         <- READY how many chunks it may have, and of an old version
+ *                                         <- OLD   hashes of the old version, all of them
+ *                                         <- HAVE  of its own, XFER_WINDOWS windows ahead at most
+ *   for each chunk in order: KEEP runs of those it has, COPY runs of those that are in the old version,
+ *   or DATA ... and CHUNK with its hash ->
  *   COMMIT length, root                   ->
  *                                         <- DONE
  *
@@ -26,6 +28,7 @@ enum {
     XFER_WINDOW = MSG_HAVE_MAX,    /* chunk hashes in one HAVE */
     XFER_WINDOWS = 2,              /* windows the receiver is ahead of the sender */
     XFER_PIECE = MSG_DATA_MAX,     /* bytes read, hashed and sent at once */
+    XFER_COPY_MAX = 64 << 20,      /* bytes in a COPY, where that is more than a chunk */
     XFER_WAIT_MS = 10 * 60 * 1000, /* for an answer that may take syncing at the other side */
 };
 
@@ -45,6 +48,7 @@ struct xfer {
     const struct tree_engine *engine;
     enum xfer_compress compress; /* of the sender */
     bool recheck;                /* trust neither journal nor stored tree */
+    bool whole;                  /* a receiver takes nothing from an old version */
     bool threads;         /* a second thread may be used: it hashes and writes what is received */
     xfer_event_fn *event; /* may be NULL */
     void *event_arg;
@@ -53,8 +57,9 @@ struct xfer {
 /* How it went. */
 struct xfer_result {
     uint64_t length;
-    uint64_t moved; /* content bytes that crossed the wire */
-    uint64_t kept;  /* content bytes the receiver had */
+    uint64_t moved;  /* content bytes that crossed the wire */
+    uint64_t kept;   /* content bytes the receiver had */
+    uint64_t copied; /* and those it took from its old version */
     uint8_t root[TREE_HASH];
     bool peer_said; /* the error is the peer's: its words are in reason */
     char reason[513];
@@ -67,7 +72,7 @@ enum err xfer_send(const struct xfer *x, const struct fs_source *source,
 
 /* Where the receiver puts it. */
 struct xfer_sink {
-    /* Opens the part for a content of length bytes. */
+    /* Opens the part for a content of length bytes; all descriptors become the receiver's. */
     enum err (*open)(void *arg, uint64_t length, struct fs_part *out);
     /* Makes the finished part visible and durable. */
     enum err (*commit)(void *arg, const struct fs_part *part, const struct msg_offer *offer);

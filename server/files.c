@@ -179,18 +179,19 @@ static enum err next_answer(struct files *f, struct ipc_in *in, struct fs_info *
     return e == ERR_OK ? next(f, in) : e;
 }
 
-/* An answer that brings between min and 2 descriptors, which move to fds (-1 where there is none).
- */
-static enum err await_fds(struct files *f, enum err sent, unsigned min, int fds[static 2],
+/* An answer that brings min descriptors, at most twice as many, which move to fds (-1 where there is
+ * none). */
+static enum err await_fds(struct files *f, enum err sent, unsigned min, int fds[static IPC_FDS],
                           struct fs_info *info)
 {
     struct ipc_in in;
-    fds[0] = fds[1] = -1;
+    for (unsigned i = 0; i < IPC_FDS; i++)
+        fds[i] = -1;
     enum err e = sent == ERR_OK ? next_answer(f, &in, info) : gone(f, sent);
     if (e != ERR_OK)
         return e;
     e = verdict(&in);
-    if (e == ERR_OK && (in.n_fds < min || in.n_fds > 2))
+    if (e == ERR_OK && (in.n_fds < min || in.n_fds > 2 * min))
         e = log_fail(ERR_INTERNAL, "the store sent %u descriptors", in.n_fds);
     if (e != ERR_OK) {
         ipc_drop(&in);
@@ -203,7 +204,7 @@ static enum err await_fds(struct files *f, enum err sent, unsigned min, int fds[
 
 enum err files_open_source(struct files *f, const char *path, struct fs_source *out)
 {
-    int fds[2];
+    int fds[IPC_FDS];
     struct fs_info info = {0};
     enum err e =
         await_fds(f, IPC_SEND(f->fd, st_source, ST_SOURCE, .path = slice_str(path)), 1, fds, &info);
@@ -223,12 +224,13 @@ enum err files_open_source(struct files *f, const char *path, struct fs_source *
 enum err files_open_part(struct files *f, const char *path, uint64_t length, bool overwrite,
                          struct fs_part *out)
 {
-    int fds[2];
+    int fds[IPC_FDS];
     enum err e = await_fds(f,
                            IPC_SEND(f->fd, st_part_open, ST_PART_OPEN, .length = length,
                                     .overwrite = overwrite, .path = slice_str(path)),
                            2, fds, NULL);
-    *out = (struct fs_part){.data = fds[0], .journal = fds[1]};
+    *out = (struct fs_part){.data = fds[0], .journal = fds[1], .has_old = fds[2] >= 0};
+    out->old = (struct fs_source){.fd = fds[2], .tree = fds[3]};
     return e;
 }
 

@@ -171,7 +171,7 @@ enum err ipc_recv(int fd, uint8_t *buffer, size_t size, struct ipc_in *in, int t
                          .msg_control = &control,
                          .msg_controllen = sizeof control};
     ssize_t n;
-    *in = (struct ipc_in){.fds = {-1, -1}};
+    *in = (struct ipc_in){.fds = {-1, -1, -1, -1}};
     /* Messages often come one behind the other: it is not waited before each. */
     while ((n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0 &&
            (errno == EINTR || errno == EAGAIN)) {

@@ -17,7 +17,7 @@
 #include "wire.h"
 
 enum {
-    IPC_FDS = 2,
+    IPC_FDS = 4,
     IPC_MAX = 192 * 1024,  /* what a socket takes in one message: whole pages, small files */
     IPC_SMALL = 16 * 1024, /* enough for all that is not from or for a store */
     IPC_SESSION_TEXT = 24

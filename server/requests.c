@@ -13,8 +13,9 @@ enum { PROGRESS_MS = 1000 };
 enum err requests_tell(struct requests *r, const struct deed *d, enum err status,
                        const char *reason)
 {
-    char length[24], moved[24], root[2 * TREE_HASH + 1];
+    char length[24], moved[24], copied[24], root[2 * TREE_HASH + 1];
     if (d->moved) {
+        snprintf(copied, sizeof copied, "%llu", (unsigned long long)d->moved->copied);
         snprintf(length, sizeof length, "%llu", (unsigned long long)d->moved->length);
         snprintf(moved, sizeof moved, "%llu", (unsigned long long)d->moved->moved);
         text_hex(d->moved->root, TREE_HASH, root);
@@ -25,8 +26,8 @@ enum err requests_tell(struct requests *r, const struct deed *d, enum err status
         return e;
     e = scribe_tell(r->scribe, d->op, "status", err_name(status), "user", r->user->name, "path",
                     d->path, "to", d->to, "length", whole ? length : NULL, "moved",
-                    d->moved ? moved : NULL, "root", whole ? root : NULL, "reason",
-                    status == ERR_OK ? NULL : reason, NULL);
+                    d->moved ? moved : NULL, "copied", d->moved && d->moved->copied ? copied : NULL,
+                    "root", whole ? root : NULL, "reason", status == ERR_OK ? NULL : reason, NULL);
     r->told += e == ERR_OK;
     return e;
 }
@@ -326,14 +327,16 @@ static enum err do_put(struct requests *r, const struct frame *f)
     struct xfer_result result;
     if (!CHAN_GET(f, put, &m))
         return chan_malformed(f);
-    if (m.flags & ~(uint32_t)(MSG_PUT_OVERWRITE | MSG_PUT_RECHECK | MSG_PUT_PARENTS))
+    if (m.flags &
+        ~(uint32_t)(MSG_PUT_OVERWRITE | MSG_PUT_RECHECK | MSG_PUT_PARENTS | MSG_PUT_WHOLE))
         return requests_bad_flags(m.flags);
     struct upload u = {r, m.flags & MSG_PUT_OVERWRITE, m.flags & MSG_PUT_PARENTS};
     struct xfer x = {.chan = r->chan,
                      .id = m.id,
                      .name = r->path,
                      .engine = r->engine,
-                     .recheck = m.flags & MSG_PUT_RECHECK};
+                     .recheck = m.flags & MSG_PUT_RECHECK,
+                     .whole = m.flags & MSG_PUT_WHOLE};
     struct xfer_sink sink = {upload_open, upload_commit, upload_release, upload_record, &u};
     enum err e = path_parse(m.path, r->path);
     if (e == ERR_OK)

@@ -322,8 +322,14 @@ static bool do_part_open(struct store *s, const struct ipc_in *in, enum err *sta
         *status = answer(s, *status, NULL, 0);
         return true;
     }
-    int fds[2] = {s->part.data, s->part.journal};
-    *status = answer(s, ERR_OK, fds, 2);
+    const struct fs_source *old = s->part.has_old ? &s->part.old : NULL;
+    int fds[4] = {s->part.data, s->part.journal, old ? old->fd : -1, old ? old->tree : -1};
+    *status = answer(s, ERR_OK, fds, !old ? 2 : old->tree < 0 ? 3 : 4);
+    if (old && old->tree >= 0)
+        close(old->tree);
+    if (old)
+        close(old->fd);
+    s->part.has_old = false;
     return true;
 }
 

@@ -50,13 +50,15 @@ TABLE = {
     "PROGRESS": (36, "id:I phase:B done:Q total:Q"),
     "ITEMS": (37, "id:I more:B items:t"),
     "OFFER": (48, "id:I length:Q log2:B mtime_s:Q mtime_ns:I mode:I"),
-    "READY": (49, "id:I basis:B have:Q"),
+    "READY": (49, "id:I have:Q old:Q old_length:Q"),
     "HAVE": (50, "id:I first:Q hashes:t"),
     "DATA": (51, "id:I index:Q offset:I kind:B bytes:t"),
     "CHUNK": (52, "id:I index:Q hash:h"),
     "KEEP": (53, "id:I first:Q count:Q"),
     "COMMIT": (54, "id:I length:Q root:h"),
     "ABORT": (55, "id:I status:H reason:s"),
+    "OLD": (56, "id:I first:Q hashes:t"),
+    "COPY": (57, "id:I index:Q from:Q count:Q"),
 }
 NAMES = {number: name for name, (number, _) in TABLE.items()}
 ITEM = ">BIQQIB32s"

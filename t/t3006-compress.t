@@ -41,38 +41,38 @@ test_expect_success 'a site with a server; text, random bytes, both in turn' '
 '
 
 test_expect_success 'put: on, text is a good deal smaller on the wire' '
-	consign --json put --compress=on text alice:/text >out && same_file text files/alice/text &&
+	consign --json put --whole --compress=on text alice:/text >out && same_file text files/alice/text &&
 	moved_whole out $TEXT 1000 $((TEXT * 2 / 5)) && test "$(result root out)" = "$(root_of text)"
 '
 
 test_expect_success 'get: on, the same' '
-	consign --json get --compress=on alice:/text back >out && same_file text back &&
+	consign --json get --whole --compress=on alice:/text back >out && same_file text back &&
 	moved_whole out $TEXT 1000 $((TEXT * 2 / 5)) && test "$(result root out)" = "$(root_of text)"
 '
 
 test_expect_success 'off: as many bytes as there are, and some around them' '
-	consign --json put --compress=off text alice:/off >out && same_file text files/alice/off &&
+	consign --json put --whole --compress=off text alice:/off >out && same_file text files/alice/off &&
 	moved_whole out $TEXT $TEXT $((TEXT + TEXT / 100 + 20000)) &&
-	consign --json get --compress=off alice:/off back >out && same_file text back &&
+	consign --json get --whole --compress=off alice:/off back >out && same_file text back &&
 	moved_whole out $TEXT $TEXT $((TEXT + TEXT / 100 + 20000))
 '
 
 test_expect_success 'on: random bytes travel as they are' '
-	n=$((8 * MIB + 77)) && consign --json put --compress=on random alice:/random >out &&
+	n=$((8 * MIB + 77)) && consign --json put --whole --compress=on random alice:/random >out &&
 	same_file random files/alice/random && moved_whole out $n $n $((n + n / 100 + 20000)) &&
-	consign --json get --compress=on alice:/random back >out && same_file random back &&
+	consign --json get --whole --compress=on alice:/random back >out && same_file random back &&
 	moved_whole out $n $n $((n + n / 100 + 20000))
 '
 
 test_expect_success 'on: each piece for itself' '
-	n=$((9 * MIB)) && consign --json put --compress=on mixed alice:/mixed >out && same_file mixed files/alice/mixed &&
-	moved_whole out $n $((3 * MIB)) $((6 * MIB)) && consign --json get --compress=on alice:/mixed back >out &&
+	n=$((9 * MIB)) && consign --json put --whole --compress=on mixed alice:/mixed >out && same_file mixed files/alice/mixed &&
+	moved_whole out $n $((3 * MIB)) $((6 * MIB)) && consign --json get --whole --compress=on alice:/mixed back >out &&
 	same_file mixed back && moved_whole out $n $((3 * MIB)) $((6 * MIB))
 '
 
 test_expect_success 'on: zeros are next to nothing' '
-	n=$((9 * MIB + 5)) && consign --json put --compress=on zeros alice:/zeros >out && same_file zeros files/alice/zeros &&
-	moved_whole out $n 100 200000 && consign --json get --compress=on alice:/zeros back >out &&
+	n=$((9 * MIB + 5)) && consign --json put --whole --compress=on zeros alice:/zeros >out && same_file zeros files/alice/zeros &&
+	moved_whole out $n 100 200000 && consign --json get --whole --compress=on alice:/zeros back >out &&
 	same_file zeros back && moved_whole out $n 100 200000
 '
 
@@ -92,10 +92,10 @@ test_expect_success 'small files of every kind' '
 '
 
 test_expect_success 'the profile says so, the option says otherwise' '
-	conf "$CLIENT_CONF" alice compress on && consign --json put text alice:/p >out &&
-	moved_whole out $TEXT 1000 $((TEXT * 2 / 5)) && consign --json put --compress=off text alice:/p >out &&
+	conf "$CLIENT_CONF" alice compress on && consign --json put --whole text alice:/p >out &&
+	moved_whole out $TEXT 1000 $((TEXT * 2 / 5)) && consign --json put --whole --compress=off text alice:/p >out &&
 	moved_whole out $TEXT $TEXT $((2 * TEXT)) && conf "$CLIENT_CONF" alice compress off &&
-	consign --json get alice:/p back >out && moved_whole out $TEXT $TEXT $((2 * TEXT)) &&
+	consign --json get --whole alice:/p back >out && moved_whole out $TEXT $TEXT $((2 * TEXT)) &&
 	conf "$CLIENT_CONF" alice compress perhaps && test_expect_code 78 consign put text alice:/p 2>err &&
 	grep "perhaps" err && conf "$CLIENT_CONF" alice compress "" &&
 	test_expect_code 64 consign put --compress=9 text alice:/p 2>err && grep -- "--compress=9" err &&

@@ -96,7 +96,7 @@ again() {
 	moved_=$(number moved round.json)
 	test "$moved_" -le $((missing_ + MIB)) ||
 		{ echo "moved $moved_ bytes where $missing_ were missing" && return 1; }
-	test $((moved_ + $(number kept round.json))) -eq "$SIZE"
+	test $((moved_ + $(number kept round.json) + $(number copied round.json))) -eq "$SIZE"
 }
 
 round() {

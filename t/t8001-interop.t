@@ -111,35 +111,35 @@ test_expect_success 'a frame that ends too early, or that the connection ends in
 
 test_expect_success 'before HELLO nothing else is taken' '
 	for name in WELCOME REFUSED PING STAT LIST MKDIR REMOVE RENAME PENDING PUT GET DONE INFO ENTRY \
-		PART PROGRESS OFFER READY HAVE DATA CHUNK KEEP COMMIT ABORT; do
+		PART PROGRESS OFFER READY HAVE DATA CHUNK KEEP COMMIT ABORT OLD COPY; do
 		answers "WELCOME|ERROR PROTO|EOF" WAIT "$name" || return 1
 	done
 '
 
 test_expect_success 'between requests only requests are taken' '
 	for name in WELCOME REFUSED HELLO DONE INFO ENTRY PART PROGRESS OFFER READY HAVE DATA CHUNK KEEP \
-		COMMIT ABORT; do
+		COMMIT ABORT OLD COPY; do
 		refused_with PROTO "$name" || return 1
 	done
 '
 
 test_expect_success 'where an offer is due no other message is taken' '
-	for name in WELCOME HELLO PING STAT LIST PUT GET DONE READY HAVE DATA CHUNK KEEP COMMIT; do
+	for name in WELCOME HELLO PING STAT LIST PUT GET DONE READY HAVE DATA CHUNK KEEP COMMIT OLD COPY; do
 		raw WAIT "$HI" PUT "$name" ABORT >answer &&
 		grep -E "^(DONE|ERROR) PROTO" answer || { echo "$name:"; cat answer; return 1; }
 	done
 '
 
-test_expect_success 'in an upload only DATA, CHUNK, KEEP, COMMIT and ABORT are taken' '
+test_expect_success 'in an upload only DATA, CHUNK, KEEP, COPY, COMMIT and ABORT are taken' '
 	for name in WELCOME HELLO PING STAT LIST MKDIR REMOVE RENAME PENDING PUT GET DONE INFO OFFER READY \
-		HAVE; do
+		HAVE OLD; do
 		raw WAIT "$HI" PUT "$UP" WAIT "$name" ABORT >answer &&
 		grep -E "^(DONE|ERROR) PROTO" answer || { echo "$name:"; cat answer; return 1; }
 	done
 '
 
 test_expect_success 'in a download only what a receiver says is taken' '
-	for name in WELCOME HELLO PING STAT LIST PUT GET INFO OFFER DATA CHUNK KEEP COMMIT; do
+	for name in WELCOME HELLO PING STAT LIST PUT GET INFO OFFER DATA CHUNK KEEP COMMIT OLD COPY; do
 		raw WAIT "$HI" "GET path=/good" "WAIT OFFER" "$name" >answer &&
 		grep -E "^(ABORT|ERROR) PROTO" answer || { echo "$name:"; cat answer; return 1; }
 	done

@@ -773,6 +773,81 @@ static void sweeping_keeps_the_trees_of_files_that_are_there(void **state)
     assert_true(has_tree("/two/f"));
 }
 
+/* ---- the old version ---- */
+
+enum { MIB = 1 << 20 };
+
+static void stands(const char *rel, off_t length)
+{
+    file_put(rel, "old");
+    assert_int_equal(truncate(at(rel), length), 0);
+}
+
+/* Whether an old version comes along with the part for path. */
+static bool old_of(const char *path, uint64_t length)
+{
+    struct fs_part part;
+    char got[4] = "";
+    assert_int_equal(fs_open_part(&site_fs, path, length, true, 0, &part), ERR_OK);
+    if (part.has_old) {
+        assert_int_equal(read(part.old.fd, got, 3), 3);
+        assert_string_equal(got, "old");
+        assert_int_equal(write(part.old.fd, got, 1), -1);
+        assert_int_equal(part.old.tree, -1);
+        fs_close(&part.old.fd);
+    }
+    fs_close(&part.data);
+    fs_close(&part.journal);
+    assert_int_equal(fs_discard(&site_fs, path), ERR_OK);
+    return part.has_old;
+}
+
+static void the_old_version_comes_along(void **state)
+{
+    (void)state;
+    assert_false(old_of("/f", 3 * MIB));
+    stands("in/f", 2 * MIB);
+    assert_true(old_of("/f", 3 * MIB));
+    assert_true(old_of("/f", MIB + 1));
+    assert_false(old_of("/f", MIB));
+    stands("in/f", MIB + 1);
+    assert_true(old_of("/f", 3 * MIB));
+    stands("in/f", MIB);
+    assert_false(old_of("/f", 3 * MIB));
+}
+
+static void the_old_version_is_for_who_may_read_it(void **state)
+{
+    (void)state;
+    stands("in/f", 2 * MIB);
+    set_rights(FS_ALL & ~FS_READ);
+    assert_false(old_of("/f", 3 * MIB));
+    set_rights(FS_CREATE | FS_OVERWRITE | FS_READ);
+    assert_true(old_of("/f", 3 * MIB));
+    set_rights(FS_ALL);
+    /* in a root that lies below: its own rights count */
+    folder("in/two");
+    stands("in2/f", 2 * MIB);
+    for (size_t i = 0; i < site_fs.n; i++)
+        if (strcmp(site_fs.roots[i].prefix, "/two") == 0)
+            site_fs.roots[i].rights = FS_ALL & ~FS_READ;
+    assert_false(old_of("/two/f", 3 * MIB));
+    assert_true(old_of("/f", 3 * MIB));
+}
+
+static void a_link_to_somebody_elses_file_is_no_old_version(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    stands("out/f", 2 * MIB);
+    assert_int_equal(chown(at("out/f"), 65534, 65534), 0);
+    assert_int_equal(link(at("out/f"), at("in/f")), 0);
+    assert_false(old_of("/f", 3 * MIB));
+    assert_int_equal(chown(at("out/f"), geteuid(), 0), 0);
+    assert_true(old_of("/f", 3 * MIB));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -807,6 +882,9 @@ int main(void)
         BOTH(pending_parts_are_listed),
         BOTH(sweeping_removes_what_is_old),
         BOTH(sweeping_keeps_the_trees_of_files_that_are_there),
+        BOTH(the_old_version_comes_along),
+        BOTH(the_old_version_is_for_who_may_read_it),
+        BOTH(a_link_to_somebody_elses_file_is_no_old_version),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -201,7 +201,7 @@ static void too_many_descriptors_are_refused_and_none_leaks(void **state)
     (void)state;
     open_pair(pair);
     unsigned before = count_descriptors();
-    for (unsigned n = 3; n <= 8; n++) {
+    for (unsigned n = IPC_FDS + 1; n <= 8; n++) {
         send_raw(pair[0], "\x01", 1, fds, n);
         assert_int_equal(ipc_recv(pair[1], buffer, sizeof buffer, &in, 0), ERR_PROTO);
         assert_int_equal(in.n_fds, 0);

@@ -154,7 +154,7 @@ enum { N_ROWS = sizeof rows / sizeof rows[0] };
 /* Every struct of the table fits, suitably aligned. */
 static uint64_t first[64], second[64];
 
-static bool get_copy(const struct row *r, const uint8_t *p, size_t n)
+static bool get_from_copy(const struct row *r, const uint8_t *p, size_t n)
 {
     uint8_t *copy = malloc(n ? n : 1); /* of its very size: a sanitizer sees a byte read too far */
     assert_non_null(copy);
@@ -203,9 +203,9 @@ static void every_truncation_is_refused(void **state)
             empty = round || rows[i].strings >= HAS_TAIL;
             encode(&rows[i], &b);
             for (size_t n = 0; n < b.len; n++)
-                if (get_copy(&rows[i], b.data, n))
+                if (get_from_copy(&rows[i], b.data, n))
                     fail_msg("%s of %zu bytes is taken at %zu", rows[i].name, b.len, n);
-            assert_true(get_copy(&rows[i], b.data, b.len));
+            assert_true(get_from_copy(&rows[i], b.data, b.len));
             buf_release(&b);
         }
     empty = false;
@@ -223,7 +223,7 @@ static void an_extra_byte_is_refused(void **state)
             assert_false(b.bad);
             /* An empty tail takes the byte; a full one can't. */
             bool taken = empty && rows[i].strings >= HAS_TAIL;
-            assert_int_equal(get_copy(&rows[i], b.data, b.len), taken);
+            assert_int_equal(get_from_copy(&rows[i], b.data, b.len), taken);
             buf_release(&b);
         }
     empty = false;
@@ -241,7 +241,7 @@ static void bounds_hold(void **state)
             buf_init(&b, MOST);
             rows[i].raw(&b, first);
             assert_false(b.bad);
-            if (get_copy(&rows[i], b.data, b.len))
+            if (get_from_copy(&rows[i], b.data, b.len))
                 fail_msg("%s: string %d may be longer than its bound", rows[i].name, k);
             buf_clear(&b);
             if (rows[i].put(&b, first))

@@ -6,6 +6,7 @@
 #include "fs.h"
 #include "lib/pair.h"
 #include "log.h"
+#include "match.h"
 #include "xfer.h"
 
 #include <fcntl.h>
@@ -130,6 +131,7 @@ static void sink_event(void *arg, enum xfer_phase phase, uint64_t done, uint64_t
 }
 
 static bool threads; /* the receiver may use a second one */
+static bool whole;   /* and takes nothing from an old version */
 
 static int receive(struct chan *c)
 {
@@ -139,6 +141,7 @@ static int receive(struct chan *c)
                      .name = "there",
                      .engine = tree_engine(false),
                      .threads = threads,
+                     .whole = whole,
                      .event = sink_event};
     struct xfer_result r;
     return xfer_receive(&x, &sink, &r) == ERR_OK ? 0 : 1;
@@ -194,7 +197,7 @@ static void whole_files_of_many_lengths(void **unused)
         struct xfer_result r;
         make_source(lengths[i], &s);
         assert_int_equal(transfer(&s, &r, 0), ERR_OK);
-        assert_int_equal(r.moved + r.kept, lengths[i]);
+        assert_int_equal(r.moved + r.kept + r.copied, lengths[i]);
         expect_there(&s, &r);
         close(s.fd);
     }
@@ -214,7 +217,7 @@ static void a_thread_gives_the_same(void **unused)
     log_quiet(false);
     die_after = 0;
     assert_int_equal(transfer(&s, &r, 0), ERR_OK);
-    assert_int_equal(r.kept + r.moved, (40 << 20) + 12345);
+    assert_int_equal(r.kept + r.moved + r.copied, (40 << 20) + 12345);
     assert_true(r.kept <= 30 << 20);
     expect_there(&s, &r);
     close(s.fd);
@@ -251,6 +254,7 @@ static void content_that_is_not_its_hash_is_refused(void **unused)
         assert_non_null(strstr(r.reason, "chunk 0 "));
     }
     threads = false;
+    assert_int_equal(fs_discard(&files, "/there"), ERR_OK);
     close(s.tree);
     close(s.fd);
 }
@@ -458,6 +462,228 @@ static void a_source_that_changed_is_not_committed(void **unused)
     close(s.fd);
 }
 
+/* ---- an old version ---- */
+
+/* The source with bytes [at, at + n) changed, by a writer of its own. */
+static void change_source(struct fs_source *s, uint64_t at, size_t n)
+{
+    char name[96];
+    uint8_t *bytes = malloc(n);
+    snprintf(name, sizeof name, "%s/source", folder);
+    int fd = open(name, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0 && bytes);
+    assert_int_equal(pread(fd, bytes, n, (off_t)at), n);
+    for (size_t i = 0; i < n; i++)
+        bytes[i] ^= (uint8_t)(1 + at / 1000);
+    assert_int_equal(pwrite(fd, bytes, n, (off_t)at), n);
+    assert_int_equal(fstat(fd, &s->st), 0);
+    close(fd);
+    free(bytes);
+}
+
+static void cut_source(struct fs_source *s, uint64_t length)
+{
+    char name[96];
+    snprintf(name, sizeof name, "%s/source", folder);
+    assert_int_equal(truncate(name, (off_t)length), 0);
+    assert_int_equal(fstat(s->fd, &s->st), 0);
+}
+
+static void send_changed(const struct fs_source *s, uint64_t moved)
+{
+    struct xfer_result r;
+    assert_int_equal(transfer(s, &r, 0), ERR_OK);
+    assert_int_equal(r.moved, moved);
+    assert_int_equal(r.moved + r.copied, (uint64_t)s->st.st_size);
+    expect_there(s, &r);
+}
+
+static void only_changed_chunks_are_sent(void **unused)
+{
+    struct fs_source s;
+    struct xfer_result r;
+    (void)unused;
+    for (int i = 0; i < 2; i++) {
+        threads = i;
+        make_source((20 << 20) + 777, &s);
+        whole = true;
+        assert_int_equal(transfer(&s, &r, 0), ERR_OK);
+        assert_int_equal(r.moved, (20 << 20) + 777);
+        whole = false;
+        send_changed(&s, 0);
+        change_source(&s, 7 << 20, 1);
+        send_changed(&s, 1 << 20);
+        change_source(&s, (3 << 20) - 1, 2);
+        send_changed(&s, 2 << 20);
+        change_source(&s, 20 << 20, 777);
+        send_changed(&s, 777);
+        cut_source(&s, (10 << 20) + 5);
+        send_changed(&s, 5);
+        close(s.fd);
+    }
+    threads = false;
+}
+
+/* A sender without a receiver of its own: OFFER is sent, all hashes are heard. */
+static uint64_t offer_by_hand(struct chan *c, uint64_t length, uint8_t chunk_log2)
+{
+    struct frame f;
+    struct msg_ready ready;
+    struct msg_old m;
+    assert_int_equal(
+        CHAN_SEND(c, offer, OFFER, .id = 9, .length = length, .chunk_log2 = chunk_log2), ERR_OK);
+    do
+        assert_int_equal(chan_recv(c, &f, 10000), ERR_OK);
+    while (f.type == MSG_PROGRESS);
+    assert_true(f.type == MSG_READY && CHAN_GET(&f, ready, &ready));
+    for (uint64_t told = 0; told < ready.old; told += m.hashes.n / TREE_HASH) {
+        assert_int_equal(chan_recv(c, &f, 10000), ERR_OK);
+        assert_true(f.type == MSG_OLD && CHAN_GET(&f, old, &m) && m.first == told);
+    }
+    return ready.old;
+}
+
+enum { SMALL_LOG2 = 14, SMALL = 1 << SMALL_LOG2 };
+
+struct false_copy {
+    uint64_t good; /* chunks copied to their own place before, in runs of 512 at most */
+    uint64_t index, from, count;
+};
+
+static void refuses(uint64_t length, const struct false_copy *x)
+{
+    struct chan c;
+    struct frame f;
+    struct msg_done done;
+    int pid = pair_start(receive, &c);
+    (void)offer_by_hand(&c, length, SMALL_LOG2);
+    for (uint64_t at = 0; at < x->good; at += 512)
+        assert_int_equal(CHAN_SEND(&c, copy, COPY, .id = 9, .index = at, .from = at,
+                                   .count = x->good - at < 512 ? x->good - at : 512),
+                         ERR_OK);
+    assert_int_equal(
+        CHAN_SEND(&c, copy, COPY, .id = 9, .index = x->index, .from = x->from, .count = x->count),
+        ERR_OK);
+    do /* what was copied before is there now */
+        assert_int_equal(chan_recv(&c, &f, 10000), ERR_OK);
+    while (f.type == MSG_HAVE);
+    assert_true(f.type == MSG_DONE && CHAN_GET(&f, done, &done));
+    assert_int_equal(done.status, ERR_PROTO);
+    assert_int_equal(CHAN_SEND(&c, abort, ABORT, .id = 9, .status = ERR_PROTO), ERR_OK);
+    assert_int_equal(chan_flush(&c), ERR_OK);
+    expect_end(pid, 1);
+    chan_release(&c);
+}
+
+static void copies_that_can_not_be_are_refused(void **unused)
+{
+    enum { OLD = 20 << 6, NEW = OLD + 100 }; /* chunks: all whole but the last ones */
+    static const struct false_copy copies[] = {
+        {0, 0, 0, 0},         /* nothing */
+        {0, 0, 0, 513},       /* over a window's end */
+        {100, 100, 100, 413}, /* likewise */
+        {0, 1, 1, 1},         /* not the next */
+        {3, 2, 2, 1},         /* twice */
+        {3, 2, 2, 2},         /* overlapping */
+        {0, 0, OLD + 1, 1},   /* of what the old version does not have */
+        {0, 0, OLD, 2},       /* in part */
+        {0, 0, UINT64_MAX, 2}, {0, UINT64_MAX, 0, 1},
+        {0, 0, 1, UINT64_MAX}, {0, 0, OLD, 1},     /* its last chunk is short */
+        {0, 0, OLD - 1, 2},    {OLD, OLD, OLD, 1}, /* and here there must be a whole one */
+    };
+    struct fs_source s;
+    struct xfer_result r;
+    struct fs_info before, after;
+    (void)unused;
+    make_source((uint64_t)OLD * SMALL + 99, &s);
+    assert_int_equal(transfer(&s, &r, 0), ERR_OK);
+    assert_int_equal(fs_stat(&files, "/there", &before), ERR_OK);
+    log_quiet(true);
+    for (size_t i = 0; i < sizeof copies / sizeof copies[0]; i++)
+        refuses((uint64_t)NEW * SMALL + 98, &copies[i]);
+    /* the new content's last chunk, of another size than the old one's */
+    refuses((uint64_t)OLD * SMALL + 98, &(struct false_copy){OLD, OLD, OLD, 1});
+    refuses((uint64_t)OLD * SMALL + 98, &(struct false_copy){OLD, OLD, 5, 1});
+    /* nothing was offered */
+    whole = true;
+    refuses((uint64_t)OLD * SMALL + 99, &(struct false_copy){0, 0, 0, 1});
+    whole = false;
+    log_quiet(false);
+    assert_int_equal(fs_stat(&files, "/there", &after), ERR_OK);
+    assert_memory_equal(before.root, after.root, TREE_HASH);
+    assert_int_equal(fs_discard(&files, "/there"), ERR_OK);
+    close(s.fd);
+}
+
+/* What a receiver says instead of the truth. */
+static struct false_old {
+    uint64_t old, old_length;
+    struct {
+        uint64_t first;
+        size_t bytes; /* of hashes; 0: no more frames */
+    } frames[4];
+    enum err status;
+} lie;
+
+static int tell_lie(struct chan *c)
+{
+    static const uint8_t hashes[XFER_WINDOW * TREE_HASH];
+    struct frame f;
+    if (chan_recv(c, &f, 10000) != ERR_OK || f.type != MSG_OFFER ||
+        CHAN_SEND(c, ready, READY, .id = 9, .old = lie.old, .old_length = lie.old_length) != ERR_OK)
+        return 1;
+    for (size_t i = 0; i < 4 && lie.frames[i].bytes; i++)
+        if (CHAN_SEND(c, old, OLD, .id = 9, .first = lie.frames[i].first,
+                      .hashes = slice_of(hashes, lie.frames[i].bytes)) != ERR_OK)
+            return 1;
+    /* What was sent before ABORT is dropped. */
+    while (chan_recv(c, &f, 10000) == ERR_OK)
+        if (f.type == MSG_ABORT)
+            return CHAN_SEND(c, done, DONE, .id = 9, .status = ERR_PROTO) == ERR_OK &&
+                           chan_flush(c) == ERR_OK
+                       ? 0
+                       : 3;
+    return 2;
+}
+
+static void hashes_out_of_order_are_refused(void **unused)
+{
+    enum { FULL = XFER_WINDOW * TREE_HASH };
+    static const struct false_old lies[] = {
+        {MATCH_MAX + 1, (uint64_t)1 << 40, {{0}}, ERR_PROTO},
+        {2, 1 << 20, {{0}}, ERR_PROTO},
+        {1, UINT64_MAX, {{0}}, ERR_PROTO},
+        {600, (uint64_t)600 << 20, {{512, FULL}}, ERR_PROTO},
+        {600, (uint64_t)600 << 20, {{1, FULL}}, ERR_PROTO},
+        {600, (uint64_t)600 << 20, {{0, FULL}, {0, FULL}}, ERR_PROTO},
+        {600, (uint64_t)600 << 20, {{0, FULL}, {512, FULL}}, ERR_PROTO},
+        {600, (uint64_t)600 << 20, {{0, FULL - 32}}, ERR_PROTO},
+        {600, (uint64_t)600 << 20, {{0, FULL - 1}}, ERR_PROTO},
+        {600, (uint64_t)600 << 20, {{0, 16}}, ERR_PROTO},
+        {0, 0, {{0, 32}}, ERR_PROTO},
+        {2, 2 << 20, {{0, 64}, {2, 32}}, ERR_PROTO},
+        /* never all */
+        {600, (uint64_t)600 << 20, {{0, FULL}}, ERR_TIMEOUT},
+    };
+    struct fs_source s;
+    struct xfer_result r;
+    (void)unused;
+    make_source(5 << 20, &s);
+    log_quiet(true);
+    for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+        struct chan c;
+        lie = lies[i];
+        int pid = pair_start(tell_lie, &c);
+        c.limits.stall_ms = 500;
+        struct xfer x = {.chan = &c, .id = 9, .name = "source", .engine = tree_engine(false)};
+        assert_int_equal(xfer_send(&x, &s, &r), lie.status);
+        chan_release(&c);
+        expect_end(pid, 0);
+    }
+    log_quiet(false);
+    close(s.fd);
+}
+
 static int set_up(void **unused)
 {
     char store[80];
@@ -495,6 +721,9 @@ int main(void)
         cmocka_unit_test(compressed_content_is_the_same),
         cmocka_unit_test(a_compressed_transfer_is_resumed),
         cmocka_unit_test(pieces_that_do_not_decompress_are_refused),
+        cmocka_unit_test(only_changed_chunks_are_sent),
+        cmocka_unit_test(copies_that_can_not_be_are_refused),
+        cmocka_unit_test(hashes_out_of_order_are_refused),
         cmocka_unit_test(an_end_in_words_keeps_its_status),
         cmocka_unit_test(a_source_that_changed_is_not_committed),
     };
