@@ -26,8 +26,42 @@ static const struct tree_engine engine_gnutls = {"gnutls", gnutls_many, gnutls_o
 
 #ifdef HAVE_IPSEC_MB
 #include <intel-ipsec-mb.h>
+#include <pthread.h>
 
-static IMB_MGR *manager;
+/* Jobs belong to a manager, so each thread has one of its own. */
+static _Thread_local IMB_MGR *manager;
+static pthread_key_t key; /* frees it at the thread's end */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void release(void *m)
+{
+    free_mb_mgr(m);
+}
+
+static void make_key(void)
+{
+    (void)pthread_key_create(&key, release);
+}
+
+/* False where the library can't be used, or without memory. */
+static bool have_manager(void)
+{
+    IMB_ARCH arch;
+    if (manager)
+        return true;
+    IMB_MGR *m = alloc_mb_mgr(0);
+    if (!m)
+        return false;
+    init_mb_mgr_auto(m, &arch);
+    if (imb_get_errno(m) != 0) {
+        free_mb_mgr(m);
+        return false;
+    }
+    pthread_once(&once, make_key);
+    (void)pthread_setspecific(key, m);
+    manager = m;
+    return true;
+}
 
 static void submit(const uint8_t *data, size_t size, uint8_t *out)
 {
@@ -56,6 +90,10 @@ static void flush(void)
 static void mb_many(const uint8_t *data, size_t size, size_t count, uint8_t *out)
 {
     uint8_t digests[16 * TREE_HASH];
+    if (!have_manager()) {
+        gnutls_many(data, size, count, out);
+        return;
+    }
     size_t step = size == TREE_LEAF ? count : 16;
     for (size_t i = 0; i < count; i += step) {
         size_t n = count - i < step ? count - i : step;
@@ -70,26 +108,17 @@ static void mb_many(const uint8_t *data, size_t size, size_t count, uint8_t *out
 
 static void mb_one(const uint8_t *data, size_t n, uint8_t out[static TREE_HASH])
 {
-    IMB_SHA256(manager, data, n, out);
+    if (have_manager())
+        IMB_SHA256(manager, data, n, out);
+    else
+        gnutls_one(data, n, out);
 }
 
 static const struct tree_engine engine_mb = {"ipsec-mb", mb_many, mb_one};
 
 static const struct tree_engine *find_mb(void)
 {
-    IMB_ARCH arch;
-    if (manager)
-        return &engine_mb;
-    IMB_MGR *m = alloc_mb_mgr(0);
-    if (!m)
-        return NULL;
-    init_mb_mgr_auto(m, &arch);
-    if (imb_get_errno(m) != 0) {
-        free_mb_mgr(m);
-        return NULL;
-    }
-    manager = m;
-    return &engine_mb;
+    return have_manager() ? &engine_mb : NULL;
 }
 #else
 static const struct tree_engine *find_mb(void)
