@@ -12,6 +12,15 @@
 #   cut_at BYTES FOLDER OUT COMMAND...  runs a transfer with its output in OUT, and kills it as soon as
 #                         the part below FOLDER has so many bytes; fails when it ended before.
 #                         Prints its pid. With CUT_BY set, sends that signal and leaves it
+#
+# A relay between client and server (relay.py says which commands it takes):
+#
+#   start_relay COMMAND...  one to the server, on port $RELAY_PORT; and a profile [relayed] that is alice's
+#                           but for the port
+#   relay_do COMMAND        returns once it is in force
+#   relay_count N up|down   bytes that connection N passed on
+#   relay_records N up|down the TLS records of connection N, TYPE:LENGTH ...
+#   stop_relay
 
 soon() {
 	soon_end_=$(($(date +%s) + 20))
@@ -67,4 +76,35 @@ cut_at() {
 		}
 		die "it was over before: status $?\n";
 	' "$@"
+}
+
+start_relay() {
+	rm -f relay.port relay.ctl relay.ack
+	python3 "$SOURCE/t/relay.py" relay "$PORT" "$@" </dev/null >relay.log 2>&1 4>&- 5>&- 6>&- &
+	RELAY_PID=$!
+	soon "test -s relay.port" && RELAY_PORT=$(cat relay.port) &&
+		awk -v port="$RELAY_PORT" '
+			/^\[/ { inside = ($0 == "[alice]"); if ($0 == "[relayed]") exit; if (inside) copy = "[relayed]\n" }
+			{ print }
+			inside && !/^\[/ { copy = copy ($1 == "port" ? "port = " port : $0) "\n" }
+			END { printf "%s", copy }
+		' "$CLIENT_CONF" >conf.new && mv conf.new "$CLIENT_CONF"
+}
+
+relay_do() {
+	# shellcheck disable=SC2016
+	within 10 sh -c 'echo "$1" >relay.ctl && read -r answer <relay.ack && echo "relay: $answer" && test "$answer" = ok' \
+		sh "$*" >&2
+}
+
+relay_count() {
+	relay_do stats && awk -v n="$1" -v way="$2" '$1 == n { print $(way == "up" ? 4 : 6) }' relay.stats
+}
+
+relay_records() {
+	relay_do stats && sed -n "s/^$1 .* $2-records\\([^a-z]*\\).*/\\1/p" relay.stats
+}
+
+stop_relay() {
+	relay_do quit && wait "$RELAY_PID"
 }
