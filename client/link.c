@@ -18,6 +18,7 @@ enum {
     CONNECT_MS = 20 * 1000,
     HANDSHAKE_MS = 30 * 1000,
     VERDICT_MS = 60 * 1000,
+    LIST_MAX = 1 << 20, /* entries of one folder: they are held in memory */
 };
 
 /* ---- who we are ---- */
@@ -232,6 +233,16 @@ void link_close(struct link *l)
 
 /* ---- requests ---- */
 
+/* An answer to request id before its DONE. */
+static enum err take_answer(const struct frame *f, uint32_t id, link_take *take, void *arg)
+{
+    if (!take)
+        return chan_unexpected(f, "in answer to a request");
+    if (f->n < 4 || wire_load_u32(f->body) != id)
+        return chan_malformed(f);
+    return take(arg, f);
+}
+
 enum err link_await(struct link *l, uint32_t id, const char *what, link_take *take, void *arg)
 {
     struct frame f;
@@ -242,18 +253,22 @@ enum err link_await(struct link *l, uint32_t id, const char *what, link_take *ta
             break;
         if (f.type >= MSG_IGNORABLE || f.type == MSG_PROGRESS)
             continue;
-        if (!take)
-            return chan_unexpected(&f, "in answer to a request");
-        if ((e = take(arg, &f)) != ERR_OK)
+        if ((e = take_answer(&f, id, take, arg)) != ERR_OK) {
+            /* What else is on its way answers nothing that would be asked now. */
+            chan_reject(&l->chan, e, log_reason());
             return e;
+        }
     }
     if (e == ERR_TIMEOUT)
         return log_fail(e, "%s: the server does not answer", what);
     if (e != ERR_OK)
         return e == ERR_CONN && !log_reason()[0] ? log_fail(e, "the server closed the connection")
                                                  : e;
-    if (!CHAN_GET(&f, done, &m) || m.id != id)
-        return chan_malformed(&f);
+    if (!CHAN_GET(&f, done, &m) || m.id != id) {
+        e = chan_malformed(&f);
+        chan_reject(&l->chan, e, log_reason());
+        return e;
+    }
     e = err_from_wire(m.status);
     return e == ERR_OK ? e : log_fail(e, "%.*s", (int)m.reason.n, (const char *)m.reason.p);
 }
@@ -265,6 +280,10 @@ static enum err take_info(void *arg, const struct frame *f)
     if (f->type != MSG_INFO)
         return chan_unexpected(f, "in answer to STAT");
     if (!CHAN_GET(f, info, &m))
+        return chan_malformed(f);
+    if (out->type)
+        return chan_unexpected(f, "twice in answer to STAT");
+    if (m.type < MSG_FILE || m.type > MSG_OTHER)
         return chan_malformed(f);
     *out = (struct fs_info){.type = m.type,
                             .mode = m.mode & 07777,
@@ -286,6 +305,10 @@ enum err link_stat(struct link *l, const char *path, bool root, bool quiet, stru
     if (e == ERR_OK)
         e = link_await(l, id, path, take_info, out);
     log_quiet(false);
+    if (e == ERR_OK && !out->type) {
+        e = log_fail(ERR_PROTO, "%s: the server says that it exists, but not what it is", path);
+        chan_reject(&l->chan, e, log_reason());
+    }
     return e;
 }
 
@@ -305,6 +328,10 @@ static enum err take_entry(void *arg, const struct frame *f)
     if (!path_name_ok((const char *)m.name.p, m.name.n))
         return log_fail(ERR_PROTO, "the server lists a name that is not allowed: \"%.*s\"",
                         (int)m.name.n, (const char *)m.name.p);
+    if (m.type < MSG_FILE || m.type > MSG_OTHER)
+        return chan_malformed(f);
+    if (l->n == LIST_MAX)
+        return log_fail(ERR_LIMIT, "the server lists more than %d entries of one folder", LIST_MAX);
     if (l->n == l->cap) {
         size_t cap = l->cap ? 2 * l->cap : 64;
         struct link_entry *grown = realloc(l->list, cap * sizeof *grown);

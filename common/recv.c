@@ -14,8 +14,9 @@
 #include <unistd.h>
 
 enum {
-    TICK_MS = 1000,       /* between two PROGRESS frames */
-    THREAD_MIN = 4 << 20, /* shorter contents are not worth a thread */
+    TICK_MS = 1000,        /* between two PROGRESS frames */
+    THREAD_MIN = 4 << 20,  /* shorter contents are not worth a thread */
+    DRAIN_MAX = 128 << 20, /* bytes that sockets and a link may hold */
 };
 
 /* What a frame brought. */
@@ -430,13 +431,25 @@ static enum err begin(struct receiver *r)
 
 /* ---- the end ---- */
 
-/* Drops what is in flight until the sender knows that it is over. */
-static enum err drain(const struct xfer *x, bool *sender_done)
+/* Drops what is in flight until the sender knows that it is over: what sockets and line hold, and the
+ * chunk at which it looks for answers. A connection with more than that is of no use any more. */
+static enum err drain(const struct xfer *x, unsigned chunk_log2, bool *sender_done)
 {
+    uint64_t left = DRAIN_MAX;
+    int64_t due = tls_now_ms() + XFER_WAIT_MS;
     struct frame f;
     enum err e = ERR_OK;
-    while (!*sender_done && (e = chan_recv(x->chan, &f, x->chan->limits.stall_ms)) == ERR_OK)
+    if (chunk_log2 <= TREE_CHUNK_LOG2_MAX)
+        left += UINT64_C(2) << chunk_log2;
+    while (!*sender_done && (e = chan_recv(x->chan, &f, x->chan->limits.stall_ms)) == ERR_OK) {
         *sender_done = f.type == MSG_ABORT || f.type == MSG_COMMIT;
+        if (f.n + MSG_HEADER > left || tls_now_ms() > due) {
+            x->chan->failed = true;
+            return log_fail(ERR_PROTO, "%s: the sender goes on though it was told to stop",
+                            x->name);
+        }
+        left -= f.n + MSG_HEADER;
+    }
     return e;
 }
 
@@ -458,7 +471,7 @@ static enum err finish(struct receiver *r, enum err outcome, const char *reason)
     if (e == ERR_OK)
         e = chan_flush(r->x->chan);
     if (e == ERR_OK)
-        e = drain(r->x, &r->sender_done);
+        e = drain(r->x, r->offer.chunk_log2, &r->sender_done);
     return outcome == ERR_OK ? e : outcome;
 }
 
@@ -523,5 +536,5 @@ enum err xfer_refuse(const struct xfer *x, enum err e, const char *reason)
     text.n = text.n > 512 ? 512 : text.n;
     enum err rc =
         CHAN_SEND(x->chan, done, DONE, .id = x->id, .status = (uint16_t)e, .reason = text);
-    return rc == ERR_OK ? drain(x, &sender_done) : rc;
+    return rc == ERR_OK ? drain(x, 0, &sender_done) : rc;
 }

@@ -424,6 +424,24 @@ static enum err offer(struct sender *s)
     return e;
 }
 
+/* Ends it one way or the other; e is how it went so far. */
+static enum err end(struct sender *s, enum err e)
+{
+    struct chan *chan = s->x->chan;
+    bool early = e != ERR_OK || s->over;
+    if (!early)
+        e = commit(s);
+    else if (e == ERR_OK && s->status == ERR_OK)
+        e = log_fail(ERR_PROTO, "%s: the receiver says that it is done before it can be",
+                     s->x->name);
+    /* From a receiver that does not keep to the protocol no DONE can be expected. */
+    if (e == ERR_PROTO && !chan->failed)
+        chan_reject(chan, e, log_reason());
+    else if (early && !chan->failed)
+        return abort_send(s, e != ERR_OK ? e : s->status);
+    return e == ERR_OK ? s->status : e;
+}
+
 enum err xfer_send(const struct xfer *x, const struct fs_source *source, struct xfer_result *result)
 {
     struct sender s = {.x = x,
@@ -440,15 +458,7 @@ enum err xfer_send(const struct xfer *x, const struct fs_source *source, struct 
         e = send_chunks(&s);
     if (e == ERR_OK && !s.over)
         e = check_source(&s);
-    if (e == ERR_OK && !s.over) {
-        e = commit(&s);
-        if (e == ERR_OK)
-            e = s.status;
-    } else if (s.over && e == ERR_OK) {
-        e = abort_send(&s, s.status ? s.status : ERR_PROTO);
-    } else if (!x->chan->failed) {
-        e = abort_send(&s, e);
-    }
+    e = end(&s, e);
     packer_release(&s.packer);
     tree_chunk_release(&s.hasher);
     match_release(&s.old);
