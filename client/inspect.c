@@ -17,6 +17,16 @@ static const char *type_name(uint8_t type)
                                 : "other";
 }
 
+/* A number with nine decimals. Nanoseconds count upwards before 1970, too: half a second before it is
+ * -1 s and 500000000 ns. */
+static void json_time(int64_t s, uint32_t ns, char *out, size_t cap)
+{
+    if (s < 0 && ns > 0 && ns < 1000000000)
+        snprintf(out, cap, "#-%lld.%09u", -(long long)(s + 1), 1000000000 - ns);
+    else
+        snprintf(out, cap, "#%lld.%09u", (long long)s, ns);
+}
+
 static void show_entry(const char *name, const struct fs_info *i, bool with_details)
 {
     char when[SHOW_TIME], size[32], mtime[40], mode[16], root[2 * TREE_HASH + 1] = "";
@@ -26,7 +36,7 @@ static void show_entry(const char *name, const struct fs_info *i, bool with_deta
         show_hex(i->root, root);
     if (options.json) {
         snprintf(size, sizeof size, "#%llu", (unsigned long long)i->size);
-        snprintf(mtime, sizeof mtime, "#%lld.%09u", (long long)i->mtime_s, i->mtime_ns);
+        json_time(i->mtime_s, i->mtime_ns, mtime, sizeof mtime);
         show_json("entry", "name", name, "type", type_name(i->type), "mode", mode, "size", size,
                   "mtime", mtime, "root", root[0] ? root : NULL, NULL);
     } else if (with_details) {
