@@ -363,6 +363,7 @@ static enum err commit(struct sender *s)
 /* Tells the receiver that nothing more comes, and waits until it has let go. */
 static enum err abort_send(struct sender *s, enum err why)
 {
+    bool ours = !s->over;
     enum err e = CHAN_SEND(s->x->chan, abort, ABORT, .id = s->x->id, .status = (uint16_t)why,
                            .reason = slice_str(s->over ? "" : log_reason()));
     if (e == ERR_OK)
@@ -370,6 +371,8 @@ static enum err abort_send(struct sender *s, enum err why)
     s->wait_ms = XFER_WAIT_MS;
     while (e == ERR_OK && !s->over)
         e = take_frame(s, NULL);
+    if (ours) /* DONE repeats what we said */
+        s->result->peer_said = false;
     return why;
 }
 

@@ -25,6 +25,7 @@
 enum {
     EVENTS = 64,
     TICK_MS = 1000,
+    ACCEPT_PAUSE_MS = 1000,
     BACKOFF_MS = 200,
     BACKOFF_MAX_MS = 10 * 1000,
     SWEEP_EVERY_MS = 60 * 60 * 1000,
@@ -56,6 +57,7 @@ struct master {
     int64_t scribe_due_ms;
     int64_t backoff_ms;
     bool accepting;         /* the listener is being watched */
+    int64_t accept_due_ms;  /* not before: descriptors ran out */
     bool served;            /* a keeper was up once */
     int64_t drain_until_ms; /* 0: not draining */
     size_t sweep_next;      /* the user whose parts are swept next */
@@ -123,12 +125,12 @@ static enum err bring_scribe(struct master *m)
     return e;
 }
 
-/* Connections are taken only while both are there and a session is free; else they wait in the
- * queue. */
+/* Connections are taken only while both are there, and a session and descriptors are free; else they
+ * wait in the queue. */
 static void update_accepting(struct master *m)
 {
     bool want = m->listener >= 0 && m->keeper.control >= 0 && m->scribe.control >= 0 &&
-                m->sessions.n < m->policy->config->sessions;
+                m->sessions.n < m->policy->config->sessions && tls_now_ms() >= m->accept_due_ms;
     if (m->listener < 0 || want == m->accepting)
         return;
     if (watch(m, EPOLL_CTL_MOD, m->listener, &watches[WATCH_LISTEN], want ? EPOLLIN : 0) == ERR_OK)
@@ -249,8 +251,10 @@ static void accept_one(struct master *m)
     const char *why;
     int fd = accept4(m->listener, (struct sockaddr *)&address, &n, SOCK_CLOEXEC);
     if (fd < 0) {
-        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-            log_error("accepting a connection: %s", strerror(errno));
+        if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+            return;
+        log_error("accepting a connection: %s", strerror(errno));
+        m->accept_due_ms = tls_now_ms() + ACCEPT_PAUSE_MS;
         return;
     }
     if (!sessions_admit(&m->sessions, m->policy->config, &address, &why)) {

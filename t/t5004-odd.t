@@ -189,8 +189,15 @@ test_expect_success 'more connections than descriptors, in the server: some are 
 		wait $pid
 		case $? in 0) good=$((good + 1)) ;; 75) ;; *) echo "status $?" && cat err* && return 1 ;; esac
 	done && echo "$good of 24" && test $good -gt 0 && consign -q put second alice:/after && same_file second files/alice/after &&
-	for n in $(seq 24); do test ! -e files/alice/many$n || same_file first files/alice/many$n || return 1; done &&
-	restart_server && start_relay "buffer 65536" && RUNS=0
+	for n in $(seq 24); do test ! -e files/alice/many$n || same_file first files/alice/many$n || return 1; done
+'
+
+test_expect_success 'a server that has no descriptor left leaves connections waiting, and does not run in circles' '
+	stop_server && : >server.log && start_server && prlimit --pid "$SERVER_PID" --nofile=3: &&
+	{ within 60 consign -q ping alice: & } && client=$! &&
+	soon "test \$(grep -c \"accepting a connection: Too many open files\" server.log) -ge 2" &&
+	prlimit --pid "$SERVER_PID" --nofile="$limit:" && wait $client &&
+	test $(grep -c "accepting a connection" server.log) -lt 100 && start_relay "buffer 65536" && RUNS=0
 '
 
 # ---- clocks ----
