@@ -14,6 +14,9 @@ MIB=1048576
 LENGTH=$((3 * MIB + 333333))
 CONNECTIONS=0
 
+# As result() of xfer.sh, but fast.
+number() { sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p" "$2" | tail -n 1; }
+
 # transfer put|get PROFILE OUT
 transfer() {
 	if test "$1" = put; then
@@ -94,14 +97,16 @@ cut_once() {
 	fi
 	transfer "$1" alice second || { echo "repeat: $(cat err)" && return 1; }
 	same_file f $FOLDER/f && all_whole && test -z "$(parts $FOLDER)" || return 1
-	moved_=$(result moved second)
+	moved_=$(number moved second)
 	test "$moved_" -le $((LENGTH > least_ ? LENGTH - least_ : 0)) ||
 		{ echo "moved $moved_, though $least_ were there" && return 1; }
-	test $((moved_ + $(result kept second))) = $LENGTH
+	test $((moved_ + $(number kept second))) = $LENGTH
 }
 
 test_expect_success 'a site, a relay' '
-	site_setup && start_server && random_file f $LENGTH && start_relay
+	site_setup && consign-pki issue client "CN=alice,O=Site" --file-key --pin "$SOFTHSM_PIN_FILE" --out file.pem >issued &&
+	conf "$CLIENT_CONF" alice certificate "$TRASH/file.pem" && conf "$CLIENT_CONF" alice key "$(key_of_ issued)" &&
+	start_server && random_file f $LENGTH && start_relay
 '
 
 # $WHOLE: what a direction carries when nothing is cut.
@@ -125,6 +130,27 @@ for op in put get; do
 		'
 	done
 done
+
+test_expect_success 'a line that is slow and far away, held up for a moment, or one that a first attempt does not get through' '
+	relay_do "delay 30" && relay_do "rate 8000000" && relay_do "stall next up 1000000 1" && begin put &&
+	transfer put relayed out && same_file f files/alice/f && test "$(result moved out)" = $LENGTH &&
+	relay_do "stall next down 1000000 1" && begin get && transfer get relayed out && same_file f back/f &&
+	relay_do "delay 0" && relay_do "rate 0" && relay_do "refuse 2" && begin put &&
+	for n in 1 2; do
+		transfer put relayed out
+		test $? = 75 && test -s err && test ! -e files/alice/f || return 1
+	done && transfer put relayed out && same_file f files/alice/f
+'
+
+test_expect_success 'a line that stands still for good: both sides give up after their limits, and it goes on later' '
+	conf server.conf limits stall 1s && conf "$CLIENT_CONF" relayed stall 1s && stop_relay && restart_server &&
+	start_relay "stall all down 1500000 ever" "stall all up 1500000 ever" && conf "$CLIENT_CONF" relayed stall 1s &&
+	for op in put get; do
+		begin $op && { transfer $op relayed out; test $? = 75; } && grep -E "stalled|silent|lost" err &&
+		soon "! consign ls --pending alice:/ | grep now" && all_whole && test "$(journaled $FOLDER)" -ge $MIB &&
+		transfer $op alice out && same_file f $FOLDER/f && test "$(result kept out)" -ge $MIB || return 1
+	done
+'
 
 test_expect_success 'the server serves on; the relay ends' '
 	consign ping alice: && stop_relay
