@@ -41,11 +41,11 @@ positions() {
 		my ($seed, $rounds, $bytes, @r) = @ARGV;
 		my @length = map { /:(\d+)/ ? $1 : die } @r;
 		my %take = map { $_ => 1 } 0 .. ($#r < 8 ? $#r : 8), $#r - 2 .. $#r;
-		for (10 .. $#r) { $take{$_} = $take{$_ - 1} = 1 if $length[$_] < 200 && keys %take < 15 }
+		for (10 .. $#r) { $take{$_} = $take{$_ - 1} = 1 if $length[$_] < 200 && keys %take < 14 }
 		my $n = 0;
 		for (sort { $a <=> $b } grep { $_ >= 0 } keys %take) {
-			my ($record, $middle) = ($_ + 1, $n++ % 2 ? 3 : int($length[$_] / 2 + 5));
-			print "$record.$_\n" for 0, "0+", $middle;
+			my $record = $_ + 1;
+			print "$record.$_\n" for $n++ % 2 ? ("0+", 3) : (0, int($length[$_] / 2 + 5));
 		}
 		srand $seed;
 		print 1 + int rand($bytes - 1), "\n" for 1 .. $rounds;
@@ -123,7 +123,7 @@ for op in put get; do
 		test_expect_success "$op, cut on the way $way" '
 			if test $op = get; then cp f files/alice/f; fi &&
 			clean_run $op $way $rounds && n=0 && while read -r position; do
-				n=$((n + 1)) && how=$(test $((n % 2)) = 0 && echo fin || echo rst) &&
+				n=$((n + 1)) && how=$(test $((n / 4 % 2)) = $((n % 2)) && echo rst || echo fin) &&
 				{ cut_once $op $way $position $how ||
 					{ echo "$op, $way at $position of $WHOLE, $how (SEED=$SEED)" && return 1; }; }
 			done <positions

@@ -217,7 +217,7 @@ test_expect_success 'offers that cannot be' '
 '
 
 test_expect_success 'no part is longer than what was offered' '
-	find files/alice/.consign -type f -printf "%s %p\n" >parts && test -s parts &&
+	find files/alice/.consign/parts -type f -printf "%s %p\n" >parts && test -s parts &&
 	! awk "\$1 > 65536" parts | grep .
 '
 
