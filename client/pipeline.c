@@ -31,6 +31,8 @@ static enum err lose(struct pipeline *p, enum err e)
     if (!log_reason()[0])
         e = log_fail(e, "the server closed the connection");
     snprintf(reason, sizeof reason, "%s", log_reason());
+    if (e == ERR_PROTO)
+        chan_reject(&p->link->chan, e, reason);
     p->link->chan.failed = true;
     while (p->n > 0) {
         struct request q = leave(p);
@@ -64,6 +66,8 @@ static enum err take(struct pipeline *p)
         return e;
     if (p->n == 0)
         return chan_unexpected(&f, "as nothing was asked for");
+    if (f.n < 4 || wire_load_u32(f.body) != oldest(p)->id)
+        return chan_malformed(&f);
     return f.type == MSG_DONE ? on_done(p, &f) : oldest(p)->answer(oldest(p), &f, ERR_OK, "");
 }
 

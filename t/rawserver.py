@@ -7,17 +7,20 @@
 Listens on a free port of 127.0.0.1, which it writes to PORT-FILE, shakes hands, says WELCOME, hears HELLO, and then
 answers each request by the first rule that fits. The rules, a line each, are read anew for each connection:
 
-    REQUEST[ path=P]: STEP; STEP ...
+    REQUEST[ path=P][ flags=N]: STEP; STEP ...
 
 STEP is one of
     NAME field=value ...    sends that message, as rawclient.py does; its id is the request's unless given
     TIMES n NAME ...        sends it n times, "EVER NAME ..." until the client is gone; a # in it counts from 0
+    ITEM field=value ...    puts that on the page
+    PAGE [field=value ...]  sends the page, an ITEMS, and begins another
     WAIT NAME               reads frames up to one of that name
     RAW hex                 sends these bytes
     CUT                     closes the connection at once
-A rule for WELCOME is what it says instead of that. A request without a rule: STAT says that it is a folder, LIST that
-nothing is in it, PING and MKDIR succeed, and everything else does not exist. What it hears is printed, a name
-a line, and the end of each connection as EOF. It ends when whoever started it is gone."""
+A rule for WELCOME is what it says instead of that. A request without a rule: STAT says that it is a folder, LIST and
+WALK that nothing is in it, FETCH that it is long, PING, MKDIR and ATTRIBUTES succeed, and everything else does not
+exist. What it hears is printed, a name a line, and the end of each connection as EOF. It ends when whoever
+started it is gone."""
 import os
 import socket
 import ssl
@@ -28,13 +31,21 @@ import time
 
 import rawclient
 
+rawclient.TABLE.update({
+    "SMALL": (25, "id:I flags:I mode:I mtime_s:Q mtime_ns:I kind:B root:h path:s bytes:t"),
+    "FETCH": (26, "id:I flags:I path:s"),
+    "ATTRIBUTES": (30, "id:I flags:I mode:I mtime_s:Q mtime_ns:I path:s"),
+    "ITEM": (38, "type:B mode:I size:Q mtime_s:Q mtime_ns:I has_root:B root:h name:s"),
+})
+rawclient.NAMES.update({number: name for name, (number, _) in rawclient.TABLE.items()})
 DEFAULTS = {
     "WELCOME": ["WELCOME min=1 max=1 agent=raw user=alice session=s rights=all idle=300"],
     "STAT": ["INFO type=2 mode=0755", "DONE"],
-    "LIST": ["DONE"], "PING": ["DONE"], "MKDIR": ["DONE"],
+    "WALK": ["PAGE", "DONE"], "LIST": ["DONE"], "PING": ["DONE"], "MKDIR": ["DONE"], "FETCH": ["DONE"], "ATTRIBUTES": ["DONE"],
     "PUT": ["WAIT OFFER", "DONE status=9 reason=nothing", "WAIT ABORT"],
 }
-REQUESTS = ("PING", "STAT", "LIST", "MKDIR", "REMOVE", "RENAME", "PENDING", "PUT", "GET")
+REQUESTS = ("PING", "STAT", "LIST", "MKDIR", "REMOVE", "RENAME", "PENDING", "PUT", "GET",
+            "SMALL", "FETCH", "WALK", "NEXT", "STATS", "ATTRIBUTES")
 
 
 def path_of(name, body):
@@ -45,7 +56,7 @@ def path_of(name, body):
         if kind == "s":
             n = struct.unpack(">H", body[at:at + 2])[0]
             return body[at + 2:at + 2 + n].decode("latin-1")
-        at += struct.calcsize(">" + kind)
+        at += 32 if kind == "h" else struct.calcsize(">" + kind)
     return ""
 
 
@@ -53,7 +64,7 @@ class Peer(rawclient.Server):
     """One connection; the side of the client is what reads and writes frames here, too."""
 
     def __init__(self, sock, rules):
-        self.socket, self.rules, self.id = sock, rules, 0
+        self.socket, self.rules, self.id, self.page = sock, rules, 0, b""
         self.socket.settimeout(60)
 
     def build(self, words, count=0):
@@ -88,27 +99,34 @@ class Peer(rawclient.Server):
             self.many(words[2:], int(words[1]))
         elif words[0] == "EVER":
             self.many(words[1:], None)
+        elif words[0] == "ITEM":
+            item = self.build(words)[5:]
+            self.page += struct.pack(">H", len(item)) + item
+        elif words[0] == "PAGE":
+            self.socket.sendall(self.build(["ITEMS", "items=" + self.page.hex()] + words[1:]))
+            self.page = b""
         elif words[0] == "CUT":
             raise EOFError
         else:
             self.socket.sendall(self.build(words))
 
-    def steps(self, name, path):
-        for request, only, steps in self.rules:
-            if request == name and only in (None, path):
+    def steps(self, name, **request):
+        for rule, only, steps in self.rules:
+            if rule == name and all(request.get(k) == v for k, v in only.items()):
                 return steps
         return DEFAULTS.get(name, ["DONE status=9 reason=nothing"])
 
     def serve(self):
         try:
-            for step in self.steps("WELCOME", None):
+            for step in self.steps("WELCOME"):
                 self.do(step)
             while True:
                 name, body = self.hear()
                 if name not in REQUESTS:
                     continue
                 self.id = struct.unpack(">I", body[:4])[0]
-                for step in self.steps(name, path_of(name, body)):
+                flags = str(struct.unpack(">I", body[4:8])[0]) if "flags" in rawclient.TABLE[name][1] else "0"
+                for step in self.steps(name, path=path_of(name, body), flags=flags):
                     self.do(step)
         except (EOFError, OSError):
             pass
@@ -119,7 +137,7 @@ class Peer(rawclient.Server):
 def parse(rule):
     head, _, steps = rule.partition(": ")
     words = head.split()
-    only = words[1].split("=", 1)[1] if len(words) > 1 else None
+    only = dict(w.split("=", 1) for w in words[1:])
     return words[0], only, [s.strip() for s in steps.split("; ")]
 
 

@@ -42,9 +42,9 @@ lie() {
 	return 1
 }
 
-# listed STATUS ENTRIES: get -r of a folder with these.
+# listed STATUS ITEMS: get -r of a folder with these.
 listed() {
-	lie "$1" get -r alice:/d here/ -- "LIST path=/d: $2; DONE" "GET: OFFER length=0 mode=0644; WAIT READY; COMMIT; WAIT DONE"
+	lie "$1" get -r alice:/d here/ -- "WALK path=/d flags=0: $2; PAGE; DONE" "GET: OFFER length=0 mode=0644; WAIT READY; COMMIT; WAIT DONE"
 }
 # offered STATUS STEPS: get of a file, for which it says that.
 offered() {
@@ -54,7 +54,7 @@ offered() {
 }
 # taken STATUS STEPS: put of a file, to which it says that.
 taken() {
-	lie "$1" put hello alice:/f -- "PUT: WAIT OFFER; $2"
+	lie "$1" put long alice:/f -- "PUT: WAIT OFFER; $2"
 }
 FIVE="OFFER length=5; WAIT READY"
 DATA="DATA bytes=$HELLO"
@@ -62,47 +62,67 @@ CHUNK="CHUNK hash=$HASH"
 COMMIT="COMMIT length=5 root=$HASH"
 
 test_expect_success 'a site, and a server that only looks like one' '
-	site_setup && printf hello >hello && start_server && stop_server &&
+	site_setup && printf hello >hello && random_file long 200000 && start_server && stop_server &&
 	consign-pki issue server localhost 127.0.0.1 --file-key --pin "$SOFTHSM_PIN_FILE" --out raw.pem >raw.issued &&
 	RAW_KEY=$(key_of_ raw.issued) && test -s "$RAW_KEY" && start_liar && test "$(openssl dgst -sha256 -r hello | cut -c1-64)" = $HASH
 '
 
 test_expect_success 'while it tells the truth all is well' '
 	lie 0 get alice:/f here/f -- "GET: $FIVE; $DATA; $CHUNK; $COMMIT; WAIT DONE" && same_file hello here/f &&
-	lie 0 put hello alice:/f -- "PUT: WAIT OFFER; READY; WAIT COMMIT; DONE" &&
-	lie 0 get -r alice:/d here/ -- "LIST path=/d: ENTRY type=1 name=a; ENTRY type=2 name=b; DONE" \
+	lie 0 put long alice:/f -- "PUT: WAIT OFFER; READY; WAIT COMMIT; DONE" &&
+	lie 0 get -r alice:/d here/ -- "WALK path=/d flags=0: ITEM type=1 name=a; ITEM type=2 name=b; ITEM type=5 name=b; PAGE; DONE" \
+		"WALK path=/d: ITEM type=2 name=b; ITEM type=5 name=b; PAGE; DONE" \
 		"GET: $FIVE; $DATA; $CHUNK; $COMMIT; WAIT DONE" && same_file hello here/d/a && test -d here/d/b &&
 	lie 0 stat alice:/f -- && lie 0 ls alice:/ --
 '
 
 for name in / a/b /a .. . ../a ../../a "" a/../b .consign a\\x00b a\\nb a\\x1bb "$(printf "%0256d" 0 | tr 0 x)"; do
 	test_expect_success "a listing with the name \"$name\"" '
-		listed 76 "ENTRY type=1 name=$name" && test -z "$(find here -mindepth 1 ! -name d)" &&
-		listed 76 "ENTRY type=1 name=good; ENTRY type=2 name=$name" && test -z "$(find here -mindepth 1 ! -name d)" &&
+		listed 76 "ITEM type=1 name=$name" && test -z "$(find here -mindepth 1 ! -name d)" &&
+		listed 76 "ITEM type=2 name=good; ITEM type=2 name=good/$name" && test -z "$(find here -mindepth 1 ! -name d)" &&
 		lie 76 ls alice:/d -- "LIST: ENTRY type=1 name=$name; DONE"
 	'
 done
 
 test_expect_success 'a listing with a name twice, with answers to another request, with what is no entry' '
-	listed 76 "ENTRY type=1 name=a; ENTRY type=1 name=a" && listed 76 "ENTRY type=1 name=a; ENTRY type=2 name=a" &&
-	listed 76 "ENTRY type=1 name=a id=4711" && listed 76 "INFO type=1" && listed 76 "PART path=/x" && listed 76 OFFER &&
-	listed 76 "ENTRY type=0 name=a" && listed 76 "ENTRY type=5 name=a" && listed 76 "RAW 0000000522000000" &&
-	listed 76 "DONE id=4711"
+	for wrong in "ENTRY type=1 name=a; ENTRY type=1 name=a" "ENTRY type=1 name=a; ENTRY type=2 name=a" \
+		"ENTRY type=1 name=a id=4711" "INFO type=1" "PART path=/x" OFFER "ENTRY type=0 name=a" "ENTRY type=5 name=a" \
+		"RAW 0000000522000000" "DONE id=4711"; do
+		lie 76 ls alice:/d -- "LIST: $wrong; DONE" || return 1
+	done
 '
 
-test_expect_success 'a listing with links and devices: left out, and the rest fetched' '
-	listed 65 "ENTRY type=3 name=a; ENTRY type=4 name=b; ENTRY type=1 name=c" && test -f here/d/c &&
+test_expect_success 'a walk that goes elsewhere, leaves what it did not enter, or is none' '
+	for wrong in "ITEM type=1 name=b/a" "ITEM type=5 name=b" "ITEM type=2 name=b; ITEM type=1 name=c/a" \
+		"ITEM type=2 name=b; ITEM type=2 name=b/c; ITEM type=5 name=b" "ITEM type=0 name=a" "ITEM type=7 name=a" \
+		"ITEM type=1 name=a; PAGE" "PAGE id=4711" "INFO type=1" "RAW 0000000825000000010000ff"; do
+		listed 76 "$wrong" || return 1
+	done
+'
+
+test_expect_success 'links and devices: left out, and the rest fetched' '
+	listed 65 "ITEM type=3 name=a; ITEM type=4 name=b; ITEM type=1 name=c" && test -f here/d/c &&
 	test "$(ls here/d)" = c
 '
 
 test_expect_success 'a listing without an end' '
-	listed 75 "EVER ENTRY type=1 name=a"
+	lie 75 ls alice:/d -- "LIST: EVER ENTRY type=1 name=a"
+'
+
+test_expect_success 'small files: of another root, twice, of another request, of a kind or time that can not be' '
+	small="SMALL path= mode=0644 bytes=$HELLO root=$HASH" &&
+	lie 0 get alice:/f here/f -- "FETCH: $small; DONE" && same_file hello here/f &&
+	lie 65 get alice:/f here/f -- "FETCH: SMALL path= bytes=$HELLO root=00; DONE" && test ! -e here/f &&
+	for wrong in "$small; $small" "$small id=4711" "$small kind=9" "$small mtime_ns=1000000000" "INFO type=1" OFFER; do
+		lie 76 get alice:/f here/f -- "FETCH: $wrong; DONE" &&
+		{ test ! -e here/f || same_file hello here/f; } || return 1
+	done
 '
 
 test_expect_success 'what it says of a file: twice, not at all, of another request, of no type' '
 	lie 76 stat alice:/f -- "STAT: INFO type=1; INFO type=1; DONE" && lie 76 stat alice:/f -- "STAT: DONE" &&
 	lie 76 stat alice:/f -- "STAT: INFO type=1 id=9; DONE" && lie 76 stat alice:/f -- "STAT: INFO type=9; DONE" &&
-	lie 76 get -r alice:/f here/f -- "STAT: DONE" && test ! -e here/f
+	lie 76 stat alice:/f -- "STAT: INFO type=1; INFO type=2; DONE"
 '
 
 test_expect_success 'offers that can not be' '
