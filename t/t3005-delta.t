@@ -209,12 +209,12 @@ test_expect_success 'copies that can not be are refused' '
 test_expect_success 'hashes in a download that no receiver tells' '
 	fresh && for old in "READY old=65537 old_length=18446744073709551615" "READY old=2 old_length=$MIB" \
 		"READY old=1 old_length=18446744073709551615" "READY old=65537 old_length=$((65537 * MIB))"; do
-		raw "GET path=/f" "WAIT OFFER" "$old" >answer && grep "^ABORT PROTO" answer || return 1
+		raw "GET path=/f" "WAIT OFFER" "$old" >answer && grep "^ERROR PROTO" answer || return 1
 	done &&
 	for told in "OLD first=1 hashes=$(printf "%064d" 0)" "OLD hashes=$(printf "%064d" 0)" "OLD" "OLD hashes=00" \
 		"OLD hashes=$(printf "%0192d" 0)" "HAVE"; do
 		raw "GET path=/f" "WAIT OFFER" "READY old=2 old_length=$((2 * MIB))" "$told" >answer &&
-		grep "^ABORT PROTO" answer || { echo "$told" && cat answer && return 1; }
+		grep "^ERROR PROTO" answer || { echo "$told" && cat answer && return 1; }
 	done
 '
 
