@@ -67,7 +67,7 @@ say     = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' $(1) $(2);)
 
 having = $(if $(filter 1,$(PACKAGED)),$(BUILD)/.needs-$(1))
 
-.PHONY: help deps all perf fuzz demo demo-server check lint lint-format lint-shell lint-cppcheck lint-tidy hdr-check \
+.PHONY: help deps all perf fuzz demo demo-server check check-large soak lint lint-format lint-shell lint-cppcheck lint-tidy hdr-check \
         install uninstall clean dist
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -115,6 +115,14 @@ check: $(filter $(TESTS),$(CHOSEN)) $(if $(filter $(SCRIPTS),$(CHOSEN)),all) $(i
 	ASAN_OPTIONS=strict_string_checks=1:detect_stack_use_after_return=1:detect_leaks=1 \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
 	prove --exec 'timeout --kill-after=10 600' --timer -j$(JOBS) $(if $(filter 1,$(V)),-v) $(sort $(CHOSEN))
+
+MINUTES ?= 60
+SEED    ?=
+soak: all $(call having,test) ## random operations and faults against a model; MINUTES=60, SEED=n
+	@BUILD=$(BUILD) MINUTES=$(MINUTES) SEED=$(SEED) t/soak.sh -v
+
+check-large: all $(call having,test) ## 200,000 files and one of 64 GiB, both ways, in bounded memory (t/large.sh)
+	@BUILD=$(BUILD) t/large.sh
 
 ALL_C   := $(COMMON) $(CLIENT) $(SERVER) $(PKI) $(UNIT) $(wildcard t/unit/lib/*.c t/fuzz/*.c)
 HEADERS := $(wildcard common/*.h client/*.h server/*.h pki/*.h t/unit/lib/*.h)

@@ -49,6 +49,7 @@ class Worker:
         shutil.rmtree(self.folder, ignore_errors=True)
         os.makedirs(f"{self.folder}/in")
         self.took = collections.defaultdict(lambda: 0.05)  # seconds, by kind
+        self.cut = None  # the last upload that was cut
         self.rng = None
         self.rough = False
 
@@ -161,6 +162,7 @@ class Worker:
     def after_parts(self, op, status):
         with self.model.lock:
             if status != 0:
+                self.cut = op.again or self.cut
                 for path in op.puts:
                     self.model.parts.setdefault(path, set()).add(op.user)
             elif not op.crowded:

@@ -38,6 +38,7 @@ class Op:
         self.audit = ()  # records that must be there after status 0
         self.puts = ()  # paths that may be left a part
         self.takes = ()  # paths whose part is gone after status 0
+        self.again = None  # arguments of an upload that can be taken up when it is cut
         self.linked = False  # renamed by link() and unlink()
         self.name = f"{worker.number}.{worker.step}"
 
@@ -141,6 +142,7 @@ def upload(w, area, cell, value, *options):
     op.check = check
     op.audit = [audited(op, "put", cell, value)]
     op.puts = op.takes = (cell.path,)
+    op.again = (area, cell, value)
     return op
 
 
@@ -150,6 +152,22 @@ def put(w):
     if w.rng.random() < 0.1:
         options.append("--recheck")
     return upload(w, area, cell, draw_content(w, area), *options)
+
+
+def put_again(w):
+    """What was cut is taken up with the same content; or with a changed one."""
+    cut, w.cut = w.cut, None
+    if not cut:
+        return None
+    area, cell, value = cut
+    if w.model.cell(os.path.dirname(cell.path)).certain() != FOLDER:
+        return None
+    if w.rng.random() < 0.75:
+        return upload(w, area, cell, value)
+    # The part then holds some of both.
+    op = upload(w, area, cell, content.changed(value, w.rng))
+    op.again = cut
+    return op
 
 
 def put_changed(w):
@@ -433,7 +451,7 @@ def pending(w):
     return op
 
 
-STEPS = ((put, 20), (put_changed, 14), (put_tree, 5), (get, 16), (get_tree, 4), (move, 10), (move_folder, 3),
+STEPS = ((put, 20), (put_changed, 14), (put_again, 30), (put_tree, 5), (get, 16), (get_tree, 4), (move, 10), (move_folder, 3),
          (remove, 6), (remove_folder, 3), (make_folder, 5), (show_list, 4), (show, 6), (verify, 4), (discard, 2),
          (pending, 2))
 
