@@ -58,9 +58,9 @@ class Model:
 
     # -- operations --
 
-    def _add(self, cell, values):
+    def _add(self, by, cell, values):
         cell.possible |= values
-        for reader in cell.readers:
+        for reader in cell.readers - {by}:
             reader.seen[cell] |= values
             into = reader.forwards.get(cell)
             moved = {v for v in values if v is not None} - (reader.effects[into] if into else values)
@@ -73,7 +73,7 @@ class Model:
         for other in cell.writers:
             if other is not op:
                 other.overlap[cell] |= values
-        self._add(cell, values)
+        self._add(op, cell, values)
 
     def begin(self, op):
         """op.effects: cell -> set of values; op.reads; op.forwards: cell -> cell its content moves to."""
@@ -84,7 +84,7 @@ class Model:
                 cell.readers.add(op)
             for source, target in op.forwards.items():
                 op.effects.setdefault(target, set()).update(v for v in source.possible if v is not None)
-            op.crowded = any(c.writers for c in list(op.effects) + list(op.seen))
+            op.crowded = any(c.writers for c in [*op.effects, *op.seen])
             for cell, values in op.effects.items():
                 op.overlap[cell] = set()
                 for other in cell.writers:
@@ -95,6 +95,8 @@ class Model:
                         op.overlap[cell] |= other.effects[cell]
                     other.crowded = True
             for cell in op.effects:
+                for reader in cell.readers - {op}:
+                    reader.crowded = True
                 cell.version += 1
                 cell.writers.add(op)
                 cell.note(f"{op} begins")

@@ -162,7 +162,8 @@ class Worker:
     def after_parts(self, op, status):
         with self.model.lock:
             if status != 0:
-                self.cut = op.again or self.cut
+                if status != steps.EX_EXISTS:
+                    self.cut = op.again or self.cut
                 for path in op.puts:
                     self.model.parts.setdefault(path, set()).add(op.user)
             elif not op.crowded:
@@ -195,6 +196,7 @@ class Soak:
         self.count, self.faults = collections.Counter(), collections.Counter()
         self.failed = []
         self.rounds = 0
+        self.said = time.monotonic()
         content.prepare(self.seed)
         self.workers = [Worker(self, n) for n in range(options.workers)]
 
@@ -215,7 +217,7 @@ class Soak:
         # Every third without faults of the server: there what isn't disturbed has to succeed.
         rough = number % 3 != 0
         trouble = site.Trouble(self.server, self.seed, number, self.faults)
-        threads = [threading.Thread(target=w.round, args=(number, rough)) for w in self.workers]
+        threads = [threading.Thread(target=w.round, args=(number, rough), daemon=True) for w in self.workers]
         for thread in threads:
             thread.start()
         if rough:
@@ -231,6 +233,9 @@ class Soak:
         if not self.failed:
             self.checker.all(number % 20 == 19)
         self.rounds += 1
+        if time.monotonic() > self.said + 60:
+            self.said = time.monotonic()
+            print(f"{self.rounds} rounds, {sum(self.count.values())} operations", flush=True)
 
     def report(self):
         good = sum(n for (_, status), n in self.count.items() if status == 0)
