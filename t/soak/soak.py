@@ -216,7 +216,7 @@ class Soak:
     def round(self, number):
         # Every third without faults of the server: there what isn't disturbed has to succeed.
         rough = number % 3 != 0
-        trouble = site.Trouble(self.server, self.seed, number, self.faults)
+        trouble = site.Trouble(self.server, self.seed, number, self.faults, self.fail)
         threads = [threading.Thread(target=w.round, args=(number, rough), daemon=True) for w in self.workers]
         for thread in threads:
             thread.start()

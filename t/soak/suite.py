@@ -11,8 +11,11 @@ import subprocess
 import threading
 import time
 
+from model import Divergence
+
 USERS = ("alice", "bob", "carol", "dave")
 PR_SET_CHILD_SUBREAPER = 36
+KEEPER_S = 4  # until a keeper has logged in, with time to spare
 
 
 def adopt_orphans():
@@ -64,6 +67,16 @@ def figure(pid, key):
     except OSError:
         pass
     return 0
+
+
+def age(pid):
+    """Seconds since a process was started; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
+            start = int(f.read().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+    except OSError:
+        return 0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - start
 
 
 def descriptors(pid):
@@ -141,10 +154,15 @@ class Server:
         return [p for p, (_, parent) in descendants(self.master).items()
                 if parent == self.master and self.role(p) == role]
 
+    def killable(self, pid):
+        """SoftHSM writes a token's file anew, in place, when somebody logs in: a keeper that is killed then takes the
+        token with it. So young ones are spared."""
+        return self.role(pid) != "keeper" or age(pid) > KEEPER_S
+
     def kill(self, whole):
         """SIGKILL for the master, and for all below it with whole set; returns once it is reaped."""
         self.up.clear()
-        below = list(descendants(self.master)) if whole else []
+        below = [p for p in descendants(self.master) if self.killable(p)] if whole else []
         self.process.kill()
         for pid in below:
             send(pid, signal.SIGKILL)
@@ -251,8 +269,8 @@ class Trouble:
 
     KINDS = (("session", 8), ("stop", 6), ("keeper", 2), ("scribe", 2), ("master", 1), ("whole", 2), ("reload", 1))
 
-    def __init__(self, server, seed, number, count):
-        self.server, self.count = server, count
+    def __init__(self, server, seed, number, count, fail):
+        self.server, self.count, self.fail = server, count, fail
         self.rng = random.Random(f"{seed}/{number}/trouble")
         self.over = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
@@ -262,7 +280,11 @@ class Trouble:
         while not self.over.wait(self.rng.uniform(0.05, 1.2)):
             kind = self.rng.choices(names, weights)[0]
             self.count[kind] += 1
-            self.do(kind)
+            try:
+                self.do(kind)
+            except RuntimeError as e:
+                self.fail(Divergence(str(e)))
+                return
 
     def do(self, kind):
         server = self.server
@@ -276,7 +298,7 @@ class Trouble:
             self.pause()
         else:
             # The pair of a connection is session and store: either may be the one.
-            found = server.below("other" if kind == "session" else kind)
+            found = [p for p in server.below("other" if kind == "session" else kind) if server.killable(p)]
             if found:
                 send(self.rng.choice(sorted(found)), signal.SIGKILL)
 
