@@ -122,6 +122,9 @@ static enum err bring_scribe(struct master *m)
     enum err e = scribe_start(m->policy->config->audit, &m->scribe.control, &m->scribe.pid);
     if (e == ERR_OK)
         e = watch(m, EPOLL_CTL_ADD, m->scribe.control, &watches[WATCH_SCRIBE], EPOLLIN);
+    /* It said that it is ready, as a keeper does. */
+    if (e == ERR_OK)
+        m->backoff_ms = BACKOFF_MS;
     return e;
 }
 
@@ -226,7 +229,8 @@ static void on_keeper(struct master *m)
 
 static void on_scribe(struct master *m)
 {
-    log_error("scribe %d is gone; starting another", (int)m->scribe.pid);
+    log_error("scribe %d is gone; starting another in %lld ms", (int)m->scribe.pid,
+              (long long)m->backoff_ms);
     drop_helper(m, &m->scribe);
     retry_later(m, &m->scribe_due_ms);
 }

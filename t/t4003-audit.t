@@ -47,6 +47,14 @@ test_expect_success 'a killed scribe is replaced; nothing is acknowledged withou
 	new=$(scribe) && test -n "$new" && test "$new" != "$old" && grep "/later" server.audit && json_lines server.audit
 '
 
+test_expect_success 'however often it is killed, the next one comes as soon' '
+	for n in 1 2 3; do
+		old=$(scribe) && test -n "$old" && kill -9 $old && soon "consign -q put f alice:/often$n" || return 1
+	done &&
+	grep "scribe.*starting another in" server.log >waits && test "$(wc -l <waits)" -ge 4 &&
+	test "$(sed "s/.*another in//" waits | sort -u | wc -l)" -eq 1
+'
+
 test_expect_success 'a log that can take no more: the request is not acknowledged, and the client is told' '
 	conf server.conf server audit small/audit && mkdir small && stop_server &&
 	if test "$(id -u)" -eq 0 && mount -t tmpfs -o size=16k tmpfs small; then
