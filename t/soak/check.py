@@ -31,8 +31,11 @@ def identity(file, known=None):
     key = (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
     if known is not None and key in known:
         return known[key]
+    digest = hashlib.sha256()
     with open(file, "rb") as f:
-        found = (st.st_size, hashlib.file_digest(f, "sha256").hexdigest(), st.st_mtime_ns)
+        while data := f.read(1 << 20):
+            digest.update(data)
+    found = (st.st_size, digest.hexdigest(), st.st_mtime_ns)
     if known is not None:
         known[key] = found
     return found
@@ -190,7 +193,7 @@ class Checker:
             role = self.server.role(pid)
             now = site.descriptors(pid), site.figure(pid, "VmRSS")
             self.peaks[role] = max(self.peaks[role], site.figure(pid, "VmHWM"))
-            if state == "Z" or role == "other":
+            if state == "Z" or (role == "other" and site.SEES_ALL):
                 return f"process {pid} ({role}, {state}) is too many"
             first = self.first.setdefault((pid, role), now)
             if now[0] > first[0] or now[1] > first[1] + self.growth:
