@@ -240,7 +240,8 @@ class Soak:
     def report(self):
         good = sum(n for (_, status), n in self.count.items() if status == 0)
         print(f"seed {self.seed}: {self.rounds} rounds, {sum(self.count.values())} operations, {good} with status 0; "
-              f"{self.server.starts} starts of the server")
+              f"{self.server.starts} starts of the server"
+              + (f", {self.server.mended} tokens mended" if self.server.mended else ""))
         for kind in sorted({kind for kind, _ in self.count}):
             print(f"  {kind:14}", ", ".join(f"{status}: {n}" for (k, status), n in sorted(self.count.items()) if k == kind))
         print("  faults:", ", ".join(f"{kind} {n}" for kind, n in sorted(self.faults.items())))
