@@ -33,7 +33,8 @@ enum {
     TREE_CHUNKS_MAX = 1 << 20,
 };
 
-/* A way to compute SHA-256 of many independent messages. All engines give the same digests. */
+/* A way to compute SHA-256 of many independent messages. All engines give the same digests. Several
+ * threads may use one at once. */
 struct tree_engine {
     const char *name;
     /* Digests of count messages of size bytes each (size is TREE_LEAF or 64), packed one behind the

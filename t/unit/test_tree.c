@@ -4,6 +4,7 @@
 #include "tree.h"
 
 #include <gnutls/crypto.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -159,6 +160,44 @@ static void one_takes_any_length(void **state)
             gnutls_hash_fast(GNUTLS_DIG_SHA256, content + 3, sizes[i], want);
             assert_memory_equal(got, want, TREE_HASH);
         }
+}
+
+enum { THREADS = 4, ROUNDS = 400, LEAVES = 21 };
+
+struct hashing {
+    const struct tree_engine *engine;
+    const uint8_t *data, *expect;
+    unsigned wrong;
+};
+
+static void *hash_often(void *arg)
+{
+    struct hashing *h = arg;
+    uint8_t out[LEAVES * TREE_HASH];
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        h->engine->many(h->data, TREE_LEAF, LEAVES, out);
+        h->wrong += memcmp(out, h->expect, sizeof out) != 0;
+    }
+    return NULL;
+}
+
+static void threads_hash_at_once(void **state)
+{
+    static uint8_t data[THREADS][LEAVES * TREE_LEAF], expect[THREADS][LEAVES * TREE_HASH];
+    struct hashing h[THREADS];
+    pthread_t threads[THREADS];
+    (void)state;
+    for (unsigned t = 0; t < THREADS; t++) {
+        for (size_t i = 0; i < sizeof data[t]; i++)
+            data[t][i] = (uint8_t)(i * 31 + i / 251 + t);
+        tree_engine_named("gnutls")->many(data[t], TREE_LEAF, LEAVES, expect[t]);
+        h[t] = (struct hashing){tree_engine(false), data[t], expect[t], 0};
+        assert_int_equal(pthread_create(&threads[t], NULL, hash_often, &h[t]), 0);
+    }
+    for (unsigned t = 0; t < THREADS; t++) {
+        assert_int_equal(pthread_join(threads[t], NULL), 0);
+        assert_int_equal(h[t].wrong, 0);
+    }
 }
 
 static void engines_have_names(void **state)
@@ -422,6 +461,7 @@ int main(void)
         cmocka_unit_test(engines_agree_with_gnutls),
         cmocka_unit_test(pairs_are_hashed_in_place),
         cmocka_unit_test(one_takes_any_length),
+        cmocka_unit_test(threads_hash_at_once),
         cmocka_unit_test(engines_have_names),
         cmocka_unit_test(known_values),
         cmocka_unit_test(roots_equal_the_reference),
