@@ -311,13 +311,31 @@ static void keep_root(struct fs_group *g, const struct staged *s)
         fs_tree_drop(s->at.root, &s->old);
 }
 
+/* What an earlier transfer to the same name left would never be gone on with. Not where it is at work
+ * now, or another user's. */
+static void drop_part(const struct fs_group *g, const struct staged *s)
+{
+    struct part_header h;
+    struct fs_locked journal;
+    struct fs_names names;
+    fs_names_of(s->path, &names);
+    if (fs_lock(g->service.parts, &names, false, 0, &journal) != ERR_OK)
+        return;
+    bool mine = part_header_read(journal.fd, &h) == ERR_OK && strcmp(h.owner, g->fs->owner) == 0;
+    if (mine && fs_drop_part(g->service.parts, &names) != ERR_OK)
+        log_warn("%s: an unfinished transfer of it stays behind", s->path);
+    fs_close(&journal.fd);
+}
+
 static void finish(struct fs_group *g, struct staged *s)
 {
     bool own = use_root(g, s->at.root) == ERR_OK;
     if (own && s->aside[0])
         (void)unlinkat(g->service.parts, s->aside, 0);
-    if (own && s->status == ERR_OK)
-        keep_root(g, s);
+    if (!own || s->status != ERR_OK)
+        return;
+    keep_root(g, s);
+    drop_part(g, s);
 }
 
 static void each_staged(struct fs_group *g, enum err (*step)(struct fs_group *, struct staged *))

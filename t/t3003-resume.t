@@ -209,4 +209,12 @@ test_expect_success 'a young part survives the sweep at the start and is gone on
 	finish_up $((LENGTH - durable)) $((LENGTH - durable))
 '
 
+test_expect_success 'a small content in place of what was cut leaves no part of it, at either side' '
+	again && cut_up $((5 * MIB)) && consign -q put old alice:/f && same_file old files/alice/f &&
+	test -z "$(parts files/alice)" &&
+	cp source files/alice/f && cut_at $((5 * MIB)) . leg1 consign --json get alice:/f f && test -n "$(parts .)" &&
+	rm files/alice/f && consign -q put old alice:/f && consign -q get alice:/f f && same_file old f &&
+	test ! -e .consign
+'
+
 test_done
