@@ -16,6 +16,7 @@ HOT = ("h0", "h1", "h2", "h3")
 # user, virtual prefix, folder below files/
 AREAS = (("alice", "", "alice"), ("carol", "", "alice"), ("bob", "", "bob"),
          ("alice", "/shared", "shared"), ("bob", "/shared", "shared"), ("dave", "", "small"))
+SMALL = 128 << 10  # up to here a file goes in one message
 SMALL_LARGEST = 6 << 20  # contents in the folder that gets full
 EX_DIFFER, EX_DATA, EX_NOENT, EX_UNAVAILABLE, EX_EXISTS, EX_IO, EX_TEMP = 1, 65, 66, 69, 73, 74, 75
 
@@ -134,7 +135,8 @@ def upload(w, area, cell, value, *options):
         if keeps and op.seen[cell] != {None}:
             statuses = {0, EX_EXISTS} if None in op.seen[cell] else {EX_EXISTS}
         return statuses
-    op = Op(w, area, ["put", *options, file, remote(area, cell.path)], effects={cell: {value}}, reads=[cell], may=may, locks=True)
+    op = Op(w, area, ["put", *options, file, remote(area, cell.path)], effects={cell: {value}}, reads=[cell], may=may,
+            locks=value.size > SMALL)
 
     def check(events):
         if result(events)["root"] != value.root:
@@ -176,30 +178,63 @@ def put_changed(w):
     return upload(w, area, cell, content.changed(old, w.rng) if isinstance(old, Content) else draw_content(w, area))
 
 
-def put_tree(w):
-    area = w.rng.choice(w.areas)
-    top = f"{w.own(area)}/{w.rng.choice(FOLDERS)}"
-    parent = w.model.cell(os.path.dirname(top))
-    cell = w.model.cell(top)
-    if parent.path != w.own(area) and parent.certain() != FOLDER:
-        return None
+def draw_tree(w, top):
+    """A local tree for the folder top at the server, with some of what is there already. (folder, effects, what has
+    to be sent by path cell)"""
     local = w.file("tree")
     shutil.rmtree(local, ignore_errors=True)
-    os.mkdir(local)
-    effects, values = {cell: {FOLDER}}, {}
-    folders = [""] + (["/y"] if top.endswith("/x") else [])
-    for folder in folders:
-        os.makedirs(local + folder, exist_ok=True)
+    effects, sent = {w.model.cell(top): {FOLDER}}, {}
+    for folder in [""] + (["/y"] if top.endswith("/x") else []):
+        os.makedirs(local + folder)
         effects[w.model.cell(top + folder)] = {FOLDER}
         for name in w.rng.sample(NAMES, w.rng.randrange(0, 5)):
-            value = content.draw(w.rng, 300_000)
-            value.write(f"{local}{folder}/{name}")
             child = w.model.cell(f"{top}{folder}/{name}")
-            effects[child], values[child] = {value}, value
-    op = Op(w, area, ["put", "-r", local, remote(area, top)], effects=effects)
-    op.audit = [audited(op, "put", child, value) for child, value in values.items()]
-    op.puts = op.takes = tuple(child.path for child in values)
+            value = child.certain()
+            if not isinstance(value, Content) or w.rng.random() < 0.6:
+                value = sent[child] = content.draw(w.rng, 300_000)
+            value.write(f"{local}{folder}/{name}")
+            effects[child] = {value}
+    return local, effects, sent
+
+
+def draw_top(w):
+    """(area, path) of a folder of the worker's own, there or not, below one that is there."""
+    area = w.rng.choice(w.areas)
+    top = f"{w.own(area)}/{w.rng.choice(FOLDERS)}"
+    parent = os.path.dirname(top)
+    return area, top if parent == w.own(area) or w.model.cell(parent).certain() == FOLDER else parent
+
+
+def connections(w):
+    return ["-j", "2"] if w.rng.random() < 0.3 else []
+
+
+def send_tree(w, area, words, effects, sent):
+    op = Op(w, area, words, effects=effects, may=lambda op: {0, EX_DATA, EX_NOENT} if op.crowded else {0})
+    op.audit = [audited(op, "put", child, value) for child, value in sent.items()]
+    op.puts = op.takes = tuple(child.path for child in sent)
     return op
+
+
+def put_tree(w):
+    area, top = draw_top(w)
+    local, effects, sent = draw_tree(w, top)
+    return send_tree(w, area, ["put", "-r", *connections(w), local, remote(area, top)], effects, sent)
+
+
+def sync_up(w):
+    area, top = draw_top(w)
+    below = w.model.below(top)
+    if any(c.writers for c in below):
+        return None
+    local, effects, sent = draw_tree(w, top)
+    options = connections(w)
+    if w.rng.random() < 0.5:
+        options.append("--delete")
+        effects.update({c: {None} for c in below if c not in effects})
+    if w.rng.random() < 0.3:
+        options.append("--checksum")
+    return send_tree(w, area, ["sync", *options, local, remote(area, top)], effects, sent)
 
 
 # -- downloads --
@@ -234,13 +269,12 @@ def get(w):
     return op
 
 
-def get_tree(w):
+def fetch_tree(w, command, local, before):
+    """before: what local holds, and may hold after a failure."""
     area = w.rng.choice(w.areas)
     top = draw_folder(w, area)
     below = w.model.below(top)
-    local = w.file("back")
-    shutil.rmtree(local, ignore_errors=True)
-    op = Op(w, area, ["get", "-r", remote(area, top), local], reads=below,
+    op = Op(w, area, [*command, *connections(w), remote(area, top), local], reads=below,
             may=lambda op: {0, EX_DATA, EX_NOENT} if op.crowded else {0})
 
     def look(status):
@@ -248,7 +282,8 @@ def get_tree(w):
         known = {c.path[len(top) + 1:]: c for c in op.seen}
         for path, now in found.items():
             cell = known.get(path)
-            if not cell or not any(w.matches(now, v) for v in op.seen[cell]):
+            fits_cell = cell and any(w.matches(now, v) for v in op.seen[cell])
+            if not fits_cell and (status == 0 or before.get(path) != now):
                 may = ", ".join(str(v) for v in op.seen[cell]) if cell else "nothing"
                 raise Divergence(f"{op}: {path} is {now}, may be {may}", cell)
         for path, cell in known.items():
@@ -256,6 +291,18 @@ def get_tree(w):
                 raise Divergence(f"{op}: {path} is missing", cell)
     op.look = look
     return op
+
+
+def get_tree(w):
+    local = w.file("back")
+    shutil.rmtree(local, ignore_errors=True)
+    return fetch_tree(w, ["get", "-r"], local, {})
+
+
+def sync_down(w):
+    local = w.file("mirror")
+    os.makedirs(local, exist_ok=True)
+    return fetch_tree(w, ["sync", "--delete"], local, w.walk(local))
 
 
 # -- changes --
@@ -451,7 +498,7 @@ def pending(w):
     return op
 
 
-STEPS = ((put, 20), (put_changed, 14), (put_again, 30), (put_tree, 5), (get, 16), (get_tree, 4), (move, 10), (move_folder, 3),
+STEPS = ((put, 20), (put_changed, 14), (put_again, 30), (put_tree, 5), (get, 16), (sync_up, 6), (get_tree, 4), (sync_down, 5), (move, 10), (move_folder, 3),
          (remove, 6), (remove_folder, 3), (make_folder, 5), (show_list, 4), (show, 6), (verify, 4), (discard, 2),
          (pending, 2))
 
