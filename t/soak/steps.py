@@ -212,7 +212,8 @@ def connections(w):
 def send_tree(w, area, words, effects, sent):
     op = Op(w, area, words, effects=effects, may=lambda op: {0, EX_DATA, EX_NOENT} if op.crowded else {0})
     op.audit = [audited(op, "put", child, value) for child, value in sent.items()]
-    op.puts = op.takes = tuple(child.path for child in sent)
+    # put -r sends again what is there.
+    op.puts = op.takes = tuple(c.path for c, values in effects.items() if any(isinstance(v, Content) for v in values))
     return op
 
 
