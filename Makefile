@@ -14,7 +14,7 @@ T        ?=
 JOBS     := $(shell nproc)
 MAKEFLAGS += -j$(JOBS) --no-builtin-rules
 
-# Debian packages: to build, to test, to lint. `all`, `check`, `demo` and `lint` install what is
+# Debian packages: to build, to test, to lint, to measure. `all`, `check`, `demo`, `lint` and `perf` install what is
 # missing of theirs; PACKAGED=0 leaves that to you.
 MACHINE     := $(shell uname -m)
 NEEDS_build := gcc libc6-dev pkg-config libgnutls28-dev libp11-kit-dev zlib1g-dev libpopt-dev \
@@ -22,7 +22,10 @@ NEEDS_build := gcc libc6-dev pkg-config libgnutls28-dev libp11-kit-dev zlib1g-de
                $(if $(filter x86_64 aarch64,$(MACHINE)),libisal-dev)
 NEEDS_test  := perl procps libcmocka-dev sharness softhsm2 opensc gnutls-bin openssl python3 faketime \
                python3-libtorrent
-NEEDS_lint  := clang-format clang-tidy cppcheck shellcheck
+NEEDS_lint  := clang-format clang-tidy cppcheck shellcheck pyflakes3
+NEEDS_perf  := python3 openssl util-linux iproute2 linux-perf gnuplot-nox diffutils openssh-client \
+               openssh-server rsync stunnel4 curl nginx-light globus-gridftp-server-progs \
+               globus-gass-copy-progs rclone
 
 # Looked up on first use, as pkg-config may have to be installed first.
 PKGS       := gnutls p11-kit-1 popt libseccomp zlib
@@ -67,7 +70,7 @@ say     = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' $(1) $(2);)
 
 having = $(if $(filter 1,$(PACKAGED)),$(BUILD)/.needs-$(1))
 
-.PHONY: help deps all perf fuzz demo demo-server check check-large soak lint lint-format lint-shell lint-cppcheck lint-tidy hdr-check \
+.PHONY: help deps all perf fuzz demo demo-server check check-large soak lint lint-format lint-shell lint-python lint-cppcheck lint-tidy hdr-check \
         install uninstall clean dist
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -91,8 +94,12 @@ $(BUILD)/.needs-lint: $(BUILD)/.needs-test
 demo: all $(call having,test) ## shows what it does in a minute, in a folder of its own
 	@BUILD=$(BUILD) contrib/demo/demo.sh
 
-perf: all ## measures against scp, in memory (t/perf)
-	@t/perf/scp.sh
+PERF := $(patsubst t/perf/%.c,$(BUILD)/t/perf/%,$(wildcard t/perf/*.c))
+perf: all $(PERF) $(call having,perf) ## measures beside other tools, as root (t/perf/run.py); ROWS="big small": some rows
+	@BUILD=$(BUILD) t/perf/run.py
+$(PERF): $(BUILD)/t/perf/%: $(BUILD)/obj/t/perf/%.o $(LIB)
+	@mkdir -p $(@D)
+	$(call say,LD,$@) $(LINK) -o $@ $^ $(LIBS)
 
 FUZZ = clang -fsanitize=fuzzer,address -g -O1 -D_GNU_SOURCE -Icommon
 fuzz: ## builds the fuzzers of t/fuzz into build/t/fuzz (needs clang)
@@ -124,17 +131,20 @@ soak: all $(call having,test) ## random operations and faults against a model; M
 check-large: all $(call having,test) ## 200,000 files and one of 64 GiB, both ways, in bounded memory (t/large.sh)
 	@BUILD=$(BUILD) t/large.sh
 
-ALL_C   := $(COMMON) $(CLIENT) $(SERVER) $(PKI) $(UNIT) $(wildcard t/unit/lib/*.c t/fuzz/*.c)
+ALL_C   := $(COMMON) $(CLIENT) $(SERVER) $(PKI) $(UNIT) $(wildcard t/unit/lib/*.c t/fuzz/*.c t/perf/*.c)
 HEADERS := $(wildcard common/*.h client/*.h server/*.h pki/*.h t/unit/lib/*.h)
 SHELL_SCRIPTS := .ci/run .ci/deps $(wildcard t/*.sh t/t*.t contrib/*/*.sh)
 
-lint: hdr-check lint-format lint-shell lint-cppcheck lint-tidy ## checks form and looks for likely mistakes, without running the code
+lint: hdr-check lint-format lint-shell lint-python lint-cppcheck lint-tidy ## checks form and looks for likely mistakes, without running the code
 
 lint-format: $(call having,lint)
 	$(call say,LINT,clang-format) clang-format --dry-run -Werror $(ALL_C) $(HEADERS)
 
 lint-shell: $(call having,lint)
 	$(call say,LINT,shellcheck) shellcheck -s sh -S warning -e SC2034,SC2154 $(SHELL_SCRIPTS)
+
+lint-python: $(call having,lint)
+	$(call say,LINT,pyflakes) pyflakes3 t/*.py t/perf/*.py
 
 # cppcheck takes compound literals for leaks and loses itself in X-macros; clang-tidy looks at those.
 lint-cppcheck: $(call having,lint)

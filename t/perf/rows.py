@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: ISC
+"""The rows of the table: what is moved, between whom, and what consign aims at beside each peer (at
+least so many times its figure). A row is a function below; make perf ROWS="big small" runs some."""
+import os
+import random
+import shutil
+import time
+
+import measure
+
+CHUNK = 1 << 20
+ROWS = {}
+
+
+def row(name):
+    def add(function):
+        ROWS[name] = function
+        return function
+
+    return add
+
+
+def random_file(path, size):
+    """Incompressible; made once."""
+    if not os.path.exists(path):
+        with open(path, "wb", buffering=0) as f:
+            for at in range(0, size, CHUNK):
+                f.write(os.urandom(min(CHUNK, size - at)))
+    return path
+
+
+def log_file(path, size):
+    """Lines as a busy server's log has them; 32 MiB of them again and again, no two at the same place
+    in a chunk."""
+    rnd = random.Random(1)
+    hosts = [f"10.{rnd.randrange(256)}.{rnd.randrange(256)}.{rnd.randrange(256)}" for _ in range(400)]
+    pages = [f"/{rnd.choice(['api', 'img', 'static', 'user'])}/{rnd.randrange(10000)}" for _ in range(900)]
+    lines, length, at = [], 0, 1700000000.0
+    while length < 32 * CHUNK + 12345:
+        at += rnd.expovariate(40)
+        stamp = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(at))
+        line = (
+            f'{rnd.choice(hosts)} - - [{stamp}] "GET {rnd.choice(pages)} HTTP/1.1" '
+            f'{rnd.choice((200, 200, 200, 200, 304, 404))} {rnd.randrange(60000)} '
+            f'"-" "Mozilla/5.0" {rnd.random():.3f}\n'
+        )
+        lines.append(line)
+        length += len(line)
+    block = "".join(lines).encode()
+    with open(path, "wb") as f:
+        while f.tell() < size:
+            f.write(block[: size - f.tell()])
+    return path
+
+
+def small_files(path, count, size):
+    """count files, 100 in a folder; made once."""
+    if os.path.exists(path):
+        return path
+    for i in range(count):
+        if i % 100 == 0:
+            os.makedirs(f"{path}/d{i // 100:04}")
+        with open(f"{path}/d{i // 100:04}/file{i:06}", "wb", buffering=0) as f:
+            f.write(os.urandom(size))
+    return path
+
+
+def remove(path):
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.remove(path)
+
+
+def both_ways(bench, name, peers, make, amount, unit, *, kind="mem", link="local", tree=False):
+    """Up, then down what is there now; each peer in turn, round after round. make(path) makes what is
+    sent. peers: {peer: (aim up, aim down)}."""
+    stage = bench.stage
+    source = make(stage.path("here", kind, "source"))
+    there = stage.path("there", kind, name)
+    back = stage.path("here", kind, "back")
+    suffix = "-tree" if tree else ""
+    up, down = bench.table(f"{name} up", amount, unit), bench.table(f"{name} down", amount, unit)
+    for peer, aims in peers.items():
+        up.aims[peer], down.aims[peer] = aims
+    for round_ in bench.rounds():
+        for peer in bench.active(peers):
+            common = {"link": link, "durable": kind == "disk", "fresh": tree_bytes(source)}
+            if bench.measure(up, peer, "put" + suffix, round_, source, f"{kind}/{name}", **common):
+                bench.check(up, peer, round_, source, there)
+                if bench.measure(down, peer, "get" + suffix, round_, back, f"{kind}/{name}", **common):
+                    bench.check(down, peer, round_, source, back)
+            remove(back)
+            remove(there)
+    remove(source)
+    bench.report(up)
+    bench.report(down)
+
+
+def tree_bytes(path):
+    """The memory that a copy of path takes."""
+    if not os.path.isdir(path):
+        return os.path.getsize(path)
+    return sum(8192 * len(names) for _, _, names in os.walk(path))
+
+
+@row("ceilings")
+def ceilings(bench):
+    """What this machine can do, in parts: see ceiling.c."""
+    here = bench.stage.path("here", "mem")
+    source = random_file(f"{here}/source", bench.size)
+    program = f"{bench.build}/t/perf/ceiling"
+    table = bench.table("ceilings", bench.size, "MiB/s")
+    parts = {
+        "TLS": f"tls {bench.size}",
+        "hash": f"hash {bench.size}",
+        "copy": f"copy {source} {here}/copy",
+        "pipe of all": f"pipe {source} {here}/copy",
+    }
+    for round_ in bench.rounds():
+        for name, part in parts.items():
+            measure.warm(here, bench.size)
+            table.add(name, round_, measure.run(bench.stage, f"{program} {part}", "local", []))
+            remove(f"{here}/copy")
+    remove(source)
+    bench.report(table)
+
+
+BIG = {
+    "consign": (None, None),
+    "ceiling": (0.85, 0.85),
+    "curl": (1.0, 1.0),
+    "gridftp": (1.1, 1.1),
+    "gridftp-p4": (1.1, 1.1),
+    "scp": (2.0, 2.0),
+    "sftp": (2.0, 2.0),
+    "rsync-ssh": (2.0, 2.0),
+    "rsync-tls": (None, None),
+    "rclone": (None, None),
+}
+
+
+def file_of(size):
+    return lambda path: random_file(path, size)
+
+
+@row("big")
+def big(bench):
+    """One incompressible file, in memory."""
+    both_ways(bench, "big", BIG, file_of(bench.size), bench.size, "MiB/s")
+
+
+@row("big-disk")
+def big_disk(bench):
+    """One incompressible file, from disk to disk, and on it when the time ends."""
+    peers = {peer: (None, None) if aims[0] is None else (1.0, 1.0) for peer, aims in BIG.items()}
+    both_ways(bench, "big-disk", peers, file_of(bench.size), bench.size, "MiB/s", kind="disk")
+
+
+@row("small")
+def small(bench):
+    """Many files of 4 KiB, in memory."""
+    peers = {
+        "consign": (None, None),
+        "rsync-tls": (1.0, 1.0),
+        "rsync-ssh": (None, None),
+        "curl-Z": (2.0, 2.0),
+        "curl": (None, None),
+        "scp": (12.0, 12.0),
+        "gridftp": (None, None),
+        "rclone": (None, None),
+    }
+    make = lambda path: small_files(path, bench.files, 4096)
+    both_ways(bench, "small", peers, make, bench.files, "files/s", tree=True)
+
+
+@row("small-disk")
+def small_disk(bench):
+    """Many files of 4 KiB, from disk to disk."""
+    peers = {
+        "consign": (None, None),
+        "rsync-tls": (1.0, 1.0),
+        "rsync-tls-unsynced": (0.7, 0.7),
+        "curl-Z": (None, None),
+        "scp": (None, None),
+    }
+    make = lambda path: small_files(path, bench.files, 4096)
+    both_ways(bench, "small-disk", peers, make, bench.files, "files/s", kind="disk", tree=True)
+
+
+@row("far")
+def far(bench):
+    """A file over 100 ms of round trip and 1 Gbit/s."""
+    peers = {
+        "consign": (None, None),
+        "curl": (1.2, 1.2),
+        "gridftp": (1.5, 1.5),
+        "gridftp-p4": (1.5, 1.5),
+        "rsync-tls": (None, None),
+        "scp": (None, None),
+    }
+    both_ways(bench, "far", peers, file_of(bench.size // 8), bench.size // 8, "MiB/s", link="far")
+
+
+@row("far-small")
+def far_small(bench):
+    """Small files over the same link."""
+    peers = {"consign": (None, None), "rsync-tls": (1.2, 1.2), "curl-Z": (None, None)}
+    make = lambda path: small_files(path, bench.files // 10, 4096)
+    both_ways(bench, "far-small", peers, make, bench.files // 10, "files/s", link="far", tree=True)
+
+
+@row("unchanged")
+def unchanged(bench):
+    """A large tree that the other side has already."""
+    aims = {"consign": None, "rsync-tls": 1.2, "rsync-ssh": 1.2, "rclone": None}
+    stage, table = bench.stage, bench.table("unchanged", bench.tree, "files/s", aims)
+    source = small_files(stage.path("here", "mem", "source"), bench.tree, 64)
+    for round_ in bench.rounds():
+        for peer in bench.active(aims):
+            there = "mem/unchanged-" + peer
+            if round_ == 0:
+                bench.prepare(table, peer, "sync", source, there)
+            bench.measure(table, peer, "sync", round_, source, there)
+    for peer in aims:
+        remove(stage.path("there", "mem", "unchanged-" + peer))
+    remove(source)
+    bench.report(table)
+
+
+@row("log")
+def log(bench):
+    """Log text over 50 MB/s, packed on the way, beside consign unpacked."""
+    works = {
+        "consign": ("put-packed", None),
+        "consign-plain": ("put", 2.5),
+        "rsync-tls": ("put-packed", 1.3),
+        "rsync-ssh": ("put-packed", 1.3),
+        "scp": ("put-packed", None),
+    }
+    size = bench.size // 2
+    stage = bench.stage
+    table = bench.table("log", size, "MiB/s", {peer: aim for peer, (_, aim) in works.items()})
+    source = log_file(stage.path("here", "mem", "source"), size)
+    for round_ in bench.rounds():
+        for peer in bench.active(works):
+            common = {"link": "slow", "fresh": size}
+            if bench.measure(table, peer, works[peer][0], round_, source, "mem/log", **common):
+                bench.check(table, peer, round_, source, stage.path("there", "mem", "log"))
+            remove(stage.path("there", "mem", "log"))
+    remove(source)
+    bench.report(table)
+
+
+def change(path, share):
+    """Changes some bytes in that share of the chunks, spread evenly; its time, too."""
+    with open(path, "r+b", buffering=0) as f:
+        step = int(1 / share)
+        for i in range(0, os.path.getsize(path) // CHUNK, step):
+            f.seek(i * CHUNK + 4096)
+            f.write(os.urandom(64))
+    os.utime(path, (time.time() + 10, time.time() + 10))
+
+
+@row("delta")
+def delta(bench):
+    """A large file with 1 % of its chunks changed; the first row is the full send before that."""
+    aims = {"consign": None, "rsync-tls": 1.5, "rsync-ssh": 1.5}
+    size = 2 * bench.size
+    stage = bench.stage
+    full = bench.table("delta (full)", size, "MiB/s", {"consign": None})
+    table = bench.table("delta", size, "MiB/s", aims, need=len(range(0, size // CHUNK, 100)) * CHUNK)
+    source = random_file(stage.path("here", "mem", "source"), size)
+    there = stage.path("there", "mem", "delta")
+    for round_ in bench.rounds():
+        for peer in bench.active(aims):
+            if bench.measure(full, peer, "put", round_, source, "mem/delta", fresh=size):
+                change(source, 0.01)
+                if bench.measure(table, peer, "delta", round_, source, "mem/delta", fresh=size):
+                    bench.check(table, peer, round_, source, there)
+            remove(there)
+    remove(source)
+    bench.report(full)
+    bench.report(table)
+
+
+@row("short")
+def short(bench):
+    """Sessions of a new process each that move one file of 1 KiB."""
+    aims = {"consign": None, "curl": 1.3, "scp": 3.0, "rsync-tls": None, "gridftp": None}
+    stage = bench.stage
+    source = random_file(stage.path("here", "mem", "source"), 1024)
+    back = stage.path("here", "mem", "back")
+    for work, direction in ("put", "up"), ("get", "down"):
+        table = bench.table(f"short {direction}", bench.sessions, "sessions/s", aims)
+        here = source if work == "put" else back
+        for round_ in bench.rounds():
+            for peer in bench.active(aims):
+                there = "mem/short-" + peer
+                if round_ == 0:
+                    bench.prepare(table, peer, "put", source, there)
+                bench.measure(table, peer, work, round_, here, there, times=bench.sessions)
+        bench.report(table)
+    for peer in aims:
+        remove(stage.path("there", "mem", "short-" + peer))
+    remove(source)
+    remove(back)
+
+
+@row("resume")
+def resume(bench):
+    """A file whose upload was killed at half, by those that prove what the first half left."""
+    aims = {"consign": None, "rsync-tls": 1.0, "rsync-ssh": 1.0}
+    stage = bench.stage
+    size = bench.size
+    table = bench.table("resume", size, "MiB/s", aims)
+    source = random_file(stage.path("here", "mem", "source"), size)
+    for round_ in bench.rounds():
+        for peer in bench.active(aims):
+            there = "mem/resume"
+            sent = bench.cut(table, peer, "resume", source, there, size // 2)
+            if sent and bench.measure(table, peer, "resume", round_, source, there, fresh=size // 2, missing=size - sent):
+                bench.check(table, peer, round_, source, stage.path("there", there))
+            remove(stage.path("there", there))
+    remove(source)
+    bench.report(table)

@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""consign beside its peers: one table, from one run, both ends on this machine. `make perf` starts it.
+
+  ROWS      some of the rows (rows.py); default: all
+  PEERS     some of the peers (peers.py); default: all
+  SIZE      bytes of the large file, suffix M or G; default 2G
+  FILES     files of the small-file rows; default 10000
+  TREE      files of the unchanged tree; default 100000
+  SESSIONS  short sessions; default 200
+  ROUNDS    rounds that count; default 3. One before them does not: it warms up, looks at memory and
+            system calls, and compares what arrived
+  DISK      folder on the disk to measure; default /var/tmp
+
+The results go to build/perf: table.txt, results.jsonl, a plot (SVG) for each row.
+"""
+import os
+import shlex
+import subprocess
+import sys
+
+import measure
+import servers
+from peers import PEERS
+from report import Report, Table
+from rows import ROWS
+from stage import BUILD, Stage
+
+
+def number(name, default):
+    text = os.environ.get(name) or default
+    scale = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(text[-1].upper())
+    return int(text[:-1]) * scale if scale else int(text)
+
+
+class Bench:
+    def __init__(self, stage):
+        self.stage = stage
+        self.build = BUILD
+        self.size = number("SIZE", "2G")
+        self.files = number("FILES", "10000")
+        self.tree = number("TREE", "100000")
+        self.sessions = number("SESSIONS", "200")
+        self.count = number("ROUNDS", "3")
+        self.wanted = os.environ.get("PEERS", "").split()
+        self.running = {}  # name of a server: its pids, or why it is not there
+        self.out = Report(self)
+
+    def rounds(self):
+        """Round 0 does not count."""
+        return range(self.count + 1)
+
+    def table(self, name, amount, unit, aims=None, need=None):
+        return Table(name, amount, unit, dict(aims or {}), need)
+
+    def active(self, peers):
+        """Those of peers that were asked for."""
+        return [peer for peer in peers if not self.wanted or peer in self.wanted or peer == "consign"]
+
+    def serving(self, name):
+        """The pids of a peer's server, started when it is needed first."""
+        if name is None:
+            return []
+        if name not in self.running:
+            try:
+                self.running[name] = getattr(servers, name)(self.stage)
+            except (RuntimeError, OSError) as why:
+                self.running[name] = str(why)
+        if isinstance(self.running[name], str):
+            raise RuntimeError(self.running[name])
+        return self.running[name]
+
+    def command(self, peer, work, here, there, link, durable):
+        peer = PEERS[peer.removesuffix("-plain")]
+        pids = self.serving(peer.server)
+        line = peer.command(work, self.stage, link, here, there, durable)
+        if line is None:
+            raise RuntimeError(f"has no {work}")
+        return line, pids
+
+    def prepare(self, table, peer, work, here, there):
+        """Runs a command that is not measured."""
+        try:
+            line, pids = self.command(peer, work, here, there, "local", False)
+            measure.run(self.stage, line, "local", pids)
+        except RuntimeError as why:
+            table.fail(peer, why)
+
+    def measure(self, table, peer, work, round_, here, there, *, link="local", durable=False, fresh=0, times=1, missing=0):
+        """Runs and measures a peer's command; False when it failed, now or before. fresh: the memory that
+        it takes for files. times: how often it runs. missing: the bytes that had to cross."""
+        if peer in table.failed:
+            return False
+        try:
+            line, pids = self.command(peer, work, here, there, link, durable)
+            if times > 1:
+                times = max(1, round(times * PEERS[peer].sessions))
+                line = f"i=0; while test $i -lt {times}; do {line} || exit; i=$((i + 1)); done"
+            if durable:
+                subprocess.run(["sync", "-f", self.stage.path("here", "disk")], check=True)
+            measure.warm(self.stage.path("here", "mem"), fresh + (64 << 20))
+            how = measure.run if round_ else measure.examine
+            result = how(self.stage, line, link, pids)
+        except RuntimeError as why:
+            table.fail(peer, why)
+            return False
+        if missing:
+            result["missing"] = missing
+        table.add(peer, round_, result, times / self.sessions if times > 1 else 1.0)
+        return True
+
+    def cut(self, table, peer, work, here, there, at):
+        """Kills a peer's command when about at bytes crossed; returns how many did, 0 on failure."""
+        if peer in table.failed:
+            return 0
+        try:
+            line, pids = self.command(peer, work, here, there, "local", False)
+            command = measure.Command(self.stage, line, "local", pids)
+            while command.wire() < at and command.process.poll() is None:
+                measure.time.sleep(0.002)
+            command.kill()
+            command.process.wait()
+            command.settle()
+            return command.wire()
+        except RuntimeError as why:
+            table.fail(peer, why)
+            return 0
+
+    def check(self, table, peer, round_, left, right):
+        """In the round that doesn't count: both are the same."""
+        if round_ == 0 and subprocess.run(["diff", "-rq", "-x", ".consign", left, right], stdout=subprocess.DEVNULL, check=False).returncode:
+            table.fail(peer, "what arrived differs")
+
+    def report(self, table):
+        self.out.table(table)
+
+
+def main():
+    names = os.environ.get("ROWS", "").split() or list(ROWS)
+    for name in names:
+        if name not in ROWS:
+            sys.exit(f"no row is called {name}; there are: {' '.join(ROWS)}")
+    if os.getuid():
+        sys.exit("make perf needs root: for namespaces, for servers that run as another account")
+    if "CONSIGN_PERF" not in os.environ:
+        os.environ["CONSIGN_PERF"] = "1"
+        flags = "--net --mount --pid --fork --mount-proc --kill-child"
+        os.execvp("unshare", ["unshare", *shlex.split(flags), sys.executable, *sys.argv])
+    stage = Stage()
+    try:
+        bench = Bench(stage)
+        for name in names:
+            ROWS[name](bench)
+        bench.out.close()
+    finally:
+        stage.close()
+
+
+if __name__ == "__main__":
+    main()
