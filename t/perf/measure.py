@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from typing import NamedTuple
 
 LIMIT = 1200  # seconds a command may take
 TICK = os.sysconf("SC_CLK_TCK")
@@ -66,16 +67,25 @@ def warm(folder, n):
     os.remove(path)
 
 
-class Command:
-    """A started shell command of a client; servers: what serves it, device: see Stage.wire."""
+class Job(NamedTuple):
+    """What a client is to do."""
 
-    def __init__(self, stage, line, link, servers):
-        self.stage, self.link, self.servers = stage, link, servers
-        self.idle = len(tree(servers))
-        self.cpu_before = cpu(servers)
-        self.wire_before = stage.wire(link)
+    line: str  # a shell command
+    link: str = "local"
+    servers: list = []  # pids of what serves it
+    hops: int = 1  # how often the same bytes pass the counter
+
+
+class Command:
+    """A job that was started."""
+
+    def __init__(self, stage, job):
+        self.stage, self.job = stage, job
+        argv = stage.client(job.link) + ["sh", "-c", job.line]
+        self.idle = len(tree(job.servers))
+        self.cpu_before = cpu(job.servers)
+        self.wire_before = stage.wire(job.link)
         self.errors = tempfile.TemporaryFile()
-        argv = stage.client(link) + ["sh", "-c", line]
         self.begin = time.perf_counter()
         self.process = subprocess.Popen(
             argv,
@@ -86,7 +96,7 @@ class Command:
         )
 
     def wire(self):
-        return self.stage.wire(self.link) - self.wire_before
+        return (self.stage.wire(self.job.link) - self.wire_before) / self.job.hops
 
     def kill(self, number=signal.SIGKILL):
         os.killpg(self.process.pid, number)
@@ -105,49 +115,49 @@ class Command:
         if self.process.returncode:
             self.errors.seek(0)
             said = self.errors.read().decode(errors="replace").strip().splitlines()
-            raise RuntimeError(said[-1] if said else f"exit status {self.process.returncode}")
+            raise RuntimeError("; ".join(said[-2:]) if said else f"exit status {self.process.returncode}")
         return {
             "seconds": seconds,
-            "cpu": usage.ru_utime + usage.ru_stime + cpu(self.servers) - self.cpu_before,
+            "cpu": usage.ru_utime + usage.ru_stime + cpu(self.job.servers) - self.cpu_before,
             "wire": self.wire(),
         }
 
     def settle(self):
         """Until the server's processes for it are gone."""
         for _ in range(200):
-            if len(tree(self.servers)) <= self.idle:
+            if len(tree(self.job.servers)) <= self.idle:
                 return
             time.sleep(0.01)
 
 
-def run(stage, line, link, servers):
-    return Command(stage, line, link, servers).wait()
+def run(stage, job):
+    return Command(stage, job).wait()
 
 
-def examine(stage, line, link, servers):
+def examine(stage, job):
     """The same in more detail, slower: peak memory of the largest process on each side, system calls."""
     counts = [stage.path(f"calls.{side}") for side in ("client", "server")]
     perf = "exec perf stat -x, -e raw_syscalls:sys_enter -o"
     counter = None
-    if servers:
-        pids = ",".join(str(pid) for pid in tree(servers))
+    if job.servers:
+        pids = ",".join(str(pid) for pid in tree(job.servers))
         counter = subprocess.Popen(
             ["sh", "-c", f"{perf} {counts[1]} -p {pids}"], stderr=subprocess.DEVNULL
         )
         time.sleep(0.3)
     memory = {"client": 0, "server": 0}
-    for pid in tree(servers):  # what they had for others before
+    for pid in tree(job.servers):  # what they had for others before
         with open(f"/proc/{pid}/clear_refs", "w", encoding="ascii") as f:
             f.write("5")
-    quoted = line.replace("'", "'\\''")
-    command = Command(stage, f"{perf} {counts[0]} -- sh -c '{quoted}'", link, servers)
+    quoted = job.line.replace("'", "'\\''")
+    command = Command(stage, job._replace(line=f"{perf} {counts[0]} -- sh -c '{quoted}'"))
     ended = threading.Event()
 
     def watch():
         while not ended.wait(0.03):
             inside = [pid for pid in tree([command.process.pid]) if program(pid) not in ("perf", "sh")]
             memory["client"] = max(memory["client"], peak(inside))
-            memory["server"] = max(memory["server"], peak(tree(servers)))
+            memory["server"] = max(memory["server"], peak(tree(job.servers)))
 
     watcher = threading.Thread(target=watch)
     watcher.start()

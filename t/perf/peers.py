@@ -19,12 +19,13 @@ from stage import BUILD, LINKS
 
 
 class Peer:
-    def __init__(self, server, commands, fsync="", sync=True, sessions=1.0):
+    def __init__(self, server, commands, fsync="", sync=True, sessions=1.0, hops=1):
         self.server = server  # the function of servers.py, None: needs none
         self.commands = commands
         self.fsync = fsync  # its option to have the data on the disk at its end
         self.sync = sync  # without such an option: a sync follows the command
         self.sessions = sessions  # the part of a row's short sessions that it is asked for
+        self.hops = hops  # how often the same bytes pass the loopback
 
     def command(self, work, stage, link, here, there, durable):
         """The command line, and what it needs is written; None: the peer doesn't do this work."""
@@ -74,7 +75,7 @@ SSH_RSYNC = "rsync {fsync} -e 'ssh -F {dir}/ssh.conf'"
 TLS_RSYNC = "rsync {fsync}"
 TLS_MODULE = "rsync://127.0.0.1:{tunnel}/{there}"
 GRIDFTP = (
-    "X509_CERT_DIR={dir}/trust X509_USER_CERT={dir}/user.pem X509_USER_KEY={dir}/user.key"
+    "X509_CERT_DIR={dir}/trust X509_USER_CERT={dir}/user-rsa.pem X509_USER_KEY={dir}/user-rsa.key"
     " globus-url-copy -q -dcpriv -s /O=perf/CN=server"
 )
 GSIFTP = "gsiftp://{address}:{port}{path}"
@@ -145,8 +146,8 @@ PEERS = {
         "nginx",
         family(CURL, put_tree="-Z -K {dir}/pairs", get_tree="-Z --create-dirs -K {dir}/pairs"),
     ),
-    "rsync-tls": Peer("rsyncd", rsync(TLS_RSYNC, TLS_MODULE), fsync="--fsync", sessions=0.2),
-    "rsync-tls-unsynced": Peer("rsyncd", rsync(TLS_RSYNC, TLS_MODULE), sync=False),
+    "rsync-tls": Peer("rsyncd", rsync(TLS_RSYNC, TLS_MODULE), fsync="--fsync", sessions=0.2, hops=3),
+    "rsync-tls-unsynced": Peer("rsyncd", rsync(TLS_RSYNC, TLS_MODULE), sync=False, hops=3),
     "rsync-ssh": Peer(
         "sshd", rsync(SSH_RSYNC, "{address}:{path}"), fsync="--fsync", sessions=0.1
     ),

@@ -120,7 +120,7 @@ def ceilings(bench):
     for round_ in bench.rounds():
         for name, part in parts.items():
             measure.warm(here, bench.size)
-            table.add(name, round_, measure.run(bench.stage, f"{program} {part}", "local", []))
+            table.add(name, round_, measure.run(bench.stage, measure.Job(f"{program} {part}")))
             remove(f"{here}/copy")
     remove(source)
     bench.report(table)

@@ -18,6 +18,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 
 import measure
 import servers
@@ -70,19 +71,19 @@ class Bench:
             raise RuntimeError(self.running[name])
         return self.running[name]
 
-    def command(self, peer, work, here, there, link, durable):
+    def job(self, peer, work, here, there, link="local", durable=False):
+        """What a peer is to do: a measure.Job. RuntimeError when it can't."""
         peer = PEERS[peer.removesuffix("-plain")]
         pids = self.serving(peer.server)
         line = peer.command(work, self.stage, link, here, there, durable)
         if line is None:
             raise RuntimeError(f"has no {work}")
-        return line, pids
+        return measure.Job(line, link, pids, peer.hops if link == "local" else 1)
 
     def prepare(self, table, peer, work, here, there):
         """Runs a command that is not measured."""
         try:
-            line, pids = self.command(peer, work, here, there, "local", False)
-            measure.run(self.stage, line, "local", pids)
+            measure.run(self.stage, self.job(peer, work, here, there))
         except RuntimeError as why:
             table.fail(peer, why)
 
@@ -91,22 +92,23 @@ class Bench:
         it takes for files. times: how often it runs. missing: the bytes that had to cross."""
         if peer in table.failed:
             return False
+        share = 1.0
         try:
-            line, pids = self.command(peer, work, here, there, link, durable)
+            job = self.job(peer, work, here, there, link, durable)
             if times > 1:
-                times = max(1, round(times * PEERS[peer].sessions))
-                line = f"i=0; while test $i -lt {times}; do {line} || exit; i=$((i + 1)); done"
+                runs = max(1, round(times * PEERS[peer].sessions))
+                share = runs / times
+                job = job._replace(line=f"i=0; while test $i -lt {runs}; do {job.line} || exit; i=$((i + 1)); done")
             if durable:
                 subprocess.run(["sync", "-f", self.stage.path("here", "disk")], check=True)
             measure.warm(self.stage.path("here", "mem"), fresh + (64 << 20))
-            how = measure.run if round_ else measure.examine
-            result = how(self.stage, line, link, pids)
+            result = (measure.run if round_ else measure.examine)(self.stage, job)
         except RuntimeError as why:
             table.fail(peer, why)
             return False
         if missing:
             result["missing"] = missing
-        table.add(peer, round_, result, times / self.sessions if times > 1 else 1.0)
+        table.add(peer, round_, result, share)
         return True
 
     def cut(self, table, peer, work, here, there, at):
@@ -114,17 +116,16 @@ class Bench:
         if peer in table.failed:
             return 0
         try:
-            line, pids = self.command(peer, work, here, there, "local", False)
-            command = measure.Command(self.stage, line, "local", pids)
-            while command.wire() < at and command.process.poll() is None:
-                measure.time.sleep(0.002)
-            command.kill()
-            command.process.wait()
-            command.settle()
-            return command.wire()
+            command = measure.Command(self.stage, self.job(peer, work, here, there))
         except RuntimeError as why:
             table.fail(peer, why)
             return 0
+        while command.wire() < at and command.process.poll() is None:
+            time.sleep(0.002)
+        command.kill()
+        command.process.wait()
+        command.settle()
+        return command.wire()
 
     def check(self, table, peer, round_, left, right):
         """In the round that doesn't count: both are the same."""

@@ -106,18 +106,19 @@ def rsyncd(stage):
 
 
 def gridftp(stage):
-    """Both sides show user.pem: GridFTP's proxies and gridmap are left out where they can be."""
+    """With RSA throughout, the only kind of key that it can make proxies of."""
+    stage.certificates("rsa:2048", "-rsa")
     trust = stage.path("trust")
     os.makedirs(trust)
-    name = call(f"openssl x509 -in {stage.path('ca.pem')} -noout -subject_hash").strip()
-    call(f"cp {stage.path('ca.pem')} {trust}/{name}.0")
+    name = call(f"openssl x509 -in {stage.path('ca-rsa.pem')} -noout -subject_hash").strip()
+    call(f"cp {stage.path('ca-rsa.pem')} {trust}/{name}.0")
     with open(f"{trust}/{name}.signing_policy", "w", encoding="ascii") as f:
         f.write("access_id_CA X509 '/O=perf/CN=ca'\npos_rights globus CA:sign\ncond_subjects globus '\"*\"'\n")
     stage.write("gridmap", f'"/O=perf/CN=user" {pwd.getpwuid(0).pw_name}\n')
     env = {
         "X509_CERT_DIR": trust,
-        "X509_USER_CERT": stage.path("server.pem"),
-        "X509_USER_KEY": stage.path("server.key"),
+        "X509_USER_CERT": stage.path("server-rsa.pem"),
+        "X509_USER_KEY": stage.path("server-rsa.key"),
         "GRIDMAP": stage.path("gridmap"),
     }
     pid = stage.start(
@@ -132,7 +133,7 @@ def gridftp(stage):
 
 def rclone(stage):
     pid = stage.start(
-        f"rclone serve webdav {stage.path('there')} --addr :{PORT['rclone']} --cert {stage.path('server.pem')}"
+        f"rclone serve webdav {stage.path('there')} --dir-cache-time 0s --addr :{PORT['rclone']} --cert {stage.path('server.pem')}"
         f" --key {stage.path('server.key')} --client-ca {stage.path('ca.pem')}",
         "rclone",
         env={"HOME": stage.dir},

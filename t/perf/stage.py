@@ -54,24 +54,24 @@ class Stage:
         os.chmod(self.path(name), mode)
         return self.path(name)
 
-    def certificates(self):
-        """A CA, server.pem and user.pem with their keys: P-256, as files."""
-        key = "ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
-        names = ",".join(["DNS:localhost"] + [f"IP:{address}" for address, _ in LINKS.values()])
+    def certificates(self, key="ec -pkeyopt ec_paramgen_curve:P-256", kind=""):
+        """caKIND.pem, serverKIND.pem and userKIND.pem with their keys, as files."""
+        new = f"cd {self.dir} && umask 077 && openssl req -newkey {key} -nodes"
         call(
-            f"cd {self.dir} && umask 077 && openssl req -x509 -newkey {key} -keyout ca.key"
-            " -out ca.pem -subj /O=perf/CN=ca -days 2 -addext keyUsage=critical,keyCertSign,cRLSign"
+            f"{new} -x509 -keyout ca{kind}.key -out ca{kind}.pem -subj /O=perf/CN=ca -days 2"
+            " -addext keyUsage=critical,keyCertSign,cRLSign"
         )
+        names = ",".join(["DNS:localhost"] + [f"IP:{address}" for address, _ in LINKS.values()])
         for name, use in ("server", "serverAuth"), ("user", "clientAuth"):
             self.write(
                 "ext",
-                "keyUsage=critical,digitalSignature\n"
+                "keyUsage=critical,digitalSignature,keyEncipherment\n"
                 f"extendedKeyUsage={use}\nsubjectAltName={names}\n",
             )
             call(
-                f"cd {self.dir} && umask 077 && openssl req -newkey {key} -keyout {name}.key"
-                f" -out {name}.csr -subj /O=perf/CN={name} && openssl x509 -req -in {name}.csr"
-                f" -CA ca.pem -CAkey ca.key -CAcreateserial -days 1 -extfile ext -out {name}.pem"
+                f"{new} -keyout {name}{kind}.key -out csr -subj /O=perf/CN={name} && openssl x509 -req -in csr"
+                f" -CA ca{kind}.pem -CAkey ca{kind}.key -CAcreateserial -days 1 -extfile ext"
+                f" -out {name}{kind}.pem"
             )
 
     def start(self, command, name, link=None, env=None):
