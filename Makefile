@@ -25,7 +25,7 @@ NEEDS_test  := perl procps libcmocka-dev sharness softhsm2 opensc gnutls-bin ope
 NEEDS_lint  := clang-format clang-tidy cppcheck shellcheck pyflakes3
 NEEDS_perf  := python3 openssl util-linux iproute2 linux-perf gnuplot-nox diffutils openssh-client \
                openssh-server rsync stunnel4 curl nginx-light globus-gridftp-server-progs \
-               globus-gass-copy-progs rclone
+               globus-gass-copy-progs rclone xrootd-server xrootd-server-plugins xrootd-client xrootd-client-plugins
 
 # Looked up on first use, as pkg-config may have to be installed first.
 PKGS       := gnutls p11-kit-1 popt libseccomp zlib

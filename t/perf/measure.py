@@ -172,6 +172,28 @@ def examine(stage, job):
     return {**result, "memory": memory, "calls": sum(calls(path) for path in counts)}
 
 
+def sample(stage, job):
+    """Runs job under perf: {"client": where its time went, "server": the same}."""
+    data = {end: stage.path(f"samples.{end}") for end in ("client", "server")}
+    record = "exec perf record -q -F 2000 -o"
+    pids = ",".join(str(pid) for pid in tree(job.servers))
+    watcher = subprocess.Popen(["sh", "-c", f"{record} {data['server']} -p {pids}"])
+    time.sleep(0.5)
+    try:
+        Command(stage, job._replace(line=f"{record} {data['client']} -- {job.line}")).wait()
+    finally:
+        watcher.send_signal(signal.SIGINT)
+        watcher.wait()
+    report = "perf report --stdio -q -i {} --percent-limit {} --sort {} 2>/dev/null | sed '/^$/d; s/ *$//'"
+    return {
+        end: "".join(
+            subprocess.run(report.format(path, *form), shell=True, text=True, capture_output=True, check=False).stdout
+            for form in ((1, "dso"), (1.5, "dso,sym"))
+        )
+        for end, path in data.items()
+    }
+
+
 def program(pid):
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as f:

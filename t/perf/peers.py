@@ -79,6 +79,8 @@ GRIDFTP = (
     " globus-url-copy -q -dcpriv -s /O=perf/CN=server"
 )
 GSIFTP = "gsiftp://{address}:{port}{path}"
+XRDCP = "X509_CERT_DIR={dir}/trust xrdcp -s -f"
+ROOTS = "roots://{address}:{port}/{path}"
 RCLONE = (
     "HOME={dir} rclone -q --ca-cert {dir}/ca.pem --client-cert {dir}/user.pem --client-key {dir}/user.key"
     " --webdav-url https://{address}:{port}"
@@ -104,8 +106,8 @@ def gridftp(options):
         GRIDFTP + " " + options,
         put="file://{here} " + GSIFTP,
         get=GSIFTP + " file://{here}",
-        put_tree="-r -cd file://{here}/ " + GSIFTP + "/",
-        get_tree="-r -cd " + GSIFTP + "/ file://{here}/",
+        put_tree="-fast -pp -r -cd file://{here}/ " + GSIFTP + "/",
+        get_tree="-fast -pp -r -cd " + GSIFTP + "/ file://{here}/",
     )
 
 
@@ -172,6 +174,15 @@ PEERS = {
     ),
     "gridftp": Peer("gridftp", gridftp(""), sessions=0.1),
     "gridftp-p4": Peer("gridftp", gridftp("-p 4")),
+    "xrdcp": Peer("xrootd", family(XRDCP, put="{here} " + ROOTS, get=ROOTS + " {here}"), sessions=0.1),
+    "xrdcp-cksum": Peer(
+        "xrootd",
+        family(
+            XRDCP + " --cksum adler32",
+            put="{here} " + ROOTS,
+            get=ROOTS + " {here}",
+        ),
+    ),
     "rclone": Peer(
         "rclone",
         family(

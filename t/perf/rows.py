@@ -10,11 +10,14 @@ import measure
 
 CHUNK = 1 << 20
 ROWS = {}
+APART = []  # not among those that run unless they are named
 
 
-def row(name):
+def row(name, apart=False):
     def add(function):
         ROWS[name] = function
+        if apart:
+            APART.append(name)
         return function
 
     return add
@@ -136,6 +139,8 @@ BIG = {
     "sftp": (2.0, 2.0),
     "rsync-ssh": (2.0, 2.0),
     "rsync-tls": (None, None),
+    "xrdcp": (None, None),
+    "xrdcp-cksum": (2.2, 2.2),
     "rclone": (None, None),
 }
 
@@ -168,7 +173,6 @@ def small(bench):
         "curl": (None, None),
         "scp": (12.0, 12.0),
         "gridftp": (None, None),
-        "rclone": (None, None),
     }
     make = lambda path: small_files(path, bench.files, 4096)
     both_ways(bench, "small", peers, make, bench.files, "files/s", tree=True)
@@ -213,7 +217,7 @@ def far_small(bench):
 @row("unchanged")
 def unchanged(bench):
     """A large tree that the other side has already."""
-    aims = {"consign": None, "rsync-tls": 1.2, "rsync-ssh": 1.2, "rclone": None}
+    aims = {"consign": None, "rsync-tls": 1.2, "rsync-ssh": 1.2}
     stage, table = bench.stage, bench.table("unchanged", bench.tree, "files/s", aims)
     source = small_files(stage.path("here", "mem", "source"), bench.tree, 64)
     for round_ in bench.rounds():
@@ -287,7 +291,7 @@ def delta(bench):
 @row("short")
 def short(bench):
     """Sessions of a new process each that move one file of 1 KiB."""
-    aims = {"consign": None, "curl": 1.3, "scp": 3.0, "rsync-tls": None, "gridftp": None}
+    aims = {"consign": None, "curl": 1.3, "scp": 3.0, "rsync-tls": None, "gridftp": None, "xrdcp": None}
     stage = bench.stage
     source = random_file(stage.path("here", "mem", "source"), 1024)
     back = stage.path("here", "mem", "back")
@@ -324,3 +328,19 @@ def resume(bench):
             remove(stage.path("there", there))
     remove(source)
     bench.report(table)
+
+
+@row("profile", apart=True)
+def profile(bench):
+    """Where consign's time goes: what perf sampled in client and server, to build/perf/profile.txt."""
+    stage = bench.stage
+    source = random_file(stage.path("here", "mem", "source"), bench.size)
+    with open(f"{bench.build}/perf/profile.txt", "w", encoding="utf-8") as out:
+        for work, here in ("put", source), ("get", stage.path("here", "mem", "back")):
+            job = bench.job("consign", work, here, "mem/profile")
+            measure.warm(stage.path("here", "mem"), bench.size)
+            for end, text in measure.sample(stage, job).items():
+                out.write(f"== {work}, {end}\n{text}\n")
+    remove(stage.path("there", "mem", "profile"))
+    remove(stage.path("here", "mem", "back"))
+    remove(source)

@@ -3,10 +3,11 @@
 at the client's end too where that outlives a command. All serve there/mem and there/disk."""
 import os
 import pwd
+import shutil
 
 from stage import BUILD, LINKS, call
 
-PORT = {"consignd": 7411, "sshd": 7422, "nginx": 7443, "rsyncd": 7473, "stunnel": 7474, "gridftp": 7421, "rclone": 7480}
+PORT = {"consignd": 7411, "sshd": 7422, "nginx": 7443, "rsyncd": 7473, "stunnel": 7474, "gridftp": 7421, "xrootd": 7494, "rclone": 7480}
 
 
 def consignd(stage):
@@ -105,18 +106,27 @@ def rsyncd(stage):
     return pids
 
 
-def gridftp(stage):
-    """With RSA throughout, the only kind of key that it can make proxies of."""
+def trust(stage):
+    """RSA certificates and a folder of the CA as Globus wants them. RSA as the only kind of key that it
+    can make proxies of."""
+    folder = stage.path("trust")
+    if os.path.exists(folder):
+        return folder
+    os.makedirs(folder)
     stage.certificates("rsa:2048", "-rsa")
-    trust = stage.path("trust")
-    os.makedirs(trust)
     name = call(f"openssl x509 -in {stage.path('ca-rsa.pem')} -noout -subject_hash").strip()
-    call(f"cp {stage.path('ca-rsa.pem')} {trust}/{name}.0")
-    with open(f"{trust}/{name}.signing_policy", "w", encoding="ascii") as f:
-        f.write("access_id_CA X509 '/O=perf/CN=ca'\npos_rights globus CA:sign\ncond_subjects globus '\"*\"'\n")
+    call(f"cp {stage.path('ca-rsa.pem')} {folder}/{name}.0")
+    stage.write(
+        f"trust/{name}.signing_policy",
+        "access_id_CA X509 '/O=perf/CN=ca'\npos_rights globus CA:sign\ncond_subjects globus '\"*\"'\n",
+    )
+    return folder
+
+
+def gridftp(stage):
     stage.write("gridmap", f'"/O=perf/CN=user" {pwd.getpwuid(0).pw_name}\n')
     env = {
-        "X509_CERT_DIR": trust,
+        "X509_CERT_DIR": trust(stage),
         "X509_USER_CERT": stage.path("server-rsa.pem"),
         "X509_USER_KEY": stage.path("server-rsa.key"),
         "GRIDMAP": stage.path("gridmap"),
@@ -128,6 +138,26 @@ def gridftp(stage):
         env=env,
     )
     stage.wait_for(PORT["gridftp"], "gridftp")
+    return [pid]
+
+
+def xrootd(stage):
+    """TLS for all; it serves whoever comes, as the account nobody."""
+    for name in "server-rsa.pem", "server-rsa.key":
+        trust(stage)
+        shutil.copy(stage.path(name), stage.path("x" + name))
+        shutil.chown(stage.path("x" + name), "nobody")
+    os.makedirs(stage.path("xrootd"))
+    shutil.chown(stage.path("xrootd"), "nobody")
+    stage.write(
+        "xrootd.conf",
+        f"xrd.port {PORT['xrootd']}\nxrd.tls {stage.path('xserver-rsa.pem')} {stage.path('xserver-rsa.key')}\n"
+        f"xrd.tlsca certdir {trust(stage)}\nxrootd.tls all\nall.export {stage.path('there')}\n"
+        f"all.adminpath {stage.path('xrootd')}\nall.pidpath {stage.path('xrootd')}\nxrootd.chksum adler32\n",
+        0o644,
+    )
+    pid = stage.start(f"xrootd -R nobody -c {stage.path('xrootd.conf')}", "xrootd")
+    stage.wait_for(PORT["xrootd"], "xrootd")
     return [pid]
 
 
