@@ -151,10 +151,10 @@ lint-cppcheck: $(call having,lint)
 	$(call say,LINT,cppcheck) cppcheck -q -j$(JOBS) --std=c11 --error-exitcode=1 --inline-suppr \
 		--enable=warning,performance,portability --suppress=missingIncludeSystem \
 		--suppress=internalAstError --suppress=varFuncNullUB --suppress=memleak --suppress=uninitvar \
-		$(filter -D% -I%,$(INCLUDE)) $(COMMON) $(CLIENT) $(SERVER) $(PKI)
+		$(filter -D% -I%,$(INCLUDE)) $(COMMON) $(CLIENT) $(SERVER) $(PKI) $(wildcard t/perf/*.c)
 
 lint-tidy: $(call having,lint)
-	$(call say,LINT,clang-tidy) printf '%s\n' $(COMMON) $(CLIENT) $(SERVER) $(PKI) | \
+	$(call say,LINT,clang-tidy) printf '%s\n' $(COMMON) $(CLIENT) $(SERVER) $(PKI) $(wildcard t/perf/*.c) | \
 		xargs -n 1 -P $(JOBS) sh -c 'test $$1 = common/log.c || assume="-include .ci/assume.h"; \
 		clang-tidy --quiet $$1 -- -std=gnu11 $(INCLUDE) $$assume 2>/dev/null' tidy
 

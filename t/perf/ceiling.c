@@ -15,6 +15,7 @@
 #include <gnutls/gnutls.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -231,37 +232,43 @@ static void through(int src, int dst, uint64_t length)
         exit(1);
 }
 
+/* Hashes length bytes of memory, or copies them from src to dst. */
+static void alone(int src, int dst, uint64_t length)
+{
+    struct tree_chunk c;
+    hash_init(&c);
+    for (uint64_t at = 0; at < length;) {
+        size_t n = fill(src, length, at);
+        if (src < 0)
+            hash(&c, n, length);
+        else if (pwrite(dst, chunk, n, (off_t)at) != (ssize_t)n)
+            fail("write");
+        at += n;
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 2 ? argv[1] : "";
     int src = -1, dst = -1;
     uint64_t length = 0;
-    if (argc == 4 && (strcmp(what, "pipe") == 0 || strcmp(what, "copy") == 0)) {
+    bool network = strcmp(what, "pipe") == 0 || strcmp(what, "tls") == 0;
+    if (argc == 4 && (network || strcmp(what, "copy") == 0)) {
         struct stat st;
         if ((src = open(argv[2], O_RDONLY)) < 0 || fstat(src, &st))
             fail(argv[2]);
         if ((dst = open(argv[3], O_WRONLY | O_CREAT | O_TRUNC, 0600)) < 0)
             fail(argv[3]);
         length = (uint64_t)st.st_size;
-    } else if (argc == 3 && (strcmp(what, "tls") == 0 || strcmp(what, "hash") == 0)) {
+    } else if (argc == 3 && (network || strcmp(what, "hash") == 0)) {
         length = strtoull(argv[2], NULL, 10);
     } else {
         fputs("usage: ceiling pipe|copy SRC DST, ceiling tls|hash BYTES\n", stderr);
         return 2;
     }
-    if (*what == 'p' || *what == 't') {
+    if (network)
         through(src, dst, length);
-        return 0;
-    }
-    struct tree_chunk c;
-    hash_init(&c);
-    for (uint64_t at = 0; at < length;) {
-        size_t n = fill(src, length, at);
-        if (*what == 'h')
-            hash(&c, n, length);
-        else if (pwrite(dst, chunk, n, (off_t)at) != (ssize_t)n)
-            fail("write");
-        at += n;
-    }
+    else
+        alone(src, dst, length);
     return 0;
 }

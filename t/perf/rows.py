@@ -75,36 +75,32 @@ def remove(path):
         os.remove(path)
 
 
-def both_ways(bench, name, peers, make, amount, unit, *, kind="mem", link="local", tree=False):
-    """Up, then down what is there now; each peer in turn, round after round. make(path) makes what is
-    sent. peers: {peer: (aim up, aim down)}."""
+def both_ways(bench, name, aims, *, size=0, files=0, kind="mem", link="local"):
+    """A file of size bytes or a tree of so many files: up, then down what is there now; each peer in
+    turn, round after round. aims: {peer: aim}, for both directions."""
     stage = bench.stage
-    source = make(stage.path("here", kind, "source"))
+    source = stage.path("here", kind, "source")
     there = stage.path("there", kind, name)
     back = stage.path("here", kind, "back")
-    suffix = "-tree" if tree else ""
-    up, down = bench.table(f"{name} up", amount, unit), bench.table(f"{name} down", amount, unit)
-    for peer, aims in peers.items():
-        up.aims[peer], down.aims[peer] = aims
+    if files:
+        small_files(source, files, 4096)
+        works, amount, unit, fresh = ("put-tree", "get-tree"), files, "files/s", 8192 * files
+    else:
+        random_file(source, size)
+        works, amount, unit, fresh = ("put", "get"), size, "MiB/s", size
+    up, down = (bench.table(f"{name} {way}", amount, unit, aims) for way in ("up", "down"))
+    common = {"link": link, "durable": kind == "disk", "fresh": fresh}
     for round_ in bench.rounds():
-        for peer in bench.active(peers):
-            common = {"link": link, "durable": kind == "disk", "fresh": tree_bytes(source)}
-            if bench.measure(up, peer, "put" + suffix, round_, source, f"{kind}/{name}", **common):
+        for peer in bench.active(aims):
+            if bench.measure(up, peer, works[0], round_, source, f"{kind}/{name}", **common):
                 bench.check(up, peer, round_, source, there)
-                if bench.measure(down, peer, "get" + suffix, round_, back, f"{kind}/{name}", **common):
+                if bench.measure(down, peer, works[1], round_, back, f"{kind}/{name}", **common):
                     bench.check(down, peer, round_, source, back)
             remove(back)
             remove(there)
     remove(source)
     bench.report(up)
     bench.report(down)
-
-
-def tree_bytes(path):
-    """The memory that a copy of path takes."""
-    if not os.path.isdir(path):
-        return os.path.getsize(path)
-    return sum(8192 * len(names) for _, _, names in os.walk(path))
 
 
 @row("ceilings")
@@ -130,88 +126,75 @@ def ceilings(bench):
 
 
 BIG = {
-    "consign": (None, None),
-    "ceiling": (0.85, 0.85),
-    "curl": (1.0, 1.0),
-    "gridftp": (1.1, 1.1),
-    "gridftp-p4": (1.1, 1.1),
-    "scp": (2.0, 2.0),
-    "sftp": (2.0, 2.0),
-    "rsync-ssh": (2.0, 2.0),
-    "rsync-tls": (None, None),
-    "xrdcp": (None, None),
-    "xrdcp-cksum": (2.2, 2.2),
-    "rclone": (None, None),
+    "consign": None,
+    "ceiling": 0.85,
+    "curl": 1.0,
+    "gridftp": 1.1,
+    "gridftp-p4": 1.1,
+    "scp": 2.0,
+    "sftp": 2.0,
+    "rsync-ssh": 2.0,
+    "rsync-tls": None,
+    "xrdcp": None,
+    "xrdcp-cksum": 2.2,
+    "rclone": None,
 }
-
-
-def file_of(size):
-    return lambda path: random_file(path, size)
 
 
 @row("big")
 def big(bench):
     """One incompressible file, in memory."""
-    both_ways(bench, "big", BIG, file_of(bench.size), bench.size, "MiB/s")
+    both_ways(bench, "big", BIG, size=bench.size)
 
 
 @row("big-disk")
 def big_disk(bench):
     """One incompressible file, from disk to disk, and on it when the time ends."""
-    peers = {peer: (None, None) if aims[0] is None else (1.0, 1.0) for peer, aims in BIG.items()}
-    both_ways(bench, "big-disk", peers, file_of(bench.size), bench.size, "MiB/s", kind="disk")
+    aims = {peer: aim and 1.0 for peer, aim in BIG.items()}
+    both_ways(bench, "big-disk", aims, size=bench.size, kind="disk")
 
 
 @row("small")
 def small(bench):
     """Many files of 4 KiB, in memory."""
-    peers = {
-        "consign": (None, None),
-        "rsync-tls": (1.0, 1.0),
-        "rsync-ssh": (None, None),
-        "curl-Z": (2.0, 2.0),
-        "curl": (None, None),
-        "scp": (12.0, 12.0),
-        "gridftp": (None, None),
+    aims = {
+        "consign": None,
+        "rsync-tls": 1.0,
+        "rsync-ssh": None,
+        "curl-Z": 2.0,
+        "curl": None,
+        "scp": 12.0,
+        "gridftp": None,
     }
-    make = lambda path: small_files(path, bench.files, 4096)
-    both_ways(bench, "small", peers, make, bench.files, "files/s", tree=True)
+    both_ways(bench, "small", aims, files=bench.files)
 
 
 @row("small-disk")
 def small_disk(bench):
     """Many files of 4 KiB, from disk to disk."""
-    peers = {
-        "consign": (None, None),
-        "rsync-tls": (1.0, 1.0),
-        "rsync-tls-unsynced": (0.7, 0.7),
-        "curl-Z": (None, None),
-        "scp": (None, None),
-    }
-    make = lambda path: small_files(path, bench.files, 4096)
-    both_ways(bench, "small-disk", peers, make, bench.files, "files/s", kind="disk", tree=True)
+    aims = {"consign": None, "rsync-tls": 1.0, "rsync-tls-unsynced": 0.7, "curl-Z": None, "scp": None}
+    both_ways(bench, "small-disk", aims, files=bench.files, kind="disk")
 
 
 @row("far")
 def far(bench):
     """A file over 100 ms of round trip and 1 Gbit/s."""
-    peers = {
-        "consign": (None, None),
-        "curl": (1.2, 1.2),
-        "gridftp": (1.5, 1.5),
-        "gridftp-p4": (1.5, 1.5),
-        "rsync-tls": (None, None),
-        "scp": (None, None),
+    aims = {
+        "consign": None,
+        "curl": 1.2,
+        "gridftp": 1.5,
+        "gridftp-p4": 1.5,
+        "rsync-tls": None,
+        "scp": None,
     }
-    both_ways(bench, "far", peers, file_of(bench.size // 8), bench.size // 8, "MiB/s", link="far")
+    both_ways(bench, "far", aims, size=bench.size // 8, link="far")
 
 
 @row("far-small")
 def far_small(bench):
     """Small files over the same link."""
-    peers = {"consign": (None, None), "rsync-tls": (1.2, 1.2), "curl-Z": (None, None)}
-    make = lambda path: small_files(path, bench.files // 10, 4096)
-    both_ways(bench, "far-small", peers, make, bench.files // 10, "files/s", link="far", tree=True)
+    aims = {"consign": None, "rsync-tls": 1.2, "curl-Z": None}
+    both_ways(bench, "far-small", aims, files=bench.files // 10, link="far")
 
 
 @row("unchanged")
@@ -237,7 +220,7 @@ def log(bench):
     """Log text over 50 MB/s, packed on the way, beside consign unpacked."""
     works = {
         "consign": ("put-packed", None),
-        "consign-plain": ("put", 2.5),
+        "consign (plain)": ("put", 2.5),
         "rsync-tls": ("put-packed", 1.3),
         "rsync-ssh": ("put-packed", 1.3),
         "scp": ("put-packed", None),
@@ -268,23 +251,23 @@ def change(path, share):
 
 @row("delta")
 def delta(bench):
-    """A large file with 1 % of its chunks changed; the first row is the full send before that."""
+    """A large file with 1 % of its chunks changed, and the full send before that."""
     aims = {"consign": None, "rsync-tls": 1.5, "rsync-ssh": 1.5}
     size = 2 * bench.size
     stage = bench.stage
-    full = bench.table("delta (full)", size, "MiB/s", {"consign": None})
-    table = bench.table("delta", size, "MiB/s", aims, need=len(range(0, size // CHUNK, 100)) * CHUNK)
+    changed = len(range(0, size // CHUNK, 100)) * CHUNK
+    table = bench.table("delta", size, "MiB/s", {**aims, "consign (full)": 8.0})
     source = random_file(stage.path("here", "mem", "source"), size)
     there = stage.path("there", "mem", "delta")
     for round_ in bench.rounds():
         for peer in bench.active(aims):
-            if bench.measure(full, peer, "put", round_, source, "mem/delta", fresh=size):
+            common = {"fresh": size}
+            if bench.measure(table, peer + " (full)", "put", round_, source, "mem/delta", missing=size, **common):
                 change(source, 0.01)
-                if bench.measure(table, peer, "delta", round_, source, "mem/delta", fresh=size):
+                if bench.measure(table, peer, "delta", round_, source, "mem/delta", missing=changed, **common):
                     bench.check(table, peer, round_, source, there)
             remove(there)
     remove(source)
-    bench.report(full)
     bench.report(table)
 
 

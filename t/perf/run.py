@@ -16,6 +16,7 @@ The results go to build/perf: table.txt, results.jsonl, a plot (SVG) for each ro
 """
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -32,6 +33,11 @@ def number(name, default):
     text = os.environ.get(name) or default
     scale = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}.get(text[-1].upper())
     return int(text[:-1]) * scale if scale else int(text)
+
+
+def tool(peer):
+    """Its name in PEERS: a row may add in what manner it is used."""
+    return peer.partition(" (")[0]
 
 
 class Bench:
@@ -56,7 +62,7 @@ class Bench:
 
     def active(self, peers):
         """Those of peers that were asked for."""
-        return [peer for peer in peers if not self.wanted or peer in self.wanted or peer == "consign"]
+        return [peer for peer in peers if not self.wanted or tool(peer) in self.wanted + ["consign"]]
 
     def serving(self, name):
         """The pids of a peer's server, started when it is needed first."""
@@ -73,7 +79,7 @@ class Bench:
 
     def job(self, peer, work, here, there, link="local", durable=False):
         """What a peer is to do: a measure.Job. RuntimeError when it can't."""
-        peer = PEERS[peer.removesuffix("-plain")]
+        peer = PEERS[tool(peer)]
         pids = self.serving(peer.server)
         line = peer.command(work, self.stage, link, here, there, durable)
         if line is None:
@@ -96,7 +102,7 @@ class Bench:
         try:
             job = self.job(peer, work, here, there, link, durable)
             if times > 1:
-                runs = max(1, round(times * PEERS[peer].sessions))
+                runs = max(1, round(times * PEERS[tool(peer)].sessions))
                 share = runs / times
                 job = job._replace(line=f"i=0; while test $i -lt {runs}; do {job.line} || exit; i=$((i + 1)); done")
             if durable:
@@ -147,6 +153,7 @@ def main():
         os.environ["CONSIGN_PERF"] = "1"
         flags = "--net --mount --pid --fork --mount-proc --kill-child"
         os.execvp("unshare", ["unshare", *shlex.split(flags), sys.executable, *sys.argv])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the first process of a namespace ignores it
     stage = Stage()
     try:
         bench = Bench(stage)
