@@ -81,6 +81,7 @@ class Command:
 
     def __init__(self, stage, job):
         self.stage, self.job = stage, job
+        stage.tune(job.link)
         argv = stage.client(job.link) + ["sh", "-c", job.line]
         self.idle = len(tree(job.servers))
         self.cpu_before = cpu(job.servers)

@@ -129,7 +129,11 @@ class Report:
     def plot(self, table, figures):
         """Bars with the spread."""
         path = os.path.join(self.dir, table.name.replace(" ", "-").replace("(", "").replace(")", "") + ".svg")
-        data = "\n".join(f'"{f["peer"]}" {f["median"]} {f["min"]} {f["max"]}' for f in figures)
+
+        def colour(peer):
+            return 0x2060A0 if peer.startswith("consign") else 0xA0A0A0
+
+        data = "\n".join(f'"{f["peer"]}" {f["median"]} {f["min"]} {f["max"]} {colour(f["peer"])}' for f in figures)
         script = f"""
             set terminal svg size {140 + 90 * len(figures)},360 font "sans,11" background "white"
             set output "{path}"
@@ -141,10 +145,11 @@ class Report:
             set style fill solid 0.6
             set boxwidth 0.7
             unset key
+            set pointintervalbox 0
             $data << EOD
 {data}
 EOD
-            plot $data using 0:2:xtic(1) with boxes lc rgb "#4060a0", \\
+            plot $data using 0:2:5:xtic(1) with boxes lc rgb variable, \\
                  $data using 0:2:3:4 with yerrorbars lc rgb "black" pt 0
         """
         subprocess.run(["gnuplot"], input=script, text=True, check=False)

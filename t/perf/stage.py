@@ -5,6 +5,7 @@ make perf runs in namespaces of its own (run.py enters them): the loopback's cou
 alone, any port is free, and whatever is left of processes and mounts goes away with the last of it.
 """
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -35,6 +36,7 @@ class Stage:
         self.dir = tempfile.mkdtemp(prefix="consign-perf.", dir=os.environ.get("DISK", "/var/tmp"))
         self.processes = []
         self.away = None
+        self.buffers = {name: call(f"sysctl -n net.ipv4.{name}") for name in ("tcp_rmem", "tcp_wmem")}
         os.chmod(self.dir, 0o711)
         for side in "here", "there":
             for kind in "mem", "disk":
@@ -118,7 +120,9 @@ class Stage:
         call(f"ip link add slow0 type veth peer name slow1 netns {away}")
         bucket = "root tbf rate 400mbit burst 64kb latency 50ms"
         call(f"tc qdisc add dev slow0 {bucket} && {there} tc qdisc add dev slow1 {bucket}")
-        self.start(f"{BUILD}/t/perf/delaynet {os.getpid()} far0 {away} far1 50 1000 4096", "delaynet")
+        # A wire does not wait for a processor.
+        wire = f"chrt -f 1 {BUILD}/t/perf/delaynet {os.getpid()} far0 {away} far1 50 1000 4096"
+        self.start(wire, "delaynet")
         for _ in range(100):
             if "far0" in open("/proc/net/dev", encoding="ascii").read():
                 break
@@ -127,6 +131,14 @@ class Stage:
             call(f"ip addr add 10.77.{net}.1/24 dev {name}0 && ip link set {name}0 up")
             call(f"{there} ip addr add 10.77.{net}.2/24 dev {name}1")
             call(f"{there} ip link set {name}1 up && {there} ip link set lo up")
+
+    def tune(self, link):
+        """Lets TCP's buffers grow to what a long wire holds, for links; as the system has it for none."""
+        for name, value in self.buffers.items():
+            if link != "local":
+                value = " ".join(value.split()[:2] + [str(64 << 20)])
+                call(f"{shlex.join(self.client(link))} sysctl -qw 'net.ipv4.{name}={value}'")
+            call(f"sysctl -qw 'net.ipv4.{name}={value}'")
 
     def wire(self, link):
         """Bytes that crossed link so far, both directions."""
