@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: ISC
-"""One command, measured: seconds, CPU, bytes on the wire; and, in a round that does not count, memory
-and system calls."""
+"""One command, measured: seconds, CPU, bytes on the wire; and, in a round that does not count,
+memory and system calls."""
 import os
 import re
 import signal
@@ -57,8 +57,8 @@ def peak(pids):
 
 
 def warm(folder, n):
-    """Writes and frees n bytes of memory: a virtual machine gives what lies free for a few seconds back
-    to its host, and the next use of it is several times slower."""
+    """Writes and frees n bytes of memory: a virtual machine gives what lies free for a few seconds
+    back to its host, and the next use of it is several times slower."""
     piece = bytes(1 << 20)
     path = os.path.join(folder, ".warm")
     with open(path, "wb", buffering=0) as f:
@@ -116,7 +116,8 @@ class Command:
         if self.process.returncode:
             self.errors.seek(0)
             said = self.errors.read().decode(errors="replace").strip().splitlines()
-            raise RuntimeError("; ".join(said[-2:]) if said else f"exit status {self.process.returncode}")
+            why = "; ".join(said[-2:]) or f"exit status {self.process.returncode}"
+            raise RuntimeError(why)
         return {
             "seconds": seconds,
             "cpu": usage.ru_utime + usage.ru_stime + cpu(self.job.servers) - self.cpu_before,
@@ -136,7 +137,8 @@ def run(stage, job):
 
 
 def examine(stage, job):
-    """The same in more detail, slower: peak memory of the largest process on each side, system calls."""
+    """The same in more detail, slower: peak memory of the largest process of each end, system
+    calls."""
     counts = [stage.path(f"calls.{side}") for side in ("client", "server")]
     perf = "exec perf stat -x, -e raw_syscalls:sys_enter -o"
     counter = None
@@ -156,8 +158,9 @@ def examine(stage, job):
 
     def watch():
         while not ended.wait(0.03):
-            inside = [pid for pid in tree([command.process.pid]) if program(pid) not in ("perf", "sh")]
-            memory["client"] = max(memory["client"], peak(inside))
+            mine = tree([command.process.pid])
+            mine = [pid for pid in mine if program(pid) not in ("perf", "sh")]
+            memory["client"] = max(memory["client"], peak(mine))
             memory["server"] = max(memory["server"], peak(tree(job.servers)))
 
     watcher = threading.Thread(target=watch)
@@ -185,13 +188,14 @@ def sample(stage, job):
     finally:
         watcher.send_signal(signal.SIGINT)
         watcher.wait()
-    report = "perf report --stdio -q -i {} --percent-limit {} --sort {} 2>/dev/null | sed '/^$/d; s/ *$//'"
+
+    def report(path, limit, sort):
+        line = f"perf report --stdio -q -i {path} --percent-limit {limit} --sort {sort} 2>/dev/null"
+        done = subprocess.run(line, shell=True, text=True, capture_output=True, check=False)
+        return "".join(l.rstrip() + "\n" for l in done.stdout.splitlines() if l.strip())
+
     return {
-        end: "".join(
-            subprocess.run(report.format(path, *form), shell=True, text=True, capture_output=True, check=False).stdout
-            for form in ((1, "dso"), (1.5, "dso,sym"))
-        )
-        for end, path in data.items()
+        end: report(path, 1, "dso") + report(path, 1.5, "dso,sym") for end, path in data.items()
     }
 
 

@@ -54,7 +54,9 @@ class Peer:
 def write_pairs(stage, work, here, there, address):
     """curl's configuration: a URL and a file for each file of a tree."""
     url = f"https://{address}:{PORT['nginx']}/{there}"
-    top, key = (here, "upload-file") if work == "put-tree" else (stage.path("there", there), "output")
+    top, key = (
+        (here, "upload-file") if work == "put-tree" else (stage.path("there", there), "output")
+    )
     with open(stage.path("pairs"), "w", encoding="utf-8") as f:
         for folder, _, names in os.walk(top):
             below = os.path.relpath(folder, top)
@@ -69,7 +71,10 @@ def family(tool, **works):
 
 CONSIGN = "{build}/consign -q -c {dir}/consign.conf"
 SCP = "scp -q -F {dir}/ssh.conf"
-CURL = "curl -sSf --tls13-ciphers TLS_AES_128_GCM_SHA256 --cacert {dir}/ca.pem --cert {dir}/user.pem --key {dir}/user.key"
+CURL = (
+    "curl -sSf --tls13-ciphers TLS_AES_128_GCM_SHA256 --cacert {dir}/ca.pem"
+    " --cert {dir}/user.pem --key {dir}/user.key"
+)
 NGINX = "https://{address}:{port}/{there}"
 SSH_RSYNC = "rsync {fsync} -e 'ssh -F {dir}/ssh.conf'"
 TLS_RSYNC = "rsync {fsync}"
@@ -82,8 +87,8 @@ GSIFTP = "gsiftp://{address}:{port}{path}"
 XRDCP = "X509_CERT_DIR={dir}/trust xrdcp -s -f"
 ROOTS = "roots://{address}:{port}/{path}"
 RCLONE = (
-    "HOME={dir} rclone -q --ca-cert {dir}/ca.pem --client-cert {dir}/user.pem --client-key {dir}/user.key"
-    " --webdav-url https://{address}:{port}"
+    "HOME={dir} rclone -q --ca-cert {dir}/ca.pem --client-cert {dir}/user.pem"
+    " --client-key {dir}/user.key --webdav-url https://{address}:{port}"
 )
 
 
@@ -148,11 +153,11 @@ PEERS = {
         "nginx",
         family(CURL, put_tree="-Z -K {dir}/pairs", get_tree="-Z --create-dirs -K {dir}/pairs"),
     ),
-    "rsync-tls": Peer("rsyncd", rsync(TLS_RSYNC, TLS_MODULE), fsync="--fsync", sessions=0.2, hops=3),
-    "rsync-tls-unsynced": Peer("rsyncd", rsync(TLS_RSYNC, TLS_MODULE), sync=False, hops=3),
-    "rsync-ssh": Peer(
-        "sshd", rsync(SSH_RSYNC, "{address}:{path}"), fsync="--fsync", sessions=0.1
+    "rsync-tls": Peer(
+        "rsyncd", rsync(TLS_RSYNC, TLS_MODULE), fsync="--fsync", sessions=0.2, hops=3
     ),
+    "rsync-tls-unsynced": Peer("rsyncd", rsync(TLS_RSYNC, TLS_MODULE), sync=False, hops=3),
+    "rsync-ssh": Peer("sshd", rsync(SSH_RSYNC, "{address}:{path}"), fsync="--fsync", sessions=0.1),
     "scp": Peer(
         "sshd",
         family(
@@ -174,7 +179,9 @@ PEERS = {
     ),
     "gridftp": Peer("gridftp", gridftp(""), sessions=0.1),
     "gridftp-p4": Peer("gridftp", gridftp("-p 4")),
-    "xrdcp": Peer("xrootd", family(XRDCP, put="{here} " + ROOTS, get=ROOTS + " {here}"), sessions=0.1),
+    "xrdcp": Peer(
+        "xrootd", family(XRDCP, put="{here} " + ROOTS, get=ROOTS + " {here}"), sessions=0.1
+    ),
     "xrdcp-cksum": Peer(
         "xrootd",
         family(

@@ -15,11 +15,11 @@ HEAD = (
     f"{'wire MiB':>10}{'of need':>9}{'CPU s':>8}{'client':>8}{'server':>7}{'calls':>8}"
 )
 LEGEND = """\
-median    of {rounds} rounds, in the unit that the row's first line names; all peers take turns in each round
-consign   how many times consign's figure is that of the peer in its line; aim: at least so many are aimed at
-wire      bytes that crossed, both directions, headers included; of need: that beside what had to cross
+median    of {rounds} rounds, in the unit of the row's first line; in each round all take turns
+consign   how many times the peer's figure consign's is; aim: at least so many are aimed at
+wire      bytes that crossed, both directions, headers included; of need: beside what had to cross
 CPU s     of both ends, for a GiB or for 1000 files or sessions
-client, server   MiB resident in the largest process of each end; consign's too, and it hashes and syncs
+client, server   MiB resident in the largest process of each end
 calls     system calls of both ends, for a MiB or for a file or session
 """
 
@@ -27,9 +27,9 @@ calls     system calls of both ends, for a MiB or for a file or session
 class Table:
     """The results of one row: amount units of work in each run."""
 
-    def __init__(self, name, amount, unit, aims, need=None):
+    def __init__(self, name, amount, unit, aims):
         self.name, self.amount, self.unit, self.aims = name, amount, unit, aims
-        self.need = need if need or unit != "MiB/s" else amount  # bytes that had to cross
+        self.need = amount if unit == "MiB/s" else 0  # bytes that have to cross, 0: not known
         self.runs = {}  # peer: results of the rounds that count
         self.detail = {}  # peer: the result of the one that doesn't
         self.failed = {}  # peer: why it is not in the table
@@ -56,24 +56,26 @@ class Table:
         bulk = self.unit == "MiB/s"
         amount = self.amount * runs[0]["share"]
         wire = statistics.median(run["wire"] for run in runs)
-        need = runs[0].get("missing") or self.need
-        memory = detail.get("memory", {})
-        mine = self.runs.get("consign")
+        need = statistics.median(run.get("missing", self.need) for run in runs)
+        cpu = statistics.median(run["cpu"] for run in runs)
+        memory, calls = detail.get("memory", {}), detail.get("calls")
+        median = statistics.median(rates)
+        mine = statistics.median(self.rates("consign")) if "consign" in self.runs else None
         return {
             "row": self.name,
             "peer": peer,
             "unit": self.unit,
-            "median": statistics.median(rates),
+            "median": median,
             "min": rates[0],
             "max": rates[-1],
-            "ratio": statistics.median(self.rates("consign")) / statistics.median(rates) if mine else None,
+            "ratio": mine / median if mine else None,
             "aim": self.aims.get(peer),
             "wire": wire,
             "wire_of_need": wire / need if need else None,
-            "cpu": statistics.median(run["cpu"] for run in runs) / amount * ((1 << 30) if bulk else 1000),
+            "cpu": cpu / amount * ((1 << 30) if bulk else 1000),
             "client": memory.get("client"),
             "server": memory.get("server"),
-            "calls": detail["calls"] / amount * (MIB if bulk else 1) if detail.get("calls") else None,
+            "calls": calls / amount * (MIB if bulk else 1) if calls else None,
             "seconds": [run["seconds"] for run in runs],
         }
 
@@ -88,8 +90,9 @@ def line(f):
     return (
         f"{'':<16}{f['peer']:<20}{f['median']:>9.{digits}f} {spread:<17}{ratio:>8} "
         f"{show(f['aim'], '.2f') if f['aim'] else '':<6}{show(f['wire'], '.1f', MIB):>10}"
-        f"{show(f['wire_of_need'], '.3f'):>9}{show(f['cpu'], '.2f'):>8}{show(f['client'], '.0f', MIB):>8}"
-        f"{show(f['server'], '.0f', MIB):>7}{show(f['calls'], '.1f'):>8}"
+        f"{show(f['wire_of_need'], '.3f'):>9}{show(f['cpu'], '.2f'):>8}"
+        f"{show(f['client'], '.0f', MIB):>8}{show(f['server'], '.0f', MIB):>7}"
+        f"{show(f['calls'], '.1f'):>8}"
     )
 
 
@@ -104,9 +107,9 @@ class Report:
         with open("/proc/cpuinfo", encoding="utf-8") as f:
             model = next((l.split(": ")[1].strip() for l in f if l.startswith("model name")), "?")
         self.say(
-            f"# {time.strftime('%F')}, {os.cpu_count()} processors ({model}), Linux {platform.release()}; both ends"
-            f" on this machine\n# SIZE={bench.size} FILES={bench.files} TREE={bench.tree}"
-            f" SESSIONS={bench.sessions} ROUNDS={bench.count}, load before {os.getloadavg()[0]:.1f}"
+            f"# {time.strftime('%F')}, {os.cpu_count()} processors ({model}), Linux"
+            f" {platform.release()}; both ends on this machine\n# SIZE={bench.size} FILES={bench.files}"
+            f" TREE={bench.tree} SESSIONS={bench.sessions} ROUNDS={bench.count}, load before {os.getloadavg()[0]:.1f}"
         )
         self.say(HEAD)
         self.rounds = bench.count
@@ -128,12 +131,17 @@ class Report:
 
     def plot(self, table, figures):
         """Bars with the spread."""
-        path = os.path.join(self.dir, table.name.replace(" ", "-").replace("(", "").replace(")", "") + ".svg")
+        path = os.path.join(
+            self.dir, table.name.replace(" ", "-").replace("(", "").replace(")", "") + ".svg"
+        )
 
         def colour(peer):
             return 0x2060A0 if peer.startswith("consign") else 0xA0A0A0
 
-        data = "\n".join(f'"{f["peer"]}" {f["median"]} {f["min"]} {f["max"]} {colour(f["peer"])}' for f in figures)
+        data = "\n".join(
+            f'"{f["peer"]}" {f["median"]} {f["min"]} {f["max"]} {colour(f["peer"])}'
+            for f in figures
+        )
         script = f"""
             set terminal svg size {140 + 90 * len(figures)},360 font "sans,11" background "white"
             set output "{path}"

@@ -33,18 +33,23 @@ def random_file(path, size):
 
 
 def log_file(path, size):
-    """Lines as a busy server's log has them; 32 MiB of them again and again, no two at the same place
-    in a chunk."""
+    """Lines as a busy server's log has them; 32 MiB of them again and again, each time elsewhere in
+    its chunks."""
     rnd = random.Random(1)
-    hosts = [f"10.{rnd.randrange(256)}.{rnd.randrange(256)}.{rnd.randrange(256)}" for _ in range(400)]
-    pages = [f"/{rnd.choice(['api', 'img', 'static', 'user'])}/{rnd.randrange(10000)}" for _ in range(900)]
+    hosts = [
+        f"10.{rnd.randrange(256)}.{rnd.randrange(256)}.{rnd.randrange(256)}" for _ in range(400)
+    ]
+    pages = [
+        f"/{rnd.choice(['api', 'img', 'static', 'user'])}/{rnd.randrange(10000)}"
+        for _ in range(900)
+    ]
     lines, length, at = [], 0, 1700000000.0
     while length < 32 * CHUNK + 12345:
         at += rnd.expovariate(40)
         stamp = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(at))
         line = (
             f'{rnd.choice(hosts)} - - [{stamp}] "GET {rnd.choice(pages)} HTTP/1.1" '
-            f'{rnd.choice((200, 200, 200, 200, 304, 404))} {rnd.randrange(60000)} '
+            f"{rnd.choice((200, 200, 200, 200, 304, 404))} {rnd.randrange(60000)} "
             f'"-" "Mozilla/5.0" {rnd.random():.3f}\n'
         )
         lines.append(line)
@@ -76,8 +81,8 @@ def remove(path):
 
 
 def both_ways(bench, name, aims, *, size=0, files=0, kind="mem", link="local"):
-    """A file of size bytes or a tree of so many files: up, then down what is there now; each peer in
-    turn, round after round. aims: {peer: aim}, for both directions."""
+    """A file of size bytes or a tree of so many files: up, then down what is there now; each peer
+    in turn, round after round. aims: {peer: aim}, for both directions."""
     stage = bench.stage
     source = stage.path("here", kind, "source")
     there = stage.path("there", kind, name)
@@ -172,7 +177,13 @@ def small(bench):
 @row("small-disk")
 def small_disk(bench):
     """Many files of 4 KiB, from disk to disk."""
-    aims = {"consign": None, "rsync-tls": 1.0, "rsync-tls-unsynced": 0.7, "curl-Z": None, "scp": None}
+    aims = {
+        "consign": None,
+        "rsync-tls": 1.0,
+        "rsync-tls-unsynced": 0.7,
+        "curl-Z": None,
+        "scp": None,
+    }
     both_ways(bench, "small-disk", aims, files=bench.files, kind="disk")
 
 
@@ -261,10 +272,11 @@ def delta(bench):
     there = stage.path("there", "mem", "delta")
     for round_ in bench.rounds():
         for peer in bench.active(aims):
-            common = {"fresh": size}
-            if bench.measure(table, peer + " (full)", "put", round_, source, "mem/delta", missing=size, **common):
+            whole = {"missing": size, "fresh": size}
+            part = {"missing": changed, "fresh": size}
+            if bench.measure(table, peer + " (full)", "put", round_, source, "mem/delta", **whole):
                 change(source, 0.01)
-                if bench.measure(table, peer, "delta", round_, source, "mem/delta", missing=changed, **common):
+                if bench.measure(table, peer, "delta", round_, source, "mem/delta", **part):
                     bench.check(table, peer, round_, source, there)
             remove(there)
     remove(source)
@@ -274,7 +286,14 @@ def delta(bench):
 @row("short")
 def short(bench):
     """Sessions of a new process each that move one file of 1 KiB."""
-    aims = {"consign": None, "curl": 1.3, "scp": 3.0, "rsync-tls": None, "gridftp": None, "xrdcp": None}
+    aims = {
+        "consign": None,
+        "curl": 1.3,
+        "scp": 3.0,
+        "rsync-tls": None,
+        "gridftp": None,
+        "xrdcp": None,
+    }
     stage = bench.stage
     source = random_file(stage.path("here", "mem", "source"), 1024)
     back = stage.path("here", "mem", "back")
@@ -306,7 +325,8 @@ def resume(bench):
         for peer in bench.active(aims):
             there = "mem/resume"
             sent = bench.cut(table, peer, "resume", source, there, size // 2)
-            if sent and bench.measure(table, peer, "resume", round_, source, there, fresh=size // 2, missing=size - sent):
+            rest = {"missing": size - sent, "fresh": size // 2}
+            if sent and bench.measure(table, peer, "resume", round_, source, there, **rest):
                 bench.check(table, peer, round_, source, stage.path("there", there))
             remove(stage.path("there", there))
     remove(source)
@@ -315,7 +335,7 @@ def resume(bench):
 
 @row("profile", apart=True)
 def profile(bench):
-    """Where consign's time goes: what perf sampled in client and server, to build/perf/profile.txt."""
+    """Where consign's time goes, as perf samples client and server: build/perf/profile.txt."""
     stage = bench.stage
     source = random_file(stage.path("here", "mem", "source"), bench.size)
     with open(f"{bench.build}/perf/profile.txt", "w", encoding="utf-8") as out:

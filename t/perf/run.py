@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
-"""consign beside its peers: one table, from one run, both ends on this machine. `make perf` starts it.
+"""consign beside its peers: one table, from one run, both ends on this machine. Run by make perf.
 
   ROWS      some of the rows (rows.py); default: all but profile, which makes build/perf/profile.txt
   PEERS     some of the peers (peers.py); default: all
@@ -57,12 +57,14 @@ class Bench:
         """Round 0 does not count."""
         return range(self.count + 1)
 
-    def table(self, name, amount, unit, aims=None, need=None):
-        return Table(name, amount, unit, dict(aims or {}), need)
+    def table(self, name, amount, unit, aims=None):
+        return Table(name, amount, unit, dict(aims or {}))
 
     def active(self, peers):
         """Those of peers that were asked for."""
-        return [peer for peer in peers if not self.wanted or tool(peer) in self.wanted + ["consign"]]
+        return [
+            peer for peer in peers if not self.wanted or tool(peer) in self.wanted + ["consign"]
+        ]
 
     def serving(self, name):
         """The pids of a peer's server, started when it is needed first."""
@@ -93,20 +95,23 @@ class Bench:
         except RuntimeError as why:
             table.fail(peer, why)
 
-    def measure(self, table, peer, work, round_, here, there, *, link="local", durable=False, fresh=0, times=1, missing=0):
-        """Runs and measures a peer's command; False when it failed, now or before. fresh: the memory that
-        it takes for files. times: how often it runs. missing: the bytes that had to cross."""
+    def measure(
+        self, table, peer, work, round_, here, there, *, times=1, missing=0, fresh=0, **how
+    ):
+        """Runs and measures a peer's command; False when it failed, now or before. times: how often
+        it runs. missing: the bytes that had to cross. fresh: the memory that it takes for files.
+        how: see job."""
         if peer in table.failed:
             return False
         share = 1.0
         try:
-            job = self.job(peer, work, here, there, link, durable)
+            job = self.job(peer, work, here, there, **how)
             if times > 1:
                 runs = max(1, round(times * PEERS[tool(peer)].sessions))
                 share = runs / times
-                job = job._replace(line=f"i=0; while test $i -lt {runs}; do {job.line} || exit; i=$((i + 1)); done")
-            if durable:
-                subprocess.run(["sync", "-f", self.stage.path("here", "disk")], check=True)
+                loop = f"i=0; while test $i -lt {runs}; do {job.line} || exit; i=$((i + 1)); done"
+                job = job._replace(line=loop)
+            subprocess.run(["sync", "-f", self.stage.path("here", "disk")], check=True)
             measure.warm(self.stage.path("here", "mem"), fresh + (64 << 20))
             result = (measure.run if round_ else measure.examine)(self.stage, job)
         except RuntimeError as why:
@@ -118,7 +123,7 @@ class Bench:
         return True
 
     def cut(self, table, peer, work, here, there, at):
-        """Kills a peer's command when about at bytes crossed; returns how many did, 0 on failure."""
+        """Kills a peer's command when about at bytes crossed. Returns how many did; 0: failed."""
         if peer in table.failed:
             return 0
         try:
@@ -135,7 +140,8 @@ class Bench:
 
     def check(self, table, peer, round_, left, right):
         """In the round that doesn't count: both are the same."""
-        if round_ == 0 and subprocess.run(["diff", "-rq", "-x", ".consign", left, right], stdout=subprocess.DEVNULL, check=False).returncode:
+        diff = ["diff", "-rq", "-x", ".consign", left, right]
+        if round_ == 0 and subprocess.run(diff, capture_output=True, check=False).returncode:
             table.fail(peer, "what arrived differs")
 
     def report(self, table):
@@ -153,7 +159,8 @@ def main():
         os.environ["CONSIGN_PERF"] = "1"
         flags = "--net --mount --pid --fork --mount-proc --kill-child"
         os.execvp("unshare", ["unshare", *shlex.split(flags), sys.executable, *sys.argv])
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the first process of a namespace ignores it
+    # The first process of a namespace does not end by itself.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     stage = Stage()
     try:
         bench = Bench(stage)

@@ -7,31 +7,57 @@ import shutil
 
 from stage import BUILD, LINKS, call
 
-PORT = {"consignd": 7411, "sshd": 7422, "nginx": 7443, "rsyncd": 7473, "stunnel": 7474, "gridftp": 7421, "xrootd": 7494, "rclone": 7480}
+PORT = {
+    "consignd": 7411,
+    "gridftp": 7421,
+    "sshd": 7422,
+    "nginx": 7443,
+    "rsyncd": 7473,
+    "stunnel": 7474,  # and the ones behind it: the client's end for each link
+    "rclone": 7480,
+    "xrootd": 7494,
+}
 
 
 def consignd(stage):
     stage.write(
         "consignd.conf",
-        f"[server]\nlisten = *:{PORT['consignd']}\ncertificate = server.pem\nkey = server.key\n"
-        "map = map\naudit = audit.log\n[anchor perf]\nca = ca.pem\ncrl-policy = if-present\n",
+        f"""
+        [server]
+        listen = *:{PORT['consignd']}
+        certificate = server.pem
+        key = server.key
+        map = map
+        audit = audit.log
+        [anchor perf]
+        ca = ca.pem
+        crl-policy = if-present
+        """,
     )
     stage.write(
         "map",
-        "[user]\nanchor = perf\nsubject = CN=user,O=perf\naccount = nobody\nrights = all\nsessions = 64\n"
-        + "".join(f"root /{kind} = {stage.path('there', kind)}\n" for kind in ("mem", "disk")),
+        f"""
+        [user]
+        anchor = perf
+        subject = CN=user,O=perf
+        account = nobody
+        rights = all
+        sessions = 64
+        root /mem = {stage.path('there', 'mem')}
+        root /disk = {stage.path('there', 'disk')}
+        """,
     )
-    stage.write(
-        "consign.conf",
-        "".join(
-            f"[{link}]\nhost = {address}\nport = {PORT['consignd']}\nca = ca.pem\n"
-            "certificate = user.pem\nkey = user.key\n"
-            for link, (address, _) in LINKS.items()
-        ),
-    )
-    pid = stage.start(f"{BUILD}/consignd -q -c {stage.path('consignd.conf')}", "consignd")
-    stage.wait_for(PORT["consignd"], "consignd")
-    return [pid]
+    profile = """
+        [{}]
+        host = {}
+        port = {}
+        ca = ca.pem
+        certificate = user.pem
+        key = user.key
+        """
+    profiles = [profile.format(link, LINKS[link][0], PORT["consignd"]) for link in LINKS]
+    stage.write("consign.conf", "".join(profiles))
+    return [stage.start(f"{BUILD}/consignd -q -c consignd.conf", "consignd", PORT["consignd"])]
 
 
 def sshd(stage):
@@ -40,86 +66,151 @@ def sshd(stage):
     os.makedirs("/run/sshd", exist_ok=True)
     stage.write(
         "sshd.conf",
-        f"Port {PORT['sshd']}\nHostKey {stage.path('host')}\nAuthorizedKeysFile {stage.path('login.pub')}\n"
-        "StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n"
-        "MaxStartups 1000\n",
+        f"""
+        Port {PORT['sshd']}
+        HostKey {stage.path('host')}
+        AuthorizedKeysFile {stage.path('login.pub')}
+        StrictModes no
+        UsePAM no
+        PidFile none
+        PermitRootLogin yes
+        MaxStartups 1000
+        Subsystem sftp internal-sftp
+        """,
     )
     stage.write(
         "ssh.conf",
-        f"Port {PORT['sshd']}\nUser root\nIdentityFile {stage.path('login')}\nCiphers aes128-gcm@openssh.com\n"
-        "BatchMode yes\nStrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nLogLevel ERROR\n",
+        f"""
+        Port {PORT['sshd']}
+        User root
+        IdentityFile {stage.path('login')}
+        Ciphers aes128-gcm@openssh.com
+        BatchMode yes
+        StrictHostKeyChecking no
+        UserKnownHostsFile /dev/null
+        LogLevel ERROR
+        """,
     )
-    pid = stage.start(f"/usr/sbin/sshd -D -e -f {stage.path('sshd.conf')}", "sshd")
-    stage.wait_for(PORT["sshd"], "sshd")
-    return [pid]
+    return [stage.start(f"/usr/sbin/sshd -D -e -f {stage.path('sshd.conf')}", "sshd", PORT["sshd"])]
 
 
 def nginx(stage):
-    folders = "".join(
-        f"location /{kind}/ {{ alias {stage.path('there', kind)}/;"
-        f" client_body_temp_path {stage.path('there', kind)}/.nginx; }}\n"
-        for kind in ("mem", "disk")
+    folder = """
+        location /{0}/ {{
+            alias {1}/;
+            client_body_temp_path {1}/.nginx;
+        }}
+        """
+    folders = "".join(folder.format(kind, stage.path("there", kind)) for kind in ("mem", "disk"))
+    unused = "".join(
+        f"{name}_temp_path {stage.path(name)};\n" for name in ("proxy", "fastcgi", "uwsgi", "scgi")
     )
     stage.write(
         "nginx.conf",
-        f"daemon off; user root; worker_processes auto; error_log stderr; pid {stage.path('nginx.pid')};\n"
-        "events {}\nhttp { access_log off; sendfile on; default_type application/octet-stream;\n"
-        + "".join(
-            f"{module}_temp_path {stage.path(module)};\n" for module in ("proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        + f"server {{ listen {PORT['nginx']} ssl; ssl_certificate {stage.path('server.pem')};\n"
-        f"ssl_certificate_key {stage.path('server.key')}; ssl_client_certificate {stage.path('ca.pem')};\n"
-        "ssl_verify_client on; ssl_protocols TLSv1.3; ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;\n"
-        "keepalive_requests 1000000; client_max_body_size 0; client_body_buffer_size 64k;\n"
-        f"dav_methods PUT DELETE; create_full_put_path on;\n{folders}}} }}\n",
+        f"""
+        daemon off;
+        user root;
+        worker_processes auto;
+        error_log stderr;
+        pid {stage.path('nginx.pid')};
+        events {{}}
+        http {{
+            access_log off;
+            sendfile on;
+            keepalive_requests 1000000;
+            client_max_body_size 0;
+            client_body_buffer_size 64k;
+            dav_methods PUT;
+            create_full_put_path on;
+            {unused}
+            server {{
+                listen {PORT['nginx']} ssl;
+                ssl_certificate server.pem;
+                ssl_certificate_key server.key;
+                ssl_client_certificate ca.pem;
+                ssl_verify_client on;
+                ssl_protocols TLSv1.3;
+                ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+                {folders}
+            }}
+        }}
+        """,
     )
-    pid = stage.start(f"/usr/sbin/nginx -e stderr -c {stage.path('nginx.conf')}", "nginx")
-    stage.wait_for(PORT["nginx"], "nginx")
-    return [pid]
+    command = f"/usr/sbin/nginx -e stderr -c {stage.path('nginx.conf')}"
+    return [stage.start(command, "nginx", PORT["nginx"])]
 
 
 def rsyncd(stage):
-    """rsync's daemon behind stunnel; for each link another stunnel at the client's end, whose port is
-    the server's and one more for each."""
-    modules = "".join(f"[{kind}]\npath = {stage.path('there', kind)}\n" for kind in ("mem", "disk"))
+    """rsync's daemon behind stunnel, and another stunnel at the client's end of each link."""
     stage.write(
         "rsyncd.conf",
-        f"address = 127.0.0.1\nport = {PORT['rsyncd']}\nuse chroot = no\nuid = 0\ngid = 0\nread only = no\n"
-        + modules,
-    )
-    pids = [stage.start(f"rsync --daemon --no-detach --config={stage.path('rsyncd.conf')}", "rsyncd")]
-    common = (
-        "foreground = yes\npid =\nsyslog = no\ndebug = err\n[rsync]\nsslVersion = TLSv1.3\n"
-        f"ciphersuites = TLS_AES_128_GCM_SHA256\nverifyChain = yes\nCAfile = {stage.path('ca.pem')}\n"
+        f"""
+        address = 127.0.0.1
+        port = {PORT['rsyncd']}
+        use chroot = no
+        uid = 0
+        gid = 0
+        read only = no
+        [mem]
+        path = {stage.path('there', 'mem')}
+        [disk]
+        path = {stage.path('there', 'disk')}
+        """,
     )
 
-    def stunnel(name, who, accept, connect, link=None):
-        text = f"{common}cert = {stage.path(who + '.pem')}\nkey = {stage.path(who + '.key')}\n"
-        text += f"accept = {accept}\nconnect = {connect}\n" + ("" if who == "server" else "client = yes\n")
-        pids.append(stage.start(f"stunnel4 {stage.write(name + '.conf', text)}", name, link))
+    def stunnel(name, who, ends, link=None):
+        stage.write(
+            f"{name}.conf",
+            f"""
+            foreground = yes
+            pid =
+            syslog = no
+            debug = err
+            [rsync]
+            client = {'no' if who == 'server' else 'yes'}
+            accept = {ends[0]}
+            connect = {ends[1]}
+            cert = {who}.pem
+            key = {who}.key
+            CAfile = ca.pem
+            verifyChain = yes
+            sslVersion = TLSv1.3
+            ciphersuites = TLS_AES_128_GCM_SHA256
+            """,
+        )
+        port = None if link else PORT["stunnel"]
+        return stage.start(f"stunnel4 {stage.path(name)}.conf", name, port, link)
 
-    stunnel("stunnel", "server", PORT["stunnel"], PORT["rsyncd"])
+    daemon = f"rsync --daemon --no-detach --config={stage.path('rsyncd.conf')}"
+    pids = [
+        stage.start(daemon, "rsyncd", PORT["rsyncd"]),
+        stunnel("stunnel", "server", (PORT["stunnel"], PORT["rsyncd"])),
+    ]
     for i, (link, (address, _)) in enumerate(LINKS.items(), 1):
-        stunnel(f"stunnel-{link}", "user", f"127.0.0.1:{PORT['stunnel'] + i}", f"{address}:{PORT['stunnel']}", link)
-    for port in PORT["rsyncd"], PORT["stunnel"], PORT["stunnel"] + 1:
-        stage.wait_for(port, "stunnel")
+        ends = f"127.0.0.1:{PORT['stunnel'] + i}", f"{address}:{PORT['stunnel']}"
+        pids.append(stunnel(f"stunnel-{link}", "user", ends, link))
+    stage.wait_for(PORT["stunnel"] + 1, "stunnel-local")
     return pids
 
 
 def trust(stage):
-    """RSA certificates and a folder of the CA as Globus wants them. RSA as the only kind of key that it
-    can make proxies of."""
+    """RSA certificates, the only kind that Globus can make proxies of, and a folder of their CA as
+    it wants it. Returns the folder."""
     folder = stage.path("trust")
-    if os.path.exists(folder):
-        return folder
-    os.makedirs(folder)
-    stage.certificates("rsa:2048", "-rsa")
-    name = call(f"openssl x509 -in {stage.path('ca-rsa.pem')} -noout -subject_hash").strip()
-    call(f"cp {stage.path('ca-rsa.pem')} {folder}/{name}.0")
-    stage.write(
-        f"trust/{name}.signing_policy",
-        "access_id_CA X509 '/O=perf/CN=ca'\npos_rights globus CA:sign\ncond_subjects globus '\"*\"'\n",
-    )
+    if not os.path.exists(folder):
+        os.makedirs(folder)
+        stage.certificates("rsa:2048", "-rsa")
+        ca = stage.path("ca-rsa.pem")
+        name = call(f"openssl x509 -in {ca} -noout -subject_hash").strip()
+        shutil.copy(ca, f"{folder}/{name}.0")
+        stage.write(
+            f"trust/{name}.signing_policy",
+            """
+            access_id_CA X509 '/O=perf/CN=ca'
+            pos_rights globus CA:sign
+            cond_subjects globus '"*"'
+            """,
+        )
     return folder
 
 
@@ -131,42 +222,44 @@ def gridftp(stage):
         "X509_USER_KEY": stage.path("server-rsa.key"),
         "GRIDMAP": stage.path("gridmap"),
     }
-    pid = stage.start(
-        f"/usr/sbin/globus-gridftp-server -p {PORT['gridftp']} -allow-root -f -control-interface 0.0.0.0"
-        " -allow-disabled-login -log-level ERROR",
-        "gridftp",
-        env=env,
+    command = (
+        f"globus-gridftp-server -p {PORT['gridftp']} -f -control-interface 0.0.0.0"
+        " -allow-root -allow-disabled-login -log-level ERROR"
     )
-    stage.wait_for(PORT["gridftp"], "gridftp")
-    return [pid]
+    return [stage.start(command, "gridftp", PORT["gridftp"], env=env)]
 
 
 def xrootd(stage):
-    """TLS for all; it serves whoever comes, as the account nobody."""
-    for name in "server-rsa.pem", "server-rsa.key":
-        trust(stage)
-        shutil.copy(stage.path(name), stage.path("x" + name))
-        shutil.chown(stage.path("x" + name), "nobody")
-    os.makedirs(stage.path("xrootd"))
-    shutil.chown(stage.path("xrootd"), "nobody")
+    """TLS for all that crosses; it serves whoever comes, as the account nobody."""
+    folder = trust(stage)
+    own = stage.path("xrootd")
+    os.makedirs(own)
+    for path in "server-rsa.pem", "server-rsa.key":
+        shutil.copy(stage.path(path), own)
+        shutil.chown(f"{own}/{path}", "nobody")
+    shutil.chown(own, "nobody")
     stage.write(
         "xrootd.conf",
-        f"xrd.port {PORT['xrootd']}\nxrd.tls {stage.path('xserver-rsa.pem')} {stage.path('xserver-rsa.key')}\n"
-        f"xrd.tlsca certdir {trust(stage)}\nxrootd.tls all\nall.export {stage.path('there')}\n"
-        f"all.adminpath {stage.path('xrootd')}\nall.pidpath {stage.path('xrootd')}\nxrootd.chksum adler32\n",
+        f"""
+        xrd.port {PORT['xrootd']}
+        xrd.tls {own}/server-rsa.pem {own}/server-rsa.key
+        xrd.tlsca certdir {folder}
+        xrootd.tls all
+        xrootd.chksum adler32
+        all.export {stage.path('there')}
+        all.adminpath {own}
+        all.pidpath {own}
+        """,
         0o644,
     )
-    pid = stage.start(f"xrootd -R nobody -c {stage.path('xrootd.conf')}", "xrootd")
-    stage.wait_for(PORT["xrootd"], "xrootd")
-    return [pid]
+    command = f"xrootd -R nobody -c {stage.path('xrootd.conf')}"
+    return [stage.start(command, "xrootd", PORT["xrootd"])]
 
 
 def rclone(stage):
-    pid = stage.start(
-        f"rclone serve webdav {stage.path('there')} --dir-cache-time 0s --addr :{PORT['rclone']} --cert {stage.path('server.pem')}"
-        f" --key {stage.path('server.key')} --client-ca {stage.path('ca.pem')}",
-        "rclone",
-        env={"HOME": stage.dir},
+    """Nothing cached: files are removed behind its back."""
+    command = (
+        f"rclone serve webdav {stage.path('there')} --addr :{PORT['rclone']} --dir-cache-time 0s"
+        " --cert server.pem --key server.key --client-ca ca.pem"
     )
-    stage.wait_for(PORT["rclone"], "rclone")
-    return [pid]
+    return [stage.start(command, "rclone", PORT["rclone"], env={"HOME": stage.dir})]

@@ -36,7 +36,9 @@ class Stage:
         self.dir = tempfile.mkdtemp(prefix="consign-perf.", dir=os.environ.get("DISK", "/var/tmp"))
         self.processes = []
         self.away = None
-        self.buffers = {name: call(f"sysctl -n net.ipv4.{name}") for name in ("tcp_rmem", "tcp_wmem")}
+        self.buffers = {
+            name: call(f"sysctl -n net.ipv4.{name}") for name in ("tcp_rmem", "tcp_wmem")
+        }
         os.chmod(self.dir, 0o711)
         for side in "here", "there":
             for kind in "mem", "disk":
@@ -51,10 +53,10 @@ class Stage:
         return os.path.join(self.dir, *parts)
 
     def write(self, name, text, mode=0o600):
+        """Writes a configuration, without the blanks that its lines begin with."""
         with open(self.path(name), "w", encoding="utf-8") as f:
-            f.write(text)
+            f.writelines(line.lstrip() for line in text.splitlines(keepends=True))
         os.chmod(self.path(name), mode)
-        return self.path(name)
 
     def certificates(self, key="ec -pkeyopt ec_paramgen_curve:P-256", kind=""):
         """caKIND.pem, serverKIND.pem and userKIND.pem with their keys, as files."""
@@ -67,36 +69,39 @@ class Stage:
         for name, use in ("server", "serverAuth"), ("user", "clientAuth"):
             self.write(
                 "ext",
-                "keyUsage=critical,digitalSignature,keyEncipherment\n"
-                f"extendedKeyUsage={use}\nsubjectAltName={names}\n",
+                f"""
+                keyUsage=critical,digitalSignature,keyEncipherment
+                extendedKeyUsage={use}
+                subjectAltName={names}
+                """,
             )
             call(
-                f"{new} -keyout {name}{kind}.key -out csr -subj /O=perf/CN={name} && openssl x509 -req -in csr"
-                f" -CA ca{kind}.pem -CAkey ca{kind}.key -CAcreateserial -days 1 -extfile ext"
-                f" -out {name}{kind}.pem"
+                f"{new} -keyout {name}{kind}.key -out csr -subj /O=perf/CN={name}"
+                f" && openssl x509 -req -in csr -CA ca{kind}.pem -CAkey ca{kind}.key"
+                f" -CAcreateserial -days 1 -extfile ext -out {name}{kind}.pem"
             )
 
-    def start(self, command, name, link=None, env=None):
-        """Starts a daemon (in the client's network behind link); its words go to NAME.log."""
+    def start(self, command, name, port=None, link=None, env=None):
+        """Starts a daemon (behind link, if any) and waits until it listens on port, if any; its
+        words go to NAME.log."""
         with open(self.path(name + ".log"), "ab") as log:
             process = subprocess.Popen(
                 self.client(link) + ["sh", "-c", "exec " + command],
+                cwd=self.dir,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **(env or {})},
             )
         self.processes.append(process)
+        if port:
+            self.wait_for(port, name)
         return process.pid
 
     def wait_for(self, port, name):
-        """Until something listens on port."""
         for _ in range(500):
-            with open("/proc/net/tcp", encoding="ascii") as a, open("/proc/net/tcp6", encoding="ascii") as b:
-                if f":{port:04X} " in "".join(l[:40] for l in a if " 0A " in l) + "".join(
-                    l[:60] for l in b if " 0A " in l
-                ):
-                    return
+            if f":{port} " in call("ss -Hltn"):
+                return
             time.sleep(0.02)
         with open(self.path(name + ".log"), encoding="utf-8", errors="replace") as log:
             raise RuntimeError(f"{name} does not listen: {log.read()[-300:]}")
@@ -133,7 +138,8 @@ class Stage:
             call(f"{there} ip link set {name}1 up && {there} ip link set lo up")
 
     def tune(self, link):
-        """Lets TCP's buffers grow to what a long wire holds, for links; as the system has it for none."""
+        """Lets TCP's buffers grow to what a long wire holds; on the loopback, to what the system
+        has them."""
         for name, value in self.buffers.items():
             if link != "local":
                 value = " ".join(value.split()[:2] + [str(64 << 20)])
