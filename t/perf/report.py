@@ -106,10 +106,11 @@ class Report:
         self.json = open(os.path.join(self.dir, "results.jsonl"), "w", encoding="utf-8")
         with open("/proc/cpuinfo", encoding="utf-8") as f:
             model = next((l.split(": ")[1].strip() for l in f if l.startswith("model name")), "?")
+        sizes = f"SIZE={bench.size} FILES={bench.files} TREE={bench.tree} SESSIONS={bench.sessions}"
         self.say(
             f"# {time.strftime('%F')}, {os.cpu_count()} processors ({model}), Linux"
-            f" {platform.release()}; both ends on this machine\n# SIZE={bench.size} FILES={bench.files}"
-            f" TREE={bench.tree} SESSIONS={bench.sessions} ROUNDS={bench.count}, load before {os.getloadavg()[0]:.1f}"
+            f" {platform.release()}; both ends on this machine\n# {sizes} ROUNDS={bench.count},"
+            f" load before {os.getloadavg()[0]:.1f}"
         )
         self.say(HEAD)
         self.rounds = bench.count
