@@ -221,6 +221,7 @@ static void through(int src, int dst, uint64_t length)
     if (child < 0)
         fail("fork");
     if (child == 0) {
+        setsid(); /* the scheduler may share out by session, and clients and servers have one each */
         int fd = socket(AF_INET, SOCK_STREAM, 0);
         if (fd < 0 || connect(fd, (struct sockaddr *)&to, to_n))
             fail("connect");

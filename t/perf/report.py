@@ -90,7 +90,7 @@ def line(f):
     return (
         f"{'':<16}{f['peer']:<20}{f['median']:>9.{digits}f} {spread:<17}{ratio:>8} "
         f"{show(f['aim'], '.2f') if f['aim'] else '':<6}{show(f['wire'], '.1f', MIB):>10}"
-        f"{show(f['wire_of_need'], '.3f'):>9}{show(f['cpu'], '.2f'):>8}"
+        f"{show(f['wire_of_need'], '.3f'):>9}{show(f['cpu'], '.2f' if f['cpu'] >= 0.1 else '.4f'):>8}"
         f"{show(f['client'], '.0f', MIB):>8}{show(f['server'], '.0f', MIB):>7}"
         f"{show(f['calls'], '.1f'):>8}"
     )
