@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """The table, as text, as JSON lines and as a plot for each row."""
+import glob
 import json
 import os
 import platform
@@ -102,6 +103,8 @@ class Report:
     def __init__(self, bench):
         self.dir = os.path.join(BUILD, "perf")
         os.makedirs(self.dir, exist_ok=True)
+        for plot in glob.glob(os.path.join(self.dir, "*.svg")):  # of another run
+            os.remove(plot)
         self.text = open(os.path.join(self.dir, "table.txt"), "w", encoding="utf-8")
         self.json = open(os.path.join(self.dir, "results.jsonl"), "w", encoding="utf-8")
         with open("/proc/cpuinfo", encoding="utf-8") as f:
