@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* The two ways to compute SHA-256: GnuTLS's, one message after the other, and ipsec-mb's, up to
- * sixteen at once in the lanes of wide registers. */
+/* The two ways to compute SHA-256: GnuTLS's, one message after the other, and ipsec-mb's, sixteen
+ * leaves at once in the lanes of wide registers. */
 #include "tree.h"
 
 #include <gnutls/crypto.h>
@@ -84,37 +84,24 @@ static void flush(void)
         continue;
 }
 
-/* The digests of long messages lie apart from them, so the lanes are kept busy to the end. Those of
- * the tree's pairs are written over the pairs: sixteen, which fill the lanes, are finished before
- * the next. */
+/* Sixteen leaves take no longer than one does, and as long as five do one after the other; so fewer are
+ * left to GnuTLS, and pairs of digests and odd messages too, which it hashes faster than this
+ * library. */
 static void mb_many(const uint8_t *data, size_t size, size_t count, uint8_t *out)
 {
-    uint8_t digests[16 * TREE_HASH];
-    if (!have_manager()) {
+    enum { LANES = 16, WORTH = 5 };
+    size_t n = count % LANES < WORTH ? count - count % LANES : count;
+    if (size != TREE_LEAF || n == 0 || !have_manager()) {
         gnutls_many(data, size, count, out);
         return;
     }
-    size_t step = size == TREE_LEAF ? count : 16;
-    for (size_t i = 0; i < count; i += step) {
-        size_t n = count - i < step ? count - i : step;
-        uint8_t *to = size == TREE_LEAF ? out : digests;
-        for (size_t k = 0; k < n; k++)
-            submit(data + (i + k) * size, size, to + k * TREE_HASH);
-        flush();
-        if (to == digests)
-            memcpy(out + i * TREE_HASH, digests, n * TREE_HASH);
-    }
+    for (size_t i = 0; i < n; i++)
+        submit(data + i * size, size, out + i * TREE_HASH);
+    flush();
+    gnutls_many(data + n * size, size, count - n, out + n * TREE_HASH);
 }
 
-static void mb_one(const uint8_t *data, size_t n, uint8_t out[static TREE_HASH])
-{
-    if (have_manager())
-        IMB_SHA256(manager, data, n, out);
-    else
-        gnutls_one(data, n, out);
-}
-
-static const struct tree_engine engine_mb = {"ipsec-mb", mb_many, mb_one};
+static const struct tree_engine engine_mb = {"ipsec-mb", mb_many, gnutls_one};
 
 static const struct tree_engine *find_mb(void)
 {
