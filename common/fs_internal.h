@@ -139,6 +139,14 @@ enum err fs_drop_part(int parts, const struct fs_names *names) MUST_CHECK;
  * none that may be read, or it lies on another filesystem than dev. */
 bool fs_open_old(const struct fs_place *at, dev_t dev, struct fs_source *out);
 
+/* What is stored of a file's hashes. */
+enum fs_tree {
+    FS_TREE_NONE,    /* nothing: it was not received by consign */
+    FS_TREE_VALID,   /* hashes, and the file is in the state that they were stamped with */
+    FS_TREE_STALE,   /* it was changed beside consign since */
+    FS_TREE_DAMAGED, /* something that can't be read */
+};
+
 /* The stored tree of the file that st describes, opened with flags, its header to h; -1 when there
  * is none that is valid. */
 int fs_tree_open(int trees, const struct stat *st, int flags, struct part_header *h);
@@ -148,6 +156,16 @@ bool fs_one_chunk(uint64_t length);
 
 /* The root that is stored of the file st, in a slot or a tree. */
 bool fs_tree_root(int trees, const struct stat *st, uint8_t root[static TREE_HASH]);
+
+/* The same for who wants to know why not, and more than the root. FS_TREE_VALID: h is filled, *fd is
+ * the stored tree, open for reading, or -1 for a content of one chunk, whose only hash is the root. */
+struct fs_slots;
+enum fs_tree fs_tree_find(struct fs_slots *slots, const struct stat *st, struct part_header *h,
+                          int *fd) MUST_CHECK;
+
+/* Calls each with the inode of every stored tree, in no order; contents of one chunk have none. Its
+ * result other than ERR_OK ends it. */
+enum err fs_tree_each(int trees, enum err (*each)(void *arg, uint64_t inode), void *arg) MUST_CHECK;
 
 /* Writes the state that a file has now, and its path, into its tree's header. */
 enum err fs_tree_stamp(int tree, struct part_header *h, const struct stat *st,
@@ -175,6 +193,10 @@ void fs_slots_release(struct fs_slots *s);
 
 /* The root of the file that st describes; false when there is none for this state of it. */
 bool fs_slot_read(struct fs_slots *s, const struct stat *st, uint8_t root[static TREE_HASH]);
+
+/* The same for who wants to know why not. */
+enum fs_tree fs_slot_find(struct fs_slots *s, const struct stat *st,
+                          uint8_t root[static TREE_HASH]) MUST_CHECK;
 
 /* Adds the root that is stored of the file st, in a slot or a tree, to *info. */
 void fs_slot_describe(struct fs_slots *s, const struct stat *st, struct fs_info *info);

@@ -73,18 +73,29 @@ static bool open_slots(struct fs_slots *s, uint64_t inode, bool make)
     return s->fd >= 0;
 }
 
-bool fs_slot_read(struct fs_slots *s, const struct stat *st, uint8_t root[static TREE_HASH])
+enum fs_tree fs_slot_find(struct fs_slots *s, const struct stat *st, uint8_t root[static TREE_HASH])
 {
+    static const uint8_t empty[SLOT_SIZE];
     uint8_t is[SLOT_SIZE], want[SLOT_SIZE];
     off_t at = (off_t)(st->st_ino % SLOTS * SLOT_SIZE);
-    if (!open_slots(s, st->st_ino, false) || s->dev != st->st_dev ||
-        pread(s->fd, is, SLOT_SIZE, at) != SLOT_SIZE)
-        return false;
+    if (!open_slots(s, st->st_ino, false) || s->dev != st->st_dev)
+        return FS_TREE_NONE;
+    ssize_t n = pread(s->fd, is, SLOT_SIZE, at);
+    if (n == 0 || (n == SLOT_SIZE && memcmp(is, empty, SLOT_SIZE) == 0))
+        return FS_TREE_NONE;
+    if (n != SLOT_SIZE || memcmp(is, magic, sizeof magic) != 0 ||
+        wire_load_u32(is + AT_SUM) != (uint32_t)crc32(0, is, AT_SUM))
+        return FS_TREE_DAMAGED;
     encode(st, is + AT_ROOT, want);
     if (memcmp(is, want, SLOT_SIZE) != 0)
-        return false;
+        return FS_TREE_STALE;
     memcpy(root, is + AT_ROOT, TREE_HASH);
-    return true;
+    return FS_TREE_VALID;
+}
+
+bool fs_slot_read(struct fs_slots *s, const struct stat *st, uint8_t root[static TREE_HASH])
+{
+    return fs_slot_find(s, st, root) == FS_TREE_VALID;
 }
 
 bool fs_slot_write(struct fs_slots *s, const struct stat *st, const uint8_t root[static TREE_HASH])

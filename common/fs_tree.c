@@ -4,6 +4,7 @@
 #include "log.h"
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,24 +19,80 @@ bool fs_one_chunk(uint64_t length)
     return log2 != 0 && length <= (uint64_t)1 << log2;
 }
 
-int fs_tree_open(int trees, const struct stat *st, int flags, struct part_header *h)
+/* What there is of the tree at fd, which was opened as st's. */
+static enum fs_tree judge(int fd, const struct stat *own, const struct stat *st,
+                          struct part_header *h)
 {
-    char name[FS_TREE_NAME];
     struct part_stamp now;
-    struct stat own;
-    if (trees < 0)
-        return -1;
-    fs_tree_name(st->st_ino, name);
-    int fd = fs_open_regular(trees, name, flags, &own);
-    if (fd < 0)
-        return -1;
     part_stamp_of(st, &now);
     /* An inode's number says nothing on another filesystem mounted below the root. */
-    if (own.st_nlink != 1 || own.st_dev != st->st_dev || part_header_read(fd, h) != ERR_OK ||
-        !h->complete || !h->stamped || h->length != (uint64_t)st->st_size ||
-        !part_stamp_eq(&now, &h->stamp))
-        fs_close(&fd);
-    return fd;
+    if (own->st_dev != st->st_dev)
+        return FS_TREE_NONE;
+    if (own->st_nlink != 1 || part_header_read(fd, h) != ERR_OK || !h->complete)
+        return FS_TREE_DAMAGED;
+    if (!h->stamped || h->length != (uint64_t)st->st_size || !part_stamp_eq(&now, &h->stamp))
+        return FS_TREE_STALE;
+    return FS_TREE_VALID;
+}
+
+static enum fs_tree find_file(int trees, const struct stat *st, int flags, struct part_header *h,
+                              int *fd)
+{
+    char name[FS_TREE_NAME];
+    struct stat own;
+    *fd = -1;
+    if (trees < 0)
+        return FS_TREE_NONE;
+    fs_tree_name(st->st_ino, name);
+    *fd = fs_open_regular(trees, name, flags, &own);
+    if (*fd < 0)
+        return errno == ENOENT ? FS_TREE_NONE : FS_TREE_DAMAGED;
+    enum fs_tree found = judge(*fd, &own, st, h);
+    if (found != FS_TREE_VALID)
+        fs_close(fd);
+    return found;
+}
+
+int fs_tree_open(int trees, const struct stat *st, int flags, struct part_header *h)
+{
+    int fd;
+    return find_file(trees, st, flags, h, &fd) == FS_TREE_VALID ? fd : -1;
+}
+
+enum fs_tree fs_tree_find(struct fs_slots *slots, const struct stat *st, struct part_header *h,
+                          int *fd)
+{
+    uint64_t length = (uint64_t)st->st_size;
+    if (!fs_one_chunk(length))
+        return find_file(slots->trees, st, O_RDONLY, h, fd);
+    *fd = -1;
+    *h = (struct part_header){.length = length,
+                              .chunk_log2 = (uint8_t)tree_chunk_log2(length),
+                              .stamped = true,
+                              .complete = true};
+    part_stamp_of(st, &h->stamp);
+    return fs_slot_find(slots, st, h->root);
+}
+
+enum err fs_tree_each(int trees, enum err (*each)(void *arg, uint64_t inode), void *arg)
+{
+    const struct dirent *entry;
+    enum err e = ERR_OK;
+    if (trees < 0)
+        return ERR_OK;
+    DIR *dir = fs_opendir(trees, ".");
+    if (!dir)
+        return log_fail_errno("listing the stored trees");
+    while (e == ERR_OK && (errno = 0, entry = readdir(dir))) {
+        char *end;
+        unsigned long long inode = strtoull(entry->d_name, &end, 16);
+        if (entry->d_name[0] != '.' && !*end && inode != 0)
+            e = each(arg, inode);
+    }
+    if (e == ERR_OK && errno != 0)
+        e = log_fail_errno("listing the stored trees");
+    closedir(dir);
+    return e;
 }
 
 bool fs_tree_root(int trees, const struct stat *st, uint8_t root[static TREE_HASH])
