@@ -33,6 +33,7 @@ static const struct key {
     {"server", "map", PATH, AT(map), 0, 0},
     {"server", "audit", PATH, AT(audit), 0, 0},
     {"server", "pid-file", PATH, AT(pid_file), 0, 0},
+    {"server", "status", PATH, AT(status), 0, 0},
     {"server", "session-user", TEXT, AT(session_user), 0, 0},
     {"server", "confine", REQUIRE, AT(confine_require), 0, 0},
     {"server", "approved", BOOL, AT(approved), 0, 0},
@@ -45,6 +46,8 @@ static const struct key {
     {"limits", "min-rate", SIZE, AT(min_rate), 1, UINT32_MAX},
     {"limits", "drain", SECONDS, AT(drain_s), 1, 86400},
     {"limits", "part-expiry", SECONDS, AT(part_expiry_s), 1, YEAR_S},
+    {"limits", "scrub-interval", SECONDS, AT(scrub_interval_s), 0, YEAR_S},
+    {"limits", "scrub-rate", SIZE, AT(scrub_rate), 0, UINT64_MAX},
 #undef AT
 };
 
@@ -229,6 +232,7 @@ static void set_defaults(struct config *c)
     c->min_rate = 1024;
     c->drain_s = 60;
     c->part_expiry_s = 7 * 86400;
+    c->scrub_rate = 32 << 20;
 }
 
 static enum err default_text(char **at, const char *value)
@@ -307,8 +311,9 @@ void config_free(struct config *c)
 {
     if (!c)
         return;
-    char *texts[] = {c->file, c->listen, c->certificate, c->key,      c->module,      c->module_env,
-                     c->pin,  c->map,    c->audit,       c->pid_file, c->session_user};
+    char *texts[] = {c->file,   c->listen,     c->certificate,  c->key,
+                     c->module, c->module_env, c->pin,          c->map,
+                     c->audit,  c->pid_file,   c->session_user, c->status};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free(texts[i]);
     for (size_t i = 0; i < c->n_anchors; i++) {

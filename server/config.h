@@ -28,6 +28,7 @@ struct config {
     char *map;
     char *audit;        /* file; NULL: standard output */
     char *pid_file;     /* NULL: none */
+    char *status;       /* socket; NULL: beside the audit log (status.h) */
     char *session_user; /* account of the sessions when started as root; default "nobody" */
     uid_t session_uid;
     gid_t session_gid;
@@ -43,6 +44,8 @@ struct config {
     uint64_t min_rate;    /* bytes a second */
     uint64_t drain_s;     /* after SIGTERM */
     uint64_t part_expiry_s;
+    uint64_t scrub_interval_s; /* 0: no periodic scrub */
+    uint64_t scrub_rate;       /* bytes a second; 0: no limit */
     /* [anchor NAME] */
     struct config_anchor *anchors;
     size_t n_anchors;

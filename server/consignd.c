@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* consignd: the server. Reads its options and its configuration, then becomes the master, or the
  * keeper. */
+#include "ask.h"
 #include "explain.h"
 #include "keeper.h"
 #include "log.h"
@@ -19,8 +20,9 @@
 
 struct options {
     char *config;
-    int check, explain, daemon, verbose, quiet, version;
+    int check, explain, status, scrub, json, daemon, verbose, quiet, version;
     int ready_fd;
+    char *user;   /* whose roots are to be scrubbed */
     char *keeper; /* the configuration file, when this process is to be the keeper */
 };
 
@@ -33,6 +35,14 @@ static enum err parse(int argc, const char **argv, struct options *o, poptContex
          "Check configuration, certificates, revocation lists and map, and exit", NULL},
         {"explain", '\0', POPT_ARG_NONE, &o->explain, 0,
          "Say which rule applies to the certificate CERT and whether it may do OP at PATH", NULL},
+        {"status", '\0', POPT_ARG_NONE, &o->status, 0,
+         "Ask the server that runs what it does, and print it", NULL},
+        {"scrub", '\0', POPT_ARG_NONE, &o->scrub, 0,
+         "Hold what is stored to the hashes of its uploaders, and print what is rotten", NULL},
+        {"user", '\0', POPT_ARG_STRING, &o->user, 0, "With --scrub: only the roots of NAME",
+         "NAME"},
+        {"json", '\0', POPT_ARG_NONE, &o->json, 0, "With --status and --scrub: one JSON object",
+         NULL},
         {"daemon", 'd', POPT_ARG_NONE, &o->daemon, 0,
          "Detach from the terminal once connections are served", NULL},
         {"ready-fd", '\0', POPT_ARG_INT, &o->ready_fd, 0,
@@ -56,8 +66,12 @@ static enum err check_arguments(const struct options *o, const char **args)
     int n = 0;
     while (args && args[n])
         n++;
-    if (o->check + o->explain + (o->keeper != NULL) > 1)
-        return log_fail(ERR_USAGE, "--check and --explain go one at a time");
+    if (o->check + o->explain + o->status + o->scrub + (o->keeper != NULL) > 1)
+        return log_fail(ERR_USAGE, "--check, --explain, --status and --scrub go one at a time");
+    if (o->user && !o->scrub)
+        return log_fail(ERR_USAGE, "--user goes with --scrub");
+    if (o->json && !o->scrub && !o->status)
+        return log_fail(ERR_USAGE, "--json goes with --status or --scrub");
     if (o->explain && n != 3)
         return log_fail(ERR_USAGE, "--explain takes CERT OP PATH");
     if (!o->explain && n > 0)
@@ -80,6 +94,26 @@ static int be_keeper(const char *file)
     return status;
 }
 
+/* Needs no more than the configuration: the answer is the server's. */
+static int show_status(const struct options *o, const char *file)
+{
+    const struct ask_options how = {o->json, o->quiet};
+    struct config *config = NULL;
+    enum err e = config_load(file, &config);
+    if (e == ERR_OK)
+        e = ask_status(config, &how);
+    config_free(config);
+    return err_exit(e);
+}
+
+static int scrub(const struct options *o, struct policy *policy)
+{
+    const struct ask_options how = {o->json, o->quiet};
+    enum err e = ask_scrub(policy, o->user ? o->user : "", &how);
+    policy_free(policy);
+    return err_exit(e);
+}
+
 static int run(const struct options *o, const char **args)
 {
     char file[PATH_MAX];
@@ -92,8 +126,12 @@ static int run(const struct options *o, const char **args)
     const char *named = o->config ? o->config : DEFAULT_CONFIG;
     if (!realpath(named, file))
         return err_exit(log_fail(ERR_CONFIG, "%s: %s", named, strerror(errno)));
+    if (o->status)
+        return show_status(o, file);
     if ((e = policy_load(file, 1, &policy)) != ERR_OK)
         return err_exit(e);
+    if (o->scrub)
+        return scrub(o, policy);
     if (!o->check && !o->explain)
         return serve(o, file, policy);
     if (o->explain)
@@ -124,6 +162,7 @@ int main(int argc, char **argv)
         status = run(&o, poptGetArgs(ctx));
     }
     free(o.config);
+    free(o.user);
     free(o.keeper);
     poptFreeContext(ctx);
     return status;

@@ -2,13 +2,14 @@
 #include "master.h"
 
 #include "confine.h"
+#include "housekeeping.h"
 #include "ipc.h"
 #include "keeper.h"
 #include "listen.h"
 #include "log.h"
 #include "scribe.h"
 #include "sessions.h"
-#include "store.h"
+#include "status.h"
 #include "tls.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +29,6 @@ enum {
     ACCEPT_PAUSE_MS = 1000,
     BACKOFF_MS = 200,
     BACKOFF_MAX_MS = 10 * 1000,
-    SWEEP_EVERY_MS = 60 * 60 * 1000,
     END_WAIT_MS = 2000,
 };
 
@@ -39,8 +39,17 @@ struct helper {
     uint64_t algorithms; /* what a keeper signs with; bit n: gnutls_sign_algorithm_t n */
 };
 
-/* What an epoll event is about; sessions point to their entry instead. */
-enum watch { WATCH_LISTEN, WATCH_SIGNAL, WATCH_KEEPER, WATCH_COMING, WATCH_SCRIBE, WATCHES };
+/* What an epoll event is about; sessions and who asks for the status point to their entry instead. */
+enum watch {
+    WATCH_LISTEN,
+    WATCH_SIGNAL,
+    WATCH_KEEPER,
+    WATCH_COMING,
+    WATCH_SCRIBE,
+    WATCH_SCRUB,
+    WATCH_STATUS,
+    WATCHES
+};
 
 struct master {
     const struct master_options *options;
@@ -60,10 +69,10 @@ struct master {
     int64_t accept_due_ms;  /* not before: descriptors ran out */
     bool served;            /* a keeper was up once */
     int64_t drain_until_ms; /* 0: not draining */
-    size_t sweep_next;      /* the user whose parts are swept next */
-    pid_t sweeper;
-    int64_t sweep_due_ms;
-    enum err ended; /* why the loop ends */
+    struct housekeeping housekeeping;
+    struct status status;
+    int64_t started, started_ms; /* seconds since 1970; tls_now_ms */
+    enum err ended;              /* why the loop ends */
     bool stop;
 };
 
@@ -242,6 +251,7 @@ static void refuse_connection(struct master *m, int fd, const struct sockaddr_st
 {
     char peer[LISTEN_NAME];
     listen_peer(address, peer);
+    m->sessions.dropped++;
     log_warn("%s: dropped: %s", peer, why);
     RECORD(m, "dropped", "address", peer, "reason", why, NULL);
     close(fd);
@@ -280,33 +290,49 @@ static void on_session(struct master *m, struct sessions_entry *s)
         sessions_close(s);
 }
 
+/* ---- who asks for the status ---- */
+
+static void on_status(struct master *m)
+{
+    status_accept(&m->status);
+}
+
+static void on_client(struct master *m, struct status_client *c)
+{
+    const struct status_view view = {.policy = m->policy,
+                                     .sessions = &m->sessions,
+                                     .housekeeping = &m->housekeeping,
+                                     .address = m->address,
+                                     .started = m->started,
+                                     .started_ms = m->started_ms,
+                                     .draining = m->drain_until_ms != 0};
+    struct status_ask ask;
+    if (!status_asked(&m->status, c, &ask))
+        return;
+    if (!ask.scrub) {
+        status_answer(&m->status, c, &view);
+        return;
+    }
+    enum err e = m->drain_until_ms
+                     ? log_fail(ERR_LIMIT, "the server is stopping")
+                     : housekeeping_scrub(&m->housekeeping, m->policy, ask.user, m->scribe.control);
+    status_reply(&m->status, c, e, m->housekeeping.scrub.run);
+}
+
 /* ---- housekeeping ---- */
 
-/* One user after the other, an hour between two rounds. */
-static void sweep(struct master *m, int64_t now)
+static void on_scrub(struct master *m)
 {
-    if (m->sweeper > 0 || now < m->sweep_due_ms || m->drain_until_ms)
-        return;
-    if (m->sweep_next >= map_count(m->policy->map)) {
-        m->sweep_next = 0;
-        m->sweep_due_ms = now + SWEEP_EVERY_MS;
-        return;
-    }
-    const struct map_user *user = map_user(m->policy->map, m->sweep_next++);
-    m->sweeper = fork();
-    if (m->sweeper == 0) {
-        sessions_child_begin();
-        _exit(store_sweep(m->policy->config, user));
-    }
-    if (m->sweeper < 0)
-        log_warn("sweeping: fork: %s", strerror(errno));
+    housekeeping_event(&m->housekeeping, m->scribe.control);
 }
 
 static void tick(struct master *m)
 {
     int64_t now = tls_now_ms();
     sessions_expire(&m->sessions, m->policy->config, now);
-    sweep(m, now);
+    status_expire(&m->status, now);
+    if (!m->drain_until_ms)
+        housekeeping_tick(&m->housekeeping, m->policy, m->scribe.control);
     if (m->retired.control >= 0 && now >= m->retired_until_ms)
         drop_helper(m, &m->retired);
     if (m->keeper_due_ms && now >= m->keeper_due_ms && bring_keeper(m) != ERR_OK)
@@ -324,17 +350,18 @@ static void reap(struct master *m)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         struct sessions_entry *s = sessions_reaped(&m->sessions, pid);
         const char *signal_name = WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : NULL;
-        const char *who = s ? "session" : pid == m->sweeper ? "sweeper" : "process";
-        if (signal_name) {
+        const char *chore =
+            housekeeping_reaped(&m->housekeeping, m->policy, pid, status, m->scribe.control);
+        const char *who = s ? "session" : chore ? chore : "process";
+        if (signal_name && !(chore && m->drain_until_ms)) {
+            m->sessions.killed++;
             log_error("%s %s (pid %d) was killed: %s%s", who, s ? s->name : "", (int)pid,
                       signal_name,
                       WTERMSIG(status) == SIGSYS ? " (a call that its confinement forbids)" : "");
             RECORD(m, "killed", "process", who, "of", s ? s->name : NULL, "signal", signal_name,
                    NULL);
         }
-        if (pid == m->sweeper)
-            m->sweeper = 0;
-        free(s);
+        sessions_free(s);
     }
 }
 
@@ -350,7 +377,7 @@ static void reload(struct master *m)
     }
     policy_free(m->policy);
     m->policy = fresh;
-    m->sweep_next = 0;
+    housekeeping_reload(&m->housekeeping, m->policy);
     log_info("configuration, map, anchors and revocation lists loaded");
     RECORD(m, "reload", "status", err_name(ERR_OK), NULL);
     /* The log may have been moved away; the certificate may have a new key. */
@@ -370,6 +397,7 @@ static void drain(struct master *m)
     m->drain_until_ms = tls_now_ms() + (int64_t)m->policy->config->drain_s * 1000;
     close(m->listener);
     m->listener = -1;
+    housekeeping_stop(&m->housekeeping);
     for (struct sessions_entry *s = m->sessions.head; s; s = s->next)
         sessions_close(s);
 }
@@ -392,14 +420,18 @@ static void on_signal(struct master *m)
 static void dispatch(struct master *m, void *what)
 {
     void (*const handlers[WATCHES])(struct master *) = {accept_one, on_signal, on_keeper, on_coming,
-                                                        on_scribe};
+                                                        on_scribe,  on_scrub,  on_status};
     for (int i = 0; i < WATCHES; i++) {
         if (what == &watches[i]) {
             handlers[i](m);
             return;
         }
     }
-    on_session(m, what);
+    struct status_client *asks = status_client(&m->status, what);
+    if (asks)
+        on_client(m, asks);
+    else
+        on_session(m, what);
 }
 
 static void loop(struct master *m)
@@ -469,8 +501,10 @@ static enum err start(struct master *m)
         return log_fail_errno("epoll");
     if ((e = watch_signals(m)) != ERR_OK ||
         (e = watch(m, EPOLL_CTL_ADD, m->listener, &watches[WATCH_LISTEN], 0)) != ERR_OK ||
+        (e = status_open(&m->status, c, m->epoll, &watches[WATCH_STATUS])) != ERR_OK ||
         (e = bring_scribe(m)) != ERR_OK || (e = bring_keeper(m)) != ERR_OK)
         return e;
+    m->housekeeping.epoll = m->epoll;
     return c->pid_file ? write_pid(c->pid_file) : ERR_OK;
 }
 
@@ -478,14 +512,15 @@ static enum err start(struct master *m)
 static void finish(struct master *m)
 {
     siginfo_t left;
+    status_close(&m->status);
     for (struct sessions_entry *s = m->sessions.head; s; s = s->next) {
         log_warn("session %s peer=%s: cut", s->name, s->peer);
         kill(s->pid, SIGTERM);
     }
-    if (m->sweeper > 0)
-        kill(m->sweeper, SIGTERM);
+    housekeeping_stop(&m->housekeeping);
     /* What was cut is recorded by reap, so the scribe goes last. */
-    for (int64_t until = tls_now_ms() + END_WAIT_MS; m->sessions.n > 0 && tls_now_ms() < until;) {
+    for (int64_t until = tls_now_ms() + END_WAIT_MS;
+         (m->sessions.n > 0 || m->housekeeping.scrub.pid > 0) && tls_now_ms() < until;) {
         reap(m);
         (void)usleep(10 * 1000);
     }
@@ -504,8 +539,9 @@ static void finish(struct master *m)
         unlink(m->policy->config->pid_file);
     while (m->sessions.head) {
         kill(m->sessions.head->pid, SIGKILL);
-        free(sessions_reaped(&m->sessions, m->sessions.head->pid));
+        sessions_free(sessions_reaped(&m->sessions, m->sessions.head->pid));
     }
+    housekeeping_release(&m->housekeeping);
 }
 
 /* Goes on in a child of init; the parent stays until the child is ready or failed, and exits so. */
@@ -551,8 +587,12 @@ int master_run(const struct master_options *options, struct policy *policy)
                        .coming.control = -1,
                        .retired.control = -1,
                        .scribe.control = -1,
-                       .backoff_ms = BACKOFF_MS};
+                       .backoff_ms = BACKOFF_MS,
+                       .started = (int64_t)time(NULL),
+                       .started_ms = tls_now_ms()};
     sessions_init(&m.sessions);
+    status_init(&m.status);
+    housekeeping_init(&m.housekeeping, policy, -1, &watches[WATCH_SCRUB]);
     m.ended = own.daemon ? detach(&own) : ERR_OK;
     if (m.ended == ERR_OK)
         m.ended = start(&m);

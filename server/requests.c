@@ -315,6 +315,21 @@ static enum err upload_record(void *arg, enum err outcome, const struct xfer_res
     return requests_record(u->r, &d, outcome);
 }
 
+/* A transfer as the status shows it. */
+struct shown {
+    struct requests *r;
+    const struct xfer_result *result;
+};
+
+static void show(void *arg, enum xfer_phase phase, uint64_t done, uint64_t total)
+{
+    const struct shown *s = arg;
+    enum board_phase as = phase == XFER_MOVING       ? BOARD_MOVING
+                          : phase == XFER_COMMITTING ? BOARD_COMMITTING
+                                                     : BOARD_HASHING;
+    board_progress(s->r->board, as, done, total, s->result->moved);
+}
+
 /* A failed transfer leaves the connection usable, a failed channel does not. */
 static enum err after_transfer(const struct requests *r, enum err e)
 {
@@ -331,16 +346,23 @@ static enum err do_put(struct requests *r, const struct frame *f)
         ~(uint32_t)(MSG_PUT_OVERWRITE | MSG_PUT_RECHECK | MSG_PUT_PARENTS | MSG_PUT_WHOLE))
         return requests_bad_flags(m.flags);
     struct upload u = {r, m.flags & MSG_PUT_OVERWRITE, m.flags & MSG_PUT_PARENTS};
+    struct shown shown = {r, &result};
     struct xfer x = {.chan = r->chan,
                      .id = m.id,
                      .name = r->path,
                      .engine = r->engine,
                      .recheck = m.flags & MSG_PUT_RECHECK,
-                     .whole = m.flags & MSG_PUT_WHOLE};
+                     .whole = m.flags & MSG_PUT_WHOLE,
+                     .event = show,
+                     .event_arg = &shown};
     struct xfer_sink sink = {upload_open, upload_commit, upload_release, upload_record, &u};
     enum err e = path_parse(m.path, r->path);
-    if (e == ERR_OK)
-        return after_transfer(r, xfer_receive(&x, &sink, &result));
+    if (e == ERR_OK) {
+        board_begin(r->board, BOARD_PUT, r->path);
+        e = xfer_receive(&x, &sink, &result);
+        board_end(r->board);
+        return after_transfer(r, e);
+    }
     struct deed d = {.op = "put"};
     char reason[513];
     snprintf(reason, sizeof reason, "%s", log_reason());
@@ -358,6 +380,7 @@ static enum err do_get(struct requests *r, const struct frame *f)
     if (m.flags & ~(uint32_t)(MSG_GET_RECHECK | MSG_GET_COMPRESS_AUTO | MSG_GET_COMPRESS) ||
         (m.flags & MSG_GET_COMPRESS_AUTO && m.flags & MSG_GET_COMPRESS))
         return requests_bad_flags(m.flags);
+    struct shown shown = {r, &result};
     struct xfer x = {.chan = r->chan,
                      .id = m.id,
                      .name = r->path,
@@ -365,14 +388,18 @@ static enum err do_get(struct requests *r, const struct frame *f)
                      .recheck = m.flags & MSG_GET_RECHECK,
                      .compress = m.flags & MSG_GET_COMPRESS        ? XFER_COMPRESS_ON
                                  : m.flags & MSG_GET_COMPRESS_AUTO ? XFER_COMPRESS_AUTO
-                                                                   : XFER_COMPRESS_OFF};
+                                                                   : XFER_COMPRESS_OFF,
+                     .event = show,
+                     .event_arg = &shown};
     enum err e = path_parse(m.path, r->path);
     struct deed d = {.op = "get", .path = e == ERR_OK ? r->path : NULL};
     if (e == ERR_OK)
         e = files_open_source(&r->files, r->path, &source);
     if (e != ERR_OK)
         return requests_conclude(r, x.id, &d, e);
+    board_begin(r->board, BOARD_GET, r->path);
     e = xfer_send(&x, &source, &result);
+    board_end(r->board);
     close(source.fd);
     if (source.tree >= 0)
         close(source.tree);

@@ -3,6 +3,7 @@
 #ifndef CONSIGND_REQUESTS_H
 #define CONSIGND_REQUESTS_H
 
+#include "board.h"
 #include "chan.h"
 #include "files.h"
 #include "map.h"
@@ -15,6 +16,7 @@ struct requests {
     unsigned told; /* records that the scribe has not answered yet */
     const struct map_user *user;
     const struct tree_engine *engine;
+    struct board *board;         /* where the running transfer is told of */
     struct gathering *gathering; /* small files that wait to be made durable together; or NULL */
     char path[PATH_MAX_BYTES + 1], path2[PATH_MAX_BYTES + 1];
     char stats_path[PATH_MAX_BYTES + 1]; /* of the last STATS that was recorded */

@@ -257,6 +257,7 @@ static enum err serve(struct session *s)
     r->chan = &s->chan;
     r->scribe = s->start->scribe;
     r->user = s->user;
+    r->board = s->start->board;
     r->engine = tree_engine(s->config->approved);
     while ((e = wait_request(s, wait_ms)) == ERR_OK && (e = requests_serve(r)) == ERR_OK)
         wait_ms = (int64_t)s->config->idle_s * 1000;

@@ -4,6 +4,7 @@
 #ifndef CONSIGND_SESSION_H
 #define CONSIGND_SESSION_H
 
+#include "board.h"
 #include "policy.h"
 
 struct session_start {
@@ -14,6 +15,7 @@ struct session_start {
     int connection;             /* the accepted socket */
     int master, keeper, scribe; /* sockets of its own to each of them */
     uint64_t algorithms;        /* what the keeper signs with, as its KEEPER_UP says */
+    struct board *board;        /* where it says what it is doing */
 };
 
 /* The session's life; returns the exit status. */

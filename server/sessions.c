@@ -96,6 +96,7 @@ static enum err start(struct sessions_entry *s, struct session_start *t)
     snprintf(t->name, sizeof t->name, "%s", s->name);
     snprintf(t->peer, sizeof t->peer, "%s", s->peer);
     t->master = pair[1];
+    t->board = s->board;
     s->fd = pair[0];
     s->pid = fork();
     if (s->pid == 0) {
@@ -103,6 +104,7 @@ static enum err start(struct sessions_entry *s, struct session_start *t)
         _exit(session_main(t));
     }
     close(pair[1]);
+    board_seal(s->board);
     if (s->pid > 0)
         return ERR_OK;
     e = log_fail_errno("starting a session");
@@ -131,6 +133,7 @@ enum err sessions_start(struct sessions *t, const struct policy *policy, int con
     s->started_ms = tls_now_ms();
     ipc_session_text(s->number, s->name);
     listen_peer(address, s->peer);
+    s->board = board_new();
     watch_peer(connection);
     if ((how.keeper = attach(keeper, s)) >= 0 && (how.scribe = attach(scribe, s)) >= 0)
         e = start(s, &how);
@@ -142,12 +145,13 @@ enum err sessions_start(struct sessions *t, const struct policy *policy, int con
     if (how.scribe >= 0)
         close(how.scribe);
     if (e != ERR_OK) {
-        free(s);
+        sessions_free(s);
         return e;
     }
     s->next = t->head;
     t->head = s;
     t->n++;
+    t->served++;
     *out = s;
     return ERR_OK;
 }
@@ -238,8 +242,10 @@ enum err sessions_grant(struct sessions *t, struct sessions_entry *s, struct pol
         e = policy_pace(policy, m.rule, &pace);
     if (e == ERR_OK)
         e = start_store(policy, user, &store);
-    if (e == ERR_OK)
+    if (e == ERR_OK) {
         snprintf(s->user, sizeof s->user, "%s", user->name);
+        t->granted++;
+    }
     e = answer_grant(s, e, store, pace);
     if (store >= 0)
         close(store);
@@ -266,10 +272,18 @@ struct sessions_entry *sessions_reaped(struct sessions *t, pid_t pid)
             continue;
         *at = s->next;
         t->n--;
+        t->refused += !s->user[0];
         sessions_close(s);
         return s;
     }
     return NULL;
+}
+
+void sessions_free(struct sessions_entry *s)
+{
+    if (s)
+        board_free(s->board);
+    free(s);
 }
 
 void sessions_expire(struct sessions *t, const struct config *c, int64_t now_ms)

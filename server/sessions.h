@@ -3,6 +3,7 @@
 #ifndef CONSIGND_SESSIONS_H
 #define CONSIGND_SESSIONS_H
 
+#include "board.h"
 #include "listen.h"
 #include "policy.h"
 #include <stdint.h>
@@ -17,6 +18,7 @@ struct sessions_entry {
     struct sockaddr_storage address;
     char user[65]; /* "" until granted */
     int64_t started_ms;
+    struct board *board; /* what it is doing */
     struct sessions_entry *next;
 };
 
@@ -25,6 +27,9 @@ struct sessions {
     size_t n;
     uint64_t
         next; /* number of the next session: start time in the upper half, a count in the lower */
+    /* Since the server started: sessions; those that were authorised; those that ended without;
+     * connections for which there was no session; sessions and others that a signal killed. */
+    uint64_t served, granted, refused, dropped, killed;
 };
 
 void sessions_init(struct sessions *t);
@@ -49,9 +54,10 @@ enum err sessions_grant(struct sessions *t, struct sessions_entry *s, struct pol
 /* Closes the master's end: the session ends once its running request is done. */
 void sessions_close(struct sessions_entry *s);
 
-/* Removes the entry of a process that ended and gives it to the caller to free; NULL when it was
- * none of these. */
+/* Removes the entry of a process that ended and gives it to the caller (sessions_free);
+ * NULL when it was none of these. */
 struct sessions_entry *sessions_reaped(struct sessions *t, pid_t pid);
+void sessions_free(struct sessions_entry *s);
 
 /* Kills sessions that did not come to be authorised in time. */
 void sessions_expire(struct sessions *t, const struct config *c, int64_t now_ms);

@@ -365,21 +365,17 @@ static enum err serve_one(struct store *s, const struct ipc_in *in)
     return ERR_PROTO;
 }
 
-/* Opens the roots while still able to, then gives up all else. */
-static enum err prepare(struct store *s, const struct config *config, const struct map_user *user)
+enum err store_prepare(struct fs *fs, const struct config *config, const struct map_user *user)
 {
     int folders[64], abi;
     unsigned n = 0;
     enum err e = ERR_OK;
-    fs_init(&s->fs, user->name, false);
-    s->pages = (struct store_pages){.fs = &s->fs, .fd = s->fd};
-    s->part = (struct fs_part){.data = -1, .journal = -1};
-    e = fs_group_new(&s->fs, &s->group);
+    fs_init(fs, user->name, false);
     for (size_t i = 0; e == ERR_OK && i < user->n_roots; i++)
-        e = fs_add_root(&s->fs, user->roots[i].prefix, user->roots[i].dir, user->roots[i].rights);
-    for (size_t i = 0; e == ERR_OK && i < s->fs.n && n < 64; i++)
-        folders[n++] = s->fs.roots[i].fd;
-    if (e == ERR_OK && s->fs.n > 64)
+        e = fs_add_root(fs, user->roots[i].prefix, user->roots[i].dir, user->roots[i].rights);
+    for (size_t i = 0; e == ERR_OK && i < fs->n && n < 64; i++)
+        folders[n++] = fs->roots[i].fd;
+    if (e == ERR_OK && fs->n > 64)
         e = log_fail(ERR_CONFIG, "user %s: more than 64 roots", user->name);
     if (e == ERR_OK)
         e = confine_files(folders, n, config->confine_require, &abi);
@@ -392,17 +388,20 @@ static enum err prepare(struct store *s, const struct config *config, const stru
 
 int store_main(const struct config *config, const struct map_user *user, int fd)
 {
-    struct store s = {.fd = fd};
+    struct store s = {.fd = fd, .part = {.data = -1, .journal = -1}, .pages.fd = fd};
     struct ipc_in in;
     uint8_t *buffer = malloc(IPC_MAX);
     char context[80];
     snprintf(context, sizeof context, "store user=%s", user->name);
     log_context(context);
+    s.pages.fs = &s.fs;
     enum err e = confine_start(&fd, 1);
     if (e == ERR_OK && !buffer)
         e = log_fail(ERR_INTERNAL, "out of memory");
     if (e == ERR_OK)
-        e = prepare(&s, config, user);
+        e = fs_group_new(&s.fs, &s.group);
+    if (e == ERR_OK)
+        e = store_prepare(&s.fs, config, user);
     probe_run("store");
     /* From here on the session reports what fails. */
     log_quiet(true);
@@ -413,23 +412,5 @@ int store_main(const struct config *config, const struct map_user *user, int fd)
     }
     free(buffer);
     fs_group_free(s.group);
-    return err_exit(e);
-}
-
-int store_sweep(const struct config *config, const struct map_user *user)
-{
-    struct store s = {.fd = -1};
-    unsigned removed = 0;
-    char context[80];
-    snprintf(context, sizeof context, "sweep user=%s", user->name);
-    log_context(context);
-    enum err e = confine_start(NULL, 0);
-    if (e == ERR_OK)
-        e = prepare(&s, config, user);
-    if (e == ERR_OK)
-        e = fs_sweep(&s.fs, (int64_t)config->part_expiry_s, &removed);
-    fs_group_free(s.group);
-    if (removed > 0)
-        log_info("removed %u expired parts and orphaned trees", removed);
     return err_exit(e);
 }

@@ -6,6 +6,7 @@
 #define CONSIGND_STORE_H
 
 #include "config.h"
+#include "fs.h"
 #include "map.h"
 
 /* The store's life in a freshly forked child: opens the roots, becomes the account, confines
@@ -13,8 +14,9 @@
  * status. */
 int store_main(const struct config *config, const struct map_user *user, int fd);
 
-/* The same process for housekeeping: removes the user's expired parts and orphaned trees, then
- * ends. */
-int store_sweep(const struct config *config, const struct map_user *user);
+/* What it begins with, for other processes that touch a user's files: opens the roots while still
+ * able to, then gives up all else. confine_start comes before. */
+enum err store_prepare(struct fs *fs, const struct config *config,
+                       const struct map_user *user) MUST_CHECK;
 
 #endif

@@ -39,6 +39,7 @@ allowed='
 <linux/openat2.h>        common/fs*.c server/confine*.c
 <termios.h>              common/pin.c
 fs.h                     common/* client/client.h client/remote_order.h server/store*.[ch] server/files.h server/map.h
+fs_scrub.h               common/fs_scrub.c server/scrub.h server/chore.c
 fs_internal.h            common/fs_*.c common/fs.c
 requests_internal.h      server/requests*.c
 cert_internal.h          common/cert*.c

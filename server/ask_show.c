@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: ISC */
+#include "ask_show.h"
+
+#include "ipc.h"
+#include "log.h"
+#include "scrub.h"
+#include "text.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum { OUT_MAX = 512 << 20, TIME_TEXT = 32 };
+
+/* ---- reading ---- */
+
+struct item {
+    uint8_t type;
+    const uint8_t *body;
+    size_t n;
+};
+
+/* The next message of the status; false at its end. *bad is set when it does not end where it should. */
+static bool next(struct slice *left, struct item *out, bool *bad)
+{
+    if (left->n == 0)
+        return false;
+    size_t n = left->n >= 5 ? wire_load_u32(left->p) : SIZE_MAX;
+    if (n > left->n - 5 || left->n < 5) {
+        *bad = true;
+        return false;
+    }
+    *out = (struct item){left->p[4], left->p + 5, n};
+    left->p += 5 + n;
+    left->n -= 5 + n;
+    return true;
+}
+
+static enum err malformed(void)
+{
+    return log_fail(ERR_PROTO, "the server's status can't be read: another version?");
+}
+
+enum err ask_find_scrub(const struct buf *status, struct ask_scrub *out)
+{
+    struct slice left = slice_of(status->data, status->len);
+    struct ipc_status_scrub m;
+    struct ipc_scrubbed c;
+    struct item item;
+    bool bad = false, meta = false, counts = false;
+    *out = (struct ask_scrub){0};
+    while (next(&left, &item, &bad)) {
+        if (item.type == IPC_STATUS_SCRUB && ipc_get_status_scrub(item.body, item.n, &m)) {
+            meta = slice_copy(m.user, out->user, sizeof out->user);
+            out->run = m.run;
+            out->ended = m.ended;
+            out->status = err_from_wire(m.status);
+        } else if (item.type == IPC_SCRUBBED && ipc_get_scrubbed(item.body, item.n, &c)) {
+            counts = true;
+            out->files = c.files;
+            out->bytes = c.bytes;
+            out->chunks = c.chunks;
+        }
+    }
+    return meta && counts && !bad ? ERR_OK : malformed();
+}
+
+/* ---- for people ---- */
+
+static void time_text(uint64_t seconds, char out[static TIME_TEXT])
+{
+    struct tm tm;
+    time_t t = (time_t)seconds;
+    if (!seconds || !localtime_r(&t, &tm) || !strftime(out, TIME_TEXT, "%Y-%m-%d %H:%M:%S", &tm))
+        snprintf(out, TIME_TEXT, "never");
+}
+
+/* The text of one value, escaped. */
+struct shown {
+    char text[4 * 4096 + 1];
+};
+
+static const char *show(struct shown *s, struct slice value)
+{
+    log_scrub(s->text, sizeof s->text, value.p, value.n);
+    return s->text;
+}
+
+static bool text_server(const struct item *item)
+{
+    struct ipc_status_server m;
+    struct shown a, b;
+    char since[TIME_TEXT];
+    if (!ipc_get_status_server(item->body, item->n, &m))
+        return false;
+    time_text(m.started, since);
+    printf("consignd %s at %s, pid %" PRIu32 ", since %s (%" PRIu64 " s), configuration %" PRIu64
+           "%s\n",
+           show(&a, m.version), show(&b, m.address), m.pid, since, m.uptime, m.generation,
+           m.draining ? ", stopping" : "");
+    printf("sessions %" PRIu64 " of %" PRIu64 "; served %" PRIu64 ", authorised %" PRIu64
+           ", refused %" PRIu64 ", dropped %" PRIu64 ", killed %" PRIu64 "\n",
+           m.sessions, m.sessions_max, m.served, m.granted, m.refused, m.dropped, m.killed);
+    return true;
+}
+
+static bool text_session(const struct item *item)
+{
+    struct ipc_status_session m;
+    struct shown a, b, c;
+    char since[TIME_TEXT], done[TEXT_SIZE], total[TEXT_SIZE], rate[TEXT_SIZE];
+    if (!ipc_get_status_session(item->body, item->n, &m))
+        return false;
+    time_text(m.since, since);
+    printf("session %s pid %" PRIu32 " from %s, %s%s, since %s\n", show(&a, m.session), m.pid,
+           show(&b, m.peer), m.user.n ? "user " : "not authorised yet", show(&c, m.user), since);
+    if (m.op.n == 0)
+        return true;
+    text_size(m.done, done);
+    text_size(m.total, total);
+    text_size(m.ms ? m.moved * 1000 / m.ms : 0, rate);
+    printf("  %s %s: %s, %s of %s, %s/s\n", show(&a, m.op), show(&b, m.path), show(&c, m.phase),
+           done, total, rate);
+    return true;
+}
+
+static bool text_sweep(const struct item *item)
+{
+    struct ipc_status_sweep m;
+    char ended[TIME_TEXT];
+    if (!ipc_get_status_sweep(item->body, item->n, &m))
+        return false;
+    time_text(m.ended, ended);
+    printf("sweep %s: %" PRIu64 " removed, %" PRIu64 " users failed\n", ended, m.removed, m.failed);
+    return true;
+}
+
+static bool text_scrub(const struct item *item)
+{
+    struct ipc_status_scrub m;
+    struct shown a, b;
+    char began[TIME_TEXT], ended[TIME_TEXT], due[TIME_TEXT];
+    if (!ipc_get_status_scrub(item->body, item->n, &m))
+        return false;
+    time_text(m.began, began);
+    time_text(m.ended, ended);
+    time_text(m.next, due);
+    if (m.run == 0)
+        printf("scrub never");
+    else if (m.ended)
+        printf("scrub %" PRIu64 " %s to %s: %s", m.run, began, ended,
+               err_text(err_from_wire(m.status)));
+    else
+        printf("scrub %" PRIu64 " since %s: at user %s", m.run, began, show(&a, m.user));
+    printf("%s%s%s%s\n", m.only.n ? ", of user " : "", show(&b, m.only), m.next ? "; next " : "",
+           m.next ? due : "");
+    return true;
+}
+
+static bool text_counts(const struct item *item)
+{
+    struct ipc_scrubbed m;
+    char bytes[TEXT_SIZE];
+    if (!ipc_get_scrubbed(item->body, item->n, &m))
+        return false;
+    text_size(m.bytes, bytes);
+    printf("  %" PRIu64 " files, %s read; %" PRIu64 " proven, %" PRIu64 " rotten (%" PRIu64
+           " chunks), %" PRIu64 " damaged trees\n",
+           m.files, bytes, m.proven, m.rotten, m.chunks, m.damaged);
+    printf("  %" PRIu64 " without a tree, %" PRIu64 " changed outside, %" PRIu64
+           " in motion, %" PRIu64 " orphaned trees, %" PRIu64 " errors\n",
+           m.plain, m.changed, m.moving, m.orphans, m.errors);
+    return true;
+}
+
+static bool text_finding(const struct item *item)
+{
+    struct ipc_rot m;
+    struct shown a, b;
+    if (!ipc_get_rot(item->body, item->n, &m))
+        return false;
+    printf("rot %s %s: ", show(&a, m.user), show(&b, m.path));
+    if (m.kind != FS_ROT_TREE)
+        printf("chunk %" PRIu64 " (%" PRIu64 " bytes from %" PRIu64 ") ", m.chunk, m.size,
+               m.offset);
+    printf("%s\n", scrub_kind_text(m.kind));
+    return true;
+}
+
+/* ---- JSON ---- */
+
+/* A comma where something stands before. */
+static void comma(struct buf *b)
+{
+    if (b->len && b->data[b->len - 1] != '{' && b->data[b->len - 1] != '[')
+        text_put(b, ",");
+}
+
+static void begin(struct buf *b, const char *key, const char *bracket)
+{
+    comma(b);
+    if (key) {
+        text_json(b, slice_str(key));
+        text_put(b, ":");
+    }
+    text_put(b, bracket);
+}
+
+static void string(struct buf *b, const char *key, struct slice value)
+{
+    begin(b, key, "");
+    text_json(b, value);
+}
+
+static void number(struct buf *b, const char *key, uint64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%" PRIu64, value);
+    begin(b, key, text);
+}
+
+static bool json_server(struct buf *b, const struct item *item)
+{
+    struct ipc_status_server m;
+    if (!ipc_get_status_server(item->body, item->n, &m))
+        return false;
+    string(b, "version", m.version);
+    string(b, "address", m.address);
+    number(b, "pid", m.pid);
+    number(b, "started", m.started);
+    number(b, "uptime", m.uptime);
+    number(b, "generation", m.generation);
+    begin(b, "draining", m.draining ? "true" : "false");
+    number(b, "sessions_max", m.sessions_max);
+    number(b, "served", m.served);
+    number(b, "authorised", m.granted);
+    number(b, "refused", m.refused);
+    number(b, "dropped", m.dropped);
+    number(b, "killed", m.killed);
+    begin(b, "sessions", "[");
+    return true;
+}
+
+static bool json_session(struct buf *b, const struct item *item)
+{
+    struct ipc_status_session m;
+    if (!ipc_get_status_session(item->body, item->n, &m))
+        return false;
+    begin(b, NULL, "{");
+    string(b, "session", m.session);
+    number(b, "pid", m.pid);
+    string(b, "peer", m.peer);
+    string(b, "user", m.user);
+    number(b, "since", m.since);
+    if (m.op.n) {
+        begin(b, "transfer", "{");
+        string(b, "op", m.op);
+        string(b, "path", m.path);
+        string(b, "phase", m.phase);
+        number(b, "done", m.done);
+        number(b, "total", m.total);
+        number(b, "moved", m.moved);
+        number(b, "ms", m.ms);
+        number(b, "rate", m.ms ? m.moved * 1000 / m.ms : 0);
+        text_put(b, "}");
+    }
+    text_put(b, "}");
+    return true;
+}
+
+static bool json_sweep(struct buf *b, const struct item *item)
+{
+    struct ipc_status_sweep m;
+    if (!ipc_get_status_sweep(item->body, item->n, &m))
+        return false;
+    text_put(b, "]");
+    begin(b, "sweep", "{");
+    number(b, "began", m.began);
+    number(b, "ended", m.ended);
+    number(b, "removed", m.removed);
+    number(b, "failed", m.failed);
+    text_put(b, "}");
+    return true;
+}
+
+static bool json_scrub(struct buf *b, const struct item *item)
+{
+    struct ipc_status_scrub m;
+    if (!ipc_get_status_scrub(item->body, item->n, &m))
+        return false;
+    begin(b, "scrub", "{");
+    number(b, "run", m.run);
+    number(b, "began", m.began);
+    number(b, "ended", m.ended);
+    number(b, "next", m.next);
+    string(b, "status", slice_str(err_name(err_from_wire(m.status))));
+    string(b, "only", m.only);
+    string(b, "user", m.user);
+    return true;
+}
+
+static bool json_counts(struct buf *b, const struct item *item)
+{
+    struct ipc_scrubbed m;
+    if (!ipc_get_scrubbed(item->body, item->n, &m))
+        return false;
+    number(b, "files", m.files);
+    number(b, "bytes", m.bytes);
+    number(b, "proven", m.proven);
+    number(b, "rotten", m.rotten);
+    number(b, "chunks", m.chunks);
+    number(b, "damaged", m.damaged);
+    number(b, "plain", m.plain);
+    number(b, "changed", m.changed);
+    number(b, "moving", m.moving);
+    number(b, "orphans", m.orphans);
+    number(b, "errors", m.errors);
+    begin(b, "findings", "[");
+    return true;
+}
+
+static bool json_finding(struct buf *b, const struct item *item)
+{
+    struct ipc_rot m;
+    if (!ipc_get_rot(item->body, item->n, &m))
+        return false;
+    begin(b, NULL, "{");
+    string(b, "user", m.user);
+    string(b, "path", m.path);
+    if (m.kind != FS_ROT_TREE) {
+        number(b, "chunk", m.chunk);
+        number(b, "offset", m.offset);
+        number(b, "size", m.size);
+    }
+    string(b, "reason", slice_str(scrub_kind_text(m.kind)));
+    text_put(b, "}");
+    return true;
+}
+
+/* ---- the whole ---- */
+
+static const struct row {
+    uint8_t type;
+    bool scrub; /* shown when it is the scrub alone, too */
+    bool (*text)(const struct item *item);
+    bool (*json)(struct buf *b, const struct item *item);
+} rows[] = {
+    {IPC_STATUS_SERVER, false, text_server, json_server},
+    {IPC_STATUS_SESSION, false, text_session, json_session},
+    {IPC_STATUS_SWEEP, false, text_sweep, json_sweep},
+    {IPC_STATUS_SCRUB, true, text_scrub, json_scrub},
+    {IPC_SCRUBBED, true, text_counts, json_counts},
+    {IPC_ROT, true, text_finding, json_finding},
+};
+
+/* One message to standard output, or to b. */
+static bool show_item(const struct item *item, bool scrub_only, struct buf *b)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i].type == item->type)
+            return (scrub_only && !rows[i].scrub) ||
+                   (b ? rows[i].json(b, item) : rows[i].text(item));
+    return false;
+}
+
+static enum err show_all(const struct buf *status, bool json, bool scrub_only)
+{
+    struct slice left = slice_of(status->data, status->len);
+    struct item item;
+    struct buf b;
+    bool bad = false;
+    buf_init(&b, OUT_MAX);
+    text_put(&b, "{");
+    while (!bad && next(&left, &item, &bad))
+        bad = !show_item(&item, scrub_only, json ? &b : NULL);
+    text_put(&b, "]}}\n"); /* findings, scrub, all */
+    if (json && !bad && !b.bad)
+        fwrite(b.data, 1, b.len, stdout);
+    buf_release(&b);
+    if (bad)
+        return malformed();
+    return fflush(stdout) == 0 ? ERR_OK : log_fail_errno("standard output");
+}
+
+enum err ask_show(const struct buf *status, bool json)
+{
+    return show_all(status, json, false);
+}
+
+enum err ask_show_scrub(const struct buf *status, bool json)
+{
+    return show_all(status, json, true);
+}
