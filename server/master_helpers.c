@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: ISC */
+/* The master's care for keeper and scribe: started, replaced, started again with a delay that grows. */
+#include "master_internal.h"
+
+#include "ipc.h"
+#include "keeper.h"
+#include "tls.h"
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum { BACKOFF_MS = 200, BACKOFF_MAX_MS = 10 * 1000 };
+
+void master_helpers_init(struct master *m)
+{
+    struct helper *all[] = {&m->keeper, &m->coming, &m->retired, &m->scribe};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        *all[i] = (struct helper){.control = -1};
+    m->backoff_ms = BACKOFF_MS;
+}
+
+/* As with sessions_close: what watches it is told, since a child may hold a copy of the socket. */
+void master_drop_helper(const struct master *m, struct helper *h)
+{
+    if (h->control >= 0) {
+        (void)epoll_ctl(m->epoll, EPOLL_CTL_DEL, h->control, NULL);
+        close(h->control);
+    }
+    *h = (struct helper){.control = -1};
+}
+
+static void retry_later(struct master *m, int64_t *due)
+{
+    *due = tls_now_ms() + m->backoff_ms;
+    m->backoff_ms = m->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : m->backoff_ms * 2;
+}
+
+enum err master_bring_keeper(struct master *m)
+{
+    m->keeper_due_ms = 0;
+    master_drop_helper(m, &m->coming);
+    enum err e = keeper_start(m->options->config_file, &m->coming.control, &m->coming.pid);
+    if (e == ERR_OK)
+        e = master_watch(m, EPOLL_CTL_ADD, m->coming.control, WATCH_COMING, EPOLLIN);
+    return e;
+}
+
+enum err master_bring_scribe(struct master *m)
+{
+    m->scribe_due_ms = 0;
+    enum err e = scribe_start(m->policy->config->audit, &m->scribe.control, &m->scribe.pid);
+    if (e == ERR_OK)
+        e = master_watch(m, EPOLL_CTL_ADD, m->scribe.control, WATCH_SCRIBE, EPOLLIN);
+    /* It said that it is ready, as a keeper does. */
+    if (e == ERR_OK)
+        m->backoff_ms = BACKOFF_MS;
+    return e;
+}
+
+static void tell_ready(struct master *m)
+{
+    char line[LISTEN_NAME + 16];
+    int n = snprintf(line, sizeof line, "ready %s\n", m->address);
+    log_info("serving at %s", m->address);
+    RECORD(m, "start", "address", m->address, NULL);
+    if (m->options->ready_fd < 0)
+        return;
+    if (write(m->options->ready_fd, line, (size_t)n) != n)
+        log_warn("nobody reads that the server is ready");
+    close(m->options->ready_fd);
+}
+
+/* A keeper that was replaced stays as long as a handshake that was given a socket to it may take. */
+static void retire(struct master *m, struct helper old)
+{
+    master_drop_helper(m, &m->retired);
+    if (old.control < 0)
+        return;
+    (void)epoll_ctl(m->epoll, EPOLL_CTL_DEL, old.control, NULL);
+    m->retired = old;
+    m->retired_until_ms = tls_now_ms() + (int64_t)m->policy->config->handshake_s * 1000;
+}
+
+static void keeper_up(struct master *m, uint64_t algorithms)
+{
+    struct helper old = m->keeper;
+    m->keeper = m->coming;
+    m->keeper.algorithms = algorithms;
+    m->coming = (struct helper){.control = -1};
+    if (master_watch(m, EPOLL_CTL_MOD, m->keeper.control, WATCH_KEEPER, EPOLLIN) != ERR_OK)
+        master_stop(m, ERR_INTERNAL);
+    retire(m, old);
+    m->backoff_ms = BACKOFF_MS;
+    if (!m->served)
+        tell_ready(m);
+    else
+        log_info("keeper %d is up", (int)m->keeper.pid);
+    m->served = true;
+}
+
+/* The new keeper could not start: fatal at the beginning, and whenever trying again could lock the
+ * token. */
+static void keeper_failed(struct master *m, enum err status, struct slice reason)
+{
+    log_error("keeper: %.*s", (int)reason.n, (const char *)reason.p);
+    RECORD(m, "keeper", "status", err_name(status), NULL);
+    master_drop_helper(m, &m->coming);
+    if (m->keeper.control >= 0)
+        log_warn("the keeper that runs is kept");
+    else if (!m->served || status == ERR_PIN || status == ERR_CONFIG)
+        master_stop(m, status);
+    else
+        retry_later(m, &m->keeper_due_ms);
+}
+
+void master_on_coming(struct master *m)
+{
+    uint8_t buffer[IPC_SMALL];
+    struct ipc_in in = {0};
+    struct ipc_keeper_up up = {0};
+    struct ipc_keeper_failed failed = {0};
+    enum err e = ipc_recv(m->coming.control, buffer, sizeof buffer, &in, 0);
+    ipc_drop(&in);
+    if (e == ERR_OK && in.type == IPC_KEEPER_UP && ipc_get_keeper_up(in.body, in.n, &up))
+        keeper_up(m, up.algorithms);
+    else if (e == ERR_OK && in.type == IPC_KEEPER_FAILED &&
+             ipc_get_keeper_failed(in.body, in.n, &failed))
+        keeper_failed(m, err_from_wire(failed.status), failed.reason);
+    else
+        keeper_failed(m, ERR_TOKEN, slice_str("ended before it could sign"));
+}
+
+void master_on_keeper(struct master *m)
+{
+    uint8_t buffer[IPC_SMALL];
+    struct ipc_in in;
+    /* The event may be of the one that was replaced a moment ago. */
+    if (ipc_recv(m->keeper.control, buffer, sizeof buffer, &in, 0) == ERR_TIMEOUT)
+        return;
+    log_error("keeper %d is gone; starting another", (int)m->keeper.pid);
+    RECORD(m, "keeper", "status", err_name(ERR_TOKEN), "reason", "gone", NULL);
+    master_drop_helper(m, &m->keeper);
+    if (m->coming.control < 0)
+        retry_later(m, &m->keeper_due_ms);
+}
+
+void master_on_scribe(struct master *m)
+{
+    log_error("scribe %d is gone; starting another in %lld ms", (int)m->scribe.pid,
+              (long long)m->backoff_ms);
+    master_drop_helper(m, &m->scribe);
+    retry_later(m, &m->scribe_due_ms);
+}
+
+void master_tend_helpers(struct master *m, int64_t now_ms)
+{
+    if (m->retired.control >= 0 && now_ms >= m->retired_until_ms)
+        master_drop_helper(m, &m->retired);
+    if (m->keeper_due_ms && now_ms >= m->keeper_due_ms && master_bring_keeper(m) != ERR_OK)
+        retry_later(m, &m->keeper_due_ms);
+    if (m->scribe_due_ms && now_ms >= m->scribe_due_ms && master_bring_scribe(m) != ERR_OK)
+        retry_later(m, &m->scribe_due_ms);
+}

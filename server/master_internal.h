@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: ISC */
+/* What the files of the module master share. Nobody else includes this. */
+#ifndef CONSIGND_MASTER_INTERNAL_H
+#define CONSIGND_MASTER_INTERNAL_H
+
+#include "housekeeping.h"
+#include "listen.h"
+#include "log.h"
+#include "master.h"
+#include "scribe.h"
+#include "sessions.h"
+#include "status.h"
+
+/* A process that must run as long as the server does: its control socket, what is known of it. */
+struct helper {
+    int control; /* -1: not running */
+    pid_t pid;
+    uint64_t algorithms; /* what a keeper signs with; bit n: gnutls_sign_algorithm_t n */
+};
+
+/* What an epoll event is about; sessions and who asks for the status point to their entry instead. */
+enum watch {
+    WATCH_LISTEN,
+    WATCH_SIGNAL,
+    WATCH_KEEPER,
+    WATCH_COMING,
+    WATCH_SCRIBE,
+    WATCH_SCRUB,
+    WATCH_STATUS,
+    WATCHES
+};
+
+struct master {
+    const struct master_options *options;
+    struct policy *policy;
+    struct sessions sessions;
+    int epoll, listener, signals;
+    char address[LISTEN_NAME];
+    struct helper keeper; /* signs now */
+    struct helper coming; /* started, not heard of yet: takes over when it is up */
+    struct helper scribe;
+    struct helper retired; /* replaced, but asked by handshakes that run */
+    int64_t retired_until_ms;
+    int64_t keeper_due_ms; /* when to start one; 0: none is due */
+    int64_t scribe_due_ms;
+    int64_t backoff_ms;
+    bool accepting;         /* the listener is being watched */
+    int64_t accept_due_ms;  /* not before: descriptors ran out */
+    bool served;            /* a keeper was up once */
+    int64_t drain_until_ms; /* 0: not draining */
+    struct housekeeping housekeeping;
+    struct status status;
+    int64_t started, started_ms; /* seconds since 1970; tls_now_ms */
+    enum err ended;              /* why the loop ends */
+    bool stop;
+};
+
+extern char master_watches[WATCHES]; /* addresses to tell sources apart by */
+
+/* epoll_ctl for the event what. */
+enum err master_watch(struct master *m, int op, int fd, enum watch what,
+                      uint32_t events) MUST_CHECK;
+
+/* Ends the loop. */
+void master_stop(struct master *m, enum err why);
+
+/* Leaves a record; a scribe that can't write it is no reason to end the server, but is said. */
+#define RECORD(m, ...)                                                                             \
+    do {                                                                                           \
+        if ((m)->scribe.control >= 0 && scribe_record((m)->scribe.control, __VA_ARGS__) != ERR_OK) \
+            log_warn("an event of the server is not in the audit log");                            \
+    } while (0)
+
+/* ---- master_helpers.c: keeper and scribe ---- */
+
+/* No helper runs yet. */
+void master_helpers_init(struct master *m);
+
+/* Starts them; the keeper is heard of later. */
+enum err master_bring_keeper(struct master *m) MUST_CHECK;
+enum err master_bring_scribe(struct master *m) MUST_CHECK;
+
+/* Their sockets are readable. */
+void master_on_keeper(struct master *m);
+void master_on_coming(struct master *m);
+void master_on_scribe(struct master *m);
+
+/* Starts what is due again. */
+void master_tend_helpers(struct master *m, int64_t now_ms);
+
+/* Closes its control socket, which ends it. */
+void master_drop_helper(const struct master *m, struct helper *h);
+
+#endif
