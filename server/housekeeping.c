@@ -132,11 +132,12 @@ void housekeeping_tick(struct housekeeping *h, const struct policy *policy, int 
 {
     int64_t now = tls_now_ms();
     sweep(&h->sweep, policy, now);
-    if (!h->scrub_due_ms || now < h->scrub_due_ms)
+    bool runs = h->scrub.run && !h->scrub.ended;
+    if (!h->scrub_due_ms || now < h->scrub_due_ms || runs)
         return;
     set_due(h, policy);
     if (housekeeping_scrub(h, policy, "", scribe) != ERR_OK)
-        log_warn("the scrub that is due is left out");
+        log_warn("the scrub that is due can't begin");
 }
 
 const char *housekeeping_reaped(struct housekeeping *h, const struct policy *policy, pid_t pid,

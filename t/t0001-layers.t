@@ -91,7 +91,7 @@ foreign() {
 }
 
 test_expect_success 'there is something to look at' '
-	includes >all && grep "^server/master.c log.h$" all && grep "^common/tls.h <gnutls/gnutls.h>$" all
+	includes >all && grep "^server/session.c log.h$" all && grep "^common/tls.h <gnutls/gnutls.h>$" all
 '
 
 test_expect_success 'programs include their own folder and common/ only' '
