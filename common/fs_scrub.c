@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PIECE = 1 << 20, SLOTS = 512 };
+enum { PIECE = 1 << 20, SLOTS = 512, CATCH_UP_US = 1000000 };
 
 /* The inodes that have a stored tree, sorted; the highest bit marks those whose file was seen. */
 #define SEEN (UINT64_C(1) << 63)
@@ -87,18 +87,20 @@ static int64_t now_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-/* Waits until n more bytes are within the rate; time that was lost is not made up for. */
+/* Waits until n more bytes are within the rate. Time that the disk took is made up for, a longer pause
+ * is not. */
 static void pace(struct scrubbing *s, size_t n)
 {
     int64_t now = now_us();
     if (s->how->rate == 0)
         return;
-    if (s->due_us < now)
+    if (s->due_us < now - CATCH_UP_US)
         s->due_us = now;
-    s->due_us += (int64_t)((double)n * 1e6 / (double)s->how->rate);
     struct timespec until = {.tv_sec = s->due_us / 1000000, .tv_nsec = s->due_us % 1000000 * 1000};
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
+    while (s->due_us > now &&
+           clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
         continue;
+    s->due_us += (int64_t)((double)n * 1e6 / (double)s->how->rate);
 }
 
 /* Whether nobody has written to the file since its tree was stamped. */
