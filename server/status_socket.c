@@ -54,13 +54,16 @@ static bool listens(int folder, const char *name)
     struct sockaddr_un address;
     struct ucred peer;
     socklen_t n = sizeof peer;
+    bool there = false;
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
     address_of(folder, name, &address);
-    bool there = fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
-                 getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 &&
-                 (kill(peer.pid, 0) == 0 || errno == EPERM);
-    if (fd >= 0)
-        close(fd);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
+        there = errno == EAGAIN; /* its queue is full */
+    else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0)
+        there = kill(peer.pid, 0) == 0 || errno == EPERM;
+    close(fd);
     return there;
 }
 
