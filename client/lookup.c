@@ -22,6 +22,13 @@ enum err lookup_add(struct lookup *l, const char *rel, const struct stat *st, bo
     return ERR_OK;
 }
 
+/* What the server may say of the name that is next. */
+static bool in_turn(const struct lookup *l, const struct msg_item *item, struct fs_info *info)
+{
+    return l->answered < l->n && slice_eq(item->name, slice_str(l->list[l->answered].rel)) &&
+           item->type != MSG_LEAVE && remote_item_info(item, info);
+}
+
 static enum err on_answer(struct request *q, const struct frame *f, enum err status,
                           const char *reason)
 {
@@ -30,19 +37,21 @@ static enum err on_answer(struct request *q, const struct frame *f, enum err sta
     struct msg_item item;
     (void)reason;
     if (!f)
-        return status != ERR_OK || l->answered == l->n
+        return status != ERR_OK || (l->answered == l->n && l->last)
                    ? ERR_OK
                    : log_fail(ERR_PROTO, "the server answered STATS in part");
-    if (f->type != MSG_ITEMS || !CHAN_GET(f, items, &m) || m.id != q->id)
+    if (f->type != MSG_ITEMS || l->last || !CHAN_GET(f, items, &m) || m.id != q->id ||
+        (m.more && m.items.n == 0))
         return chan_unexpected(f, "in answer to STATS");
     while (m.items.n > 0) {
-        if (l->answered == l->n || !msg_take_item(&m.items, &item))
+        struct fs_info info;
+        if (!msg_take_item(&m.items, &item) || !in_turn(l, &item, &info))
             return chan_malformed(f);
         struct looked_up *e = &l->list[l->answered++];
-        if (!remote_item_info(&item, &e->there))
-            return chan_malformed(f);
-        e->known = e->there.type != MSG_FAULT;
+        e->there = info;
+        e->known = info.type != MSG_FAULT;
     }
+    l->last = !m.more;
     return ERR_OK;
 }
 
@@ -57,6 +66,7 @@ enum err lookup_ask(struct lookup *l, struct pipeline *p, const char *top, bool 
     m.names = slice_of(names.data, names.len);
     enum err e = names.bad ? log_fail(ERR_INTERNAL, "no room for a batch of names") : ERR_OK;
     l->answered = 0;
+    l->last = false;
     if (e == ERR_OK)
         e = pipeline_enter(p, on_answer, l, names.len, &m.id);
     if (e == ERR_OK) {

@@ -22,6 +22,7 @@ struct lookup {
     size_t n;
     size_t names;    /* bytes of the question */
     size_t answered; /* entries that an answer came for */
+    bool last;       /* no more items may come */
     uint32_t id;     /* of the question */
 };
 

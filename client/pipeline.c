@@ -24,7 +24,7 @@ static struct request leave(struct pipeline *p)
     return q;
 }
 
-/* The connection is no more of use: tells all who wait. */
+/* The connection is no more of use: tells the server as far as it listens, and all who wait. */
 static enum err lose(struct pipeline *p, enum err e)
 {
     char reason[513];
@@ -86,6 +86,11 @@ enum err pipeline_until(struct pipeline *p, uint32_t id)
     while (e == ERR_OK && p->n > 0 && (int32_t)(oldest(p)->id - id) <= 0)
         e = take(p);
     return e == ERR_OK ? e : lose(p, e);
+}
+
+enum err pipeline_reject(struct pipeline *p, enum err e)
+{
+    return lose(p, e);
 }
 
 enum err pipeline_enter(struct pipeline *p, request_fn *answer, void *arg, uint64_t bytes,

@@ -53,4 +53,8 @@ enum err pipeline_wait(struct pipeline *p, size_t left) MUST_CHECK;
 /* Waits until the request with this id has been answered. */
 enum err pipeline_until(struct pipeline *p, uint32_t id) MUST_CHECK;
 
+/* For an answer that turns out later not to be in order: ends the connection with e, which has been
+ * logged; returns e. */
+enum err pipeline_reject(struct pipeline *p, enum err e) MUST_CHECK;
+
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The client's walk against servers that keep to the protocol, and such that do not. */
+#include "../../client/lookup.h"
 #include "../../client/remote_walk.h"
 #include "lib/pair.h"
 #include "log.h"
@@ -14,9 +15,27 @@
 
 enum { WAIT = 10000 };
 
-static struct link link_of(struct chan c)
+/* A client connected to side. */
+struct client {
+    struct link link;
+    struct pipeline pipeline;
+    int pid;
+};
+
+static void client_open(struct client *c, int (*side)(struct chan *c))
 {
-    return (struct link){.chan = c, .next_id = 1};
+    c->link = (struct link){.next_id = 1};
+    c->pid = pair_start(side, &c->link.chan);
+    pipeline_init(&c->pipeline, &c->link);
+}
+
+/* The exit status of the other side. */
+static int client_close(struct client *c)
+{
+    if (!c->link.chan.failed)
+        chan_bye(&c->link.chan);
+    chan_release(&c->link.chan);
+    return pair_end(c->pid);
 }
 
 static void add(struct buf *b, uint8_t type, const char *name)
@@ -53,8 +72,18 @@ static uint32_t next_request(struct chan *c, uint8_t type)
 static int until_closed(struct chan *c)
 {
     struct frame f;
-    enum err e = chan_recv(c, &f, WAIT);
-    return e == ERR_CONN || e == ERR_PROTO ? 0 : 2;
+    return chan_recv(c, &f, WAIT) == ERR_CONN ? 0 : 2;
+}
+
+/* The client says why it ends the connection, and nothing else: but for the page that it asks for before
+ * it has looked at this one. */
+static int until_rejected(struct chan *c)
+{
+    struct frame f;
+    enum err e;
+    while ((e = chan_recv(c, &f, WAIT)) == ERR_OK && f.type == MSG_NEXT)
+        continue;
+    return e == ERR_PROTO && c->peer_ended ? 0 : 2;
 }
 
 /* ---- pages ---- */
@@ -87,21 +116,25 @@ static void pages_follow_each_other(void **state)
 {
     struct remote_walk *w;
     struct remote_item item;
-    struct chan c;
+    struct client c;
     unsigned n = 0;
     (void)state;
-    int pid = pair_start(serve_pages, &c);
-    struct link l = link_of(c);
-    assert_int_equal(remote_walk_open(&l, "/", 0, &w), ERR_OK);
-    while (remote_walk_next(w, &item) == ERR_OK && item.path)
+    client_open(&c, serve_pages);
+    assert_int_equal(remote_walk_open(&c.pipeline, "/", 0, &w), ERR_OK);
+    while (remote_walk_next(w, &item) == ERR_OK)
         assert_int_equal(strtoul(item.path, NULL, 10), n++);
     assert_int_equal(n, PAGES * ENTRIES);
-    assert_int_equal(remote_walk_next(w, &item), ERR_OK);
-    assert_null(item.path);
+    assert_int_equal(remote_walk_next(w, &item), ERR_NOENT);
     remote_walk_close(w);
-    chan_bye(&l.chan);
-    chan_release(&l.chan);
-    assert_int_equal(pair_end(pid), 0);
+    assert_int_equal(client_close(&c), 0);
+}
+
+static int empty_folder(struct chan *c)
+{
+    struct buf none;
+    uint32_t id = next_request(c, MSG_WALK);
+    buf_init(&none, MSG_ITEMS_MAX);
+    return answer(c, id, false, &none) == ERR_OK ? until_closed(c) : 1;
 }
 
 static int serve_and_pong(struct chan *c)
@@ -128,46 +161,59 @@ static int serve_and_pong(struct chan *c)
     return pages == 3 ? 0 : 2;
 }
 
+static enum err on_pong(struct request *q, const struct frame *f, enum err status,
+                        const char *reason)
+{
+    unsigned *pongs = q->arg;
+    (void)reason;
+    assert_null(f);
+    assert_int_equal(status, ERR_OK);
+    ++*pongs;
+    return ERR_OK;
+}
+
+static enum err ping(struct pipeline *p, unsigned *pongs)
+{
+    uint32_t id;
+    enum err e = pipeline_enter(p, on_pong, pongs, 0, &id);
+    return e == ERR_OK ? pipeline_sent(p, CHAN_SEND(&p->link->chan, ping, PING, .id = id)) : e;
+}
+
 static void other_requests_come_between(void **state)
 {
     struct remote_walk *w;
     struct remote_item item;
-    struct chan c;
-    unsigned n = 0;
+    struct client c;
+    unsigned n = 0, pongs = 0;
     (void)state;
-    int pid = pair_start(serve_and_pong, &c);
-    struct link l = link_of(c);
-    assert_int_equal(remote_walk_open(&l, "/", 0, &w), ERR_OK);
-    for (; remote_walk_next(w, &item) == ERR_OK && item.path; n++) {
-        uint32_t id = l.next_id++;
-        assert_int_equal(remote_walk_settle(w), ERR_OK);
+    client_open(&c, serve_and_pong);
+    assert_int_equal(remote_walk_open(&c.pipeline, "/", 0, &w), ERR_OK);
+    for (; remote_walk_next(w, &item) == ERR_OK; n++) {
         assert_string_equal(item.path, "x");
-        assert_int_equal(CHAN_SEND(&l.chan, ping, PING, .id = id), ERR_OK);
-        assert_int_equal(link_await(&l, id, "ping", NULL, NULL), ERR_OK);
+        assert_int_equal(ping(&c.pipeline, &pongs), ERR_OK);
     }
     assert_int_equal(n, 4);
     remote_walk_close(w);
-    chan_bye(&l.chan);
-    chan_release(&l.chan);
-    assert_int_equal(pair_end(pid), 0);
+    assert_int_equal(pipeline_wait(&c.pipeline, 0), ERR_OK);
+    assert_int_equal(pongs, 4);
+    assert_int_equal(client_close(&c), 0);
 }
 
-static void closed_early_it_leaves_the_link_in_order(void **state)
+static void closed_early_it_leaves_the_connection_in_order(void **state)
 {
     struct remote_walk *w;
     struct remote_item item;
-    struct chan c;
+    struct client c;
+    unsigned pongs = 0;
     (void)state;
-    int pid = pair_start(serve_and_pong, &c);
-    struct link l = link_of(c);
-    assert_int_equal(remote_walk_open(&l, "/", 0, &w), ERR_OK);
+    client_open(&c, serve_and_pong);
+    assert_int_equal(remote_walk_open(&c.pipeline, "/", 0, &w), ERR_OK);
     assert_int_equal(remote_walk_next(w, &item), ERR_OK);
     remote_walk_close(w);
-    assert_int_equal(CHAN_SEND(&l.chan, ping, PING, .id = 99), ERR_OK);
-    assert_int_equal(link_await(&l, 99, "ping", NULL, NULL), ERR_OK);
-    chan_bye(&l.chan);
-    chan_release(&l.chan);
-    assert_int_equal(pair_end(pid), 2); /* it was not asked for all */
+    assert_int_equal(ping(&c.pipeline, &pongs), ERR_OK);
+    assert_int_equal(pipeline_wait(&c.pipeline, 0), ERR_OK);
+    assert_int_equal(pongs, 1);
+    assert_int_equal(client_close(&c), 2); /* it was not asked for all */
 }
 
 /* ---- servers that break the rules ---- */
@@ -175,8 +221,8 @@ static void closed_early_it_leaves_the_link_in_order(void **state)
 static int refuse_it(struct chan *c)
 {
     uint32_t id = next_request(c, MSG_WALK);
-    return CHAN_SEND(c, done, DONE, .id = id, .status = ERR_NOENT, .reason = slice_str("gone")) ==
-                   ERR_OK
+    return CHAN_SEND(c, done, DONE, .id = id, .status = ERR_DENIED,
+                     .reason = slice_str("closed to you")) == ERR_OK
                ? until_closed(c)
                : 1;
 }
@@ -184,7 +230,7 @@ static int refuse_it(struct chan *c)
 static int no_page(struct chan *c)
 {
     uint32_t id = next_request(c, MSG_WALK);
-    return CHAN_SEND(c, done, DONE, .id = id) == ERR_OK ? until_closed(c) : 1;
+    return CHAN_SEND(c, done, DONE, .id = id) == ERR_OK ? until_rejected(c) : 1;
 }
 
 static int two_pages(struct chan *c)
@@ -194,7 +240,7 @@ static int two_pages(struct chan *c)
     buf_init(&b, MSG_ITEMS_MAX);
     add(&b, MSG_FILE, "x");
     return send_page(c, id, true, &b) == ERR_OK && answer(c, id, true, &b) == ERR_OK
-               ? until_closed(c)
+               ? until_rejected(c)
                : 1;
 }
 
@@ -203,7 +249,7 @@ static int an_empty_page(struct chan *c)
     struct buf b;
     uint32_t id = next_request(c, MSG_WALK);
     buf_init(&b, MSG_ITEMS_MAX);
-    return answer(c, id, true, &b) == ERR_OK ? until_closed(c) : 1;
+    return answer(c, id, true, &b) == ERR_OK ? until_rejected(c) : 1;
 }
 
 static int another_id(struct chan *c)
@@ -212,14 +258,15 @@ static int another_id(struct chan *c)
     uint32_t id = next_request(c, MSG_WALK);
     buf_init(&b, MSG_ITEMS_MAX);
     add(&b, MSG_FILE, "x");
-    return answer(c, id + 1, true, &b) == ERR_OK ? until_closed(c) : 1;
+    return answer(c, id + 1, true, &b) == ERR_OK ? until_rejected(c) : 1;
 }
 
 static int another_message(struct chan *c)
 {
     uint32_t id = next_request(c, MSG_WALK);
-    return CHAN_SEND(c, entry, ENTRY, .id = id, .name = slice_str("x")) == ERR_OK ? until_closed(c)
-                                                                                  : 1;
+    return CHAN_SEND(c, entry, ENTRY, .id = id, .name = slice_str("x")) == ERR_OK
+               ? until_rejected(c)
+               : 1;
 }
 
 static int garbage(struct chan *c)
@@ -228,7 +275,7 @@ static int garbage(struct chan *c)
     uint32_t id = next_request(c, MSG_WALK);
     buf_init(&b, MSG_ITEMS_MAX);
     buf_put(&b, "\xff\xff\x01", 3);
-    return answer(c, id, false, &b) == ERR_OK ? until_closed(c) : 1;
+    return answer(c, id, false, &b) == ERR_OK ? until_rejected(c) : 1;
 }
 
 static int outside(struct chan *c)
@@ -237,7 +284,18 @@ static int outside(struct chan *c)
     uint32_t id = next_request(c, MSG_WALK);
     buf_init(&b, MSG_ITEMS_MAX);
     add(&b, MSG_FILE, "../x");
-    return answer(c, id, false, &b) == ERR_OK ? until_closed(c) : 1;
+    return answer(c, id, false, &b) == ERR_OK ? until_rejected(c) : 1;
+}
+
+static int two_ends(struct chan *c)
+{
+    struct buf b;
+    uint32_t id = next_request(c, MSG_WALK);
+    buf_init(&b, MSG_ITEMS_MAX);
+    add(&b, MSG_FILE, "x");
+    return answer(c, id, true, &b) == ERR_OK && CHAN_SEND(c, done, DONE, .id = id) == ERR_OK
+               ? until_rejected(c)
+               : 1;
 }
 
 static int an_end_inside(struct chan *c)
@@ -246,7 +304,7 @@ static int an_end_inside(struct chan *c)
     uint32_t id = next_request(c, MSG_WALK);
     buf_init(&b, MSG_ITEMS_MAX);
     add(&b, MSG_FOLDER, "d");
-    return answer(c, id, false, &b) == ERR_OK ? until_closed(c) : 1;
+    return answer(c, id, false, &b) == ERR_OK ? until_rejected(c) : 1;
 }
 
 /* The walk ends with this error after so many items, and again. */
@@ -254,29 +312,33 @@ static void ends(int (*server)(struct chan *c), unsigned after, enum err expect)
 {
     struct remote_walk *w;
     struct remote_item item;
-    struct chan c;
+    struct client c;
     enum err e;
     unsigned n = 0;
-    int pid = pair_start(server, &c);
-    struct link l = link_of(c);
-    assert_int_equal(remote_walk_open(&l, "/", 0, &w), ERR_OK);
-    while ((e = remote_walk_next(w, &item)) == ERR_OK && item.path)
+    client_open(&c, server);
+    assert_int_equal(remote_walk_open(&c.pipeline, "/", 0, &w), ERR_OK);
+    while ((e = remote_walk_next(w, &item)) == ERR_OK)
         n++;
     assert_int_equal(e, expect);
     assert_int_equal(n, after);
     assert_int_equal(remote_walk_next(w, &item), expect);
-    assert_int_equal(remote_walk_settle(w), expect);
+    assert_int_equal(c.link.chan.failed, expect == ERR_PROTO);
+    assert_int_equal(c.pipeline.n, 0);
     remote_walk_close(w);
-    chan_bye(&l.chan);
-    chan_release(&l.chan);
-    assert_int_equal(pair_end(pid), 0);
+    assert_int_equal(client_close(&c), 0);
+}
+
+static void an_empty_folder_has_an_end(void **state)
+{
+    (void)state;
+    ends(empty_folder, 0, ERR_NOENT);
 }
 
 static void a_refusal_is_told(void **state)
 {
     (void)state;
-    ends(refuse_it, 0, ERR_NOENT);
-    assert_non_null(strstr(log_reason(), "gone"));
+    ends(refuse_it, 0, ERR_DENIED);
+    assert_non_null(strstr(log_reason(), "closed to you"));
 }
 
 static void what_a_server_may_not_say_ends_it(void **state)
@@ -289,50 +351,86 @@ static void what_a_server_may_not_say_ends_it(void **state)
     ends(another_message, 0, ERR_PROTO);
     ends(garbage, 0, ERR_PROTO);
     ends(outside, 0, ERR_PROTO);
+    ends(two_ends, 1, ERR_PROTO);
     ends(an_end_inside, 1, ERR_PROTO);
 }
 
 /* ---- names ---- */
 
-static enum { HONEST, MISSING_FOLDER, OTHER_NAME, TOO_FEW, TOO_MANY, LEAVES, DENIES } manner;
+static enum {
+    HONEST,
+    BREAKS_OFF,
+    OTHER_NAME,
+    OTHER_ORDER,
+    TOO_FEW,
+    TOO_MANY,
+    LEAVES,
+    NO_FAULT,
+    HAS_MORE,
+    EMPTY_PART,
+    NO_ITEMS,
+    DENIES
+} manner;
 
-/* Answers STATS: a name of even length is a file, any other is missing. */
-static enum err tell(struct chan *c, const struct msg_stats *m)
+/* The item of a name of length n: of even length it is a file, any other is missing. */
+static void tell_name(struct buf *b, struct slice name, bool last)
+{
+    struct msg_item item = {.type = name.n % 2 ? MSG_MISSING : MSG_FILE, .name = name};
+    if (manner == OTHER_NAME)
+        item.name = slice_str("other");
+    if (manner == LEAVES)
+        item.type = MSG_LEAVE;
+    if (manner == NO_FAULT)
+        item.type = MSG_FAULT; /* without the status that says why */
+    if (manner == TOO_FEW && last)
+        return;
+    for (int i = 0; i < 1 + (manner == TOO_MANY && last); i++)
+        if (!msg_add_item(b, &item))
+            abort();
+}
+
+/* Answers STATS. */
+static enum err tell(struct chan *c, uint32_t id, const struct slice *names, size_t n)
 {
     struct buf b;
-    struct slice left = m->names;
     enum err e = ERR_OK;
-    uint32_t id = m->id;
     buf_init(&b, MSG_ITEMS_MAX);
-    uint8_t *names = malloc(left.n);
-    if (!names)
-        abort();
-    memcpy(names, left.p, left.n);
-    for (size_t at = 0; e == ERR_OK && at < left.n; at += 1u + names[at]) {
-        size_t n = names[at];
-        struct msg_item item = {.type = n % 2 ? MSG_MISSING : MSG_FILE,
-                                .name = slice_of(names + at + 1, n)};
-        if (manner == OTHER_NAME)
-            item.name = slice_str("other");
-        if (manner == LEAVES)
-            item.type = MSG_LEAVE;
-        if (manner == TOO_FEW && at + 1 + n == left.n)
-            break;
-        for (int i = 0; i < 1 + (manner == TOO_MANY); i++)
-            if (!msg_add_item(&b, &item))
-                abort();
-        if (b.len > 50000) {
+    for (size_t i = 0; e == ERR_OK && i < n; i++) {
+        tell_name(&b, names[manner == OTHER_ORDER ? n - 1 - i : i], i + 1 == n);
+        if (b.len > 50000 || manner == EMPTY_PART) {
             e = send_page(c, id, true, &b);
             buf_clear(&b);
+            if (manner == EMPTY_PART && e == ERR_OK)
+                e = send_page(c, id, true, &b);
         }
     }
-    free(names);
-    if (e == ERR_OK)
-        e = answer(c, id, false, &b);
+    if (e == ERR_OK && manner == BREAKS_OFF)
+        e = CHAN_SEND(c, done, DONE, .id = id, .status = ERR_IO, .reason = slice_str("words"));
+    else if (e == ERR_OK)
+        e = answer(c, id, manner == HAS_MORE, &b);
     buf_release(&b);
     return e;
 }
 
+static enum err answer_stats(struct chan *c, const struct msg_stats *m)
+{
+    static uint8_t bytes[MSG_NAMES_MAX];
+    struct slice names[LOOKUP_MAX];
+    size_t n = 0;
+    if (!slice_eq(m->path, slice_str("/d")))
+        return ERR_USAGE;
+    if (manner == DENIES || manner == NO_ITEMS)
+        return CHAN_SEND(c, done, DONE, .id = m->id,
+                         .status = manner == DENIES ? ERR_DENIED : ERR_OK,
+                         .reason = slice_str("words"));
+    memcpy(bytes, m->names.p, m->names.n);
+    struct wire_rd r = wire_read(bytes, m->names.n);
+    while (r.p < r.end && n < LOOKUP_MAX)
+        names[n++] = wire_get_str(&r, PATH_MAX_BYTES);
+    return r.bad || r.p < r.end ? ERR_USAGE : tell(c, m->id, names, n);
+}
+
+/* 0: the client went in order; 3: it said that this side did not. */
 static int serve_stats(struct chan *c)
 {
     struct frame f;
@@ -341,72 +439,99 @@ static int serve_stats(struct chan *c)
     while (sent == ERR_OK && (e = chan_recv(c, &f, WAIT)) == ERR_OK) {
         if (f.type != MSG_STATS || !CHAN_GET(&f, stats, &m))
             return 1;
-        sent = manner == MISSING_FOLDER || manner == DENIES
-                   ? CHAN_SEND(c, done, DONE, .id = m.id,
-                               .status = manner == DENIES ? ERR_DENIED : ERR_NOENT,
-                               .reason = slice_str("words"))
-                   : tell(c, &m);
+        sent = answer_stats(c, &m);
     }
-    return sent == ERR_OK && e == ERR_CONN ? 0 : 2;
+    if (sent != ERR_OK)
+        return 2;
+    return e == ERR_CONN ? 0 : e == ERR_PROTO && c->peer_ended ? 3 : 4;
+}
+
+/* Asks about n names, in as many batches as they take; *known: so many of them the server knew. */
+static enum err look_up(struct client *c, char (*names)[PATH_NAME_MAX + 1], size_t n, size_t *known)
+{
+    static struct lookup l;
+    struct stat st = {0};
+    enum err e = ERR_OK;
+    *known = 0;
+    for (size_t at = 0; e == ERR_OK && at < n; lookup_clear(&l)) {
+        while (at < n && !lookup_full(&l))
+            assert_int_equal(lookup_add(&l, names[at++], &st, false), ERR_OK);
+        e = lookup_ask(&l, &c->pipeline, "/d", false);
+        if (e == ERR_OK)
+            e = lookup_wait(&l, &c->pipeline);
+        for (size_t i = 0; i < l.n; i++) {
+            const struct looked_up *u = &l.list[i];
+            *known += u->known;
+            if (u->known)
+                assert_int_equal(u->there.type, strlen(u->rel) % 2 ? MSG_MISSING : MSG_FILE);
+        }
+    }
+    return e;
 }
 
 enum { NAMES = 3000 };
 
-static enum err ask(struct fs_info *out, const char *const *names, size_t n)
+static char names[NAMES][PATH_NAME_MAX + 1];
+
+static void names_differ(void)
 {
-    struct chan c;
-    int pid = pair_start(serve_stats, &c);
-    struct link l = link_of(c);
-    enum err e = link_stats(&l, "/d", false, names, n, out);
-    chan_bye(&l.chan);
-    chan_release(&l.chan);
-    assert_int_equal(pair_end(pid), 0);
-    return e;
+    for (size_t i = 0; i < NAMES; i++) {
+        size_t n = 8 + i % (PATH_NAME_MAX - 8);
+        memset(names[i], 'n', n);
+        snprintf(names[i], sizeof names[i], "%07zu", i);
+        names[i][7] = 'n';
+    }
 }
 
 static void many_names_in_several_requests(void **state)
 {
-    static struct fs_info out[NAMES];
-    static char text[NAMES][PATH_NAME_MAX + 1];
-    const char *names[NAMES];
+    struct client c;
+    size_t known;
     (void)state;
-    for (size_t i = 0; i < NAMES; i++) {
-        memset(text[i], 'n', 1 + i % PATH_NAME_MAX);
-        names[i] = text[i];
-    }
     manner = HONEST;
-    assert_int_equal(ask(out, names, NAMES), ERR_OK);
-    for (size_t i = 0; i < NAMES; i++)
-        assert_int_equal(out[i].type, strlen(names[i]) % 2 ? MSG_MISSING : MSG_FILE);
-    assert_int_equal(ask(out, names, 0), ERR_OK);
-    manner = MISSING_FOLDER;
-    assert_int_equal(ask(out, names, NAMES), ERR_OK);
-    for (size_t i = 0; i < NAMES; i++)
-        assert_int_equal(out[i].type, MSG_MISSING);
+    client_open(&c, serve_stats);
+    assert_int_equal(look_up(&c, names, NAMES, &known), ERR_OK);
+    assert_int_equal(known, NAMES);
+    assert_int_equal(look_up(&c, names, 0, &known), ERR_OK);
+    assert_int_equal(client_close(&c), 0);
+}
+
+static void what_a_server_refuses_to_say_is_not_known(void **state)
+{
+    struct client c;
+    size_t known;
+    (void)state;
+    manner = DENIES;
+    client_open(&c, serve_stats);
+    assert_int_equal(look_up(&c, names, NAMES, &known), ERR_OK);
+    assert_int_equal(known, 0);
+    assert_int_equal(client_close(&c), 0);
+    manner = BREAKS_OFF;
+    client_open(&c, serve_stats);
+    assert_int_equal(look_up(&c, names, NAMES, &known), ERR_OK);
+    assert_in_range(known, 1, NAMES - 1);
+    assert_int_equal(client_close(&c), 0);
 }
 
 static void answers_about_names_are_held_to_the_question(void **state)
 {
-    static const char *const names[] = {"ab", "cd", "ef"};
-    struct fs_info out[3];
     (void)state;
-    manner = DENIES;
-    assert_int_equal(ask(out, names, 3), ERR_DENIED);
-    assert_non_null(strstr(log_reason(), "words"));
-    manner = OTHER_NAME;
-    assert_int_equal(ask(out, names, 3), ERR_PROTO);
-    manner = TOO_FEW;
-    assert_int_equal(ask(out, names, 3), ERR_PROTO);
-    manner = TOO_MANY;
-    assert_int_equal(ask(out, names, 3), ERR_PROTO);
-    manner = LEAVES;
-    assert_int_equal(ask(out, names, 3), ERR_PROTO);
+    for (int i = OTHER_NAME; i < DENIES; i++) {
+        struct client c;
+        size_t known;
+        manner = i;
+        client_open(&c, serve_stats);
+        assert_int_equal(look_up(&c, names, 3, &known), ERR_PROTO);
+        assert_true(c.link.chan.failed);
+        assert_int_equal(client_close(&c), 3);
+    }
 }
 
 static int set_up(void **state)
 {
     (void)state;
     pair_set_up();
+    names_differ();
     return 0;
 }
 
@@ -422,10 +547,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_follow_each_other),
         cmocka_unit_test(other_requests_come_between),
-        cmocka_unit_test(closed_early_it_leaves_the_link_in_order),
+        cmocka_unit_test(closed_early_it_leaves_the_connection_in_order),
+        cmocka_unit_test(an_empty_folder_has_an_end),
         cmocka_unit_test(a_refusal_is_told),
         cmocka_unit_test(what_a_server_may_not_say_ends_it),
         cmocka_unit_test(many_names_in_several_requests),
+        cmocka_unit_test(what_a_server_refuses_to_say_is_not_known),
         cmocka_unit_test(answers_about_names_are_held_to_the_question),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
