@@ -103,7 +103,7 @@ static enum err send_long(struct worker *w, struct job *j)
     x.event_arg = &show;
     e = CHAN_SEND(c, put, PUT, .id = x.id,
                   .flags = flags_of(work) | (work->recheck ? MSG_PUT_RECHECK : 0) |
-                           (work->whole ? MSG_PUT_WHOLE : 0),
+                           (work->whole || j->whole ? MSG_PUT_WHOLE : 0),
                   .path = slice_str(j->path));
     if (e == ERR_OK)
         e = xfer_send(&x, &source, &j->result);
@@ -111,6 +111,12 @@ static enum err send_long(struct worker *w, struct job *j)
     if (c->failed && e != ERR_OK) {
         job_lose(j, batch_reason(w->link, shown, e, &j->result));
         return e;
+    }
+    /* The server's old version is not what its hashes say: what is damaged is no reason to fail. */
+    if (e == ERR_CORRUPT && !j->whole && !work->whole) {
+        log_warn("%s: %s; all of it is sent", shown, j->result.reason);
+        j->whole = true;
+        return worker_do(w, j);
     }
     return job_done(j, batch_reason(w->link, shown, e, &j->result), NULL,
                     tls_bytes_out(c->tls) - before);

@@ -18,6 +18,7 @@ struct job {
     int64_t started_ms;
     struct xfer_result result;
     struct worker *worker;
+    bool whole;     /* nothing is taken from what it replaces */
     unsigned tries; /* connections that were lost with it */
     bool came;      /* a small download: its content was staged */
 };

@@ -120,13 +120,6 @@ static bool system_cannot(int errnum)
            errnum == EPERM;
 }
 
-static enum err changed(const struct old *o)
-{
-    return log_fail(ERR_CHANGED,
-                    "%s: what stands there changed while it was copied from; nothing was replaced",
-                    o->name);
-}
-
 static bool unchanged(const struct old *o)
 {
     struct part_stamp now;
@@ -135,6 +128,20 @@ static bool unchanged(const struct old *o)
         return false;
     part_stamp_of(&st, &now);
     return part_stamp_eq(&now, &o->stamp);
+}
+
+/* Chunk index of it is not what its hash says. */
+static enum err not_that(const struct old *o, uint64_t index)
+{
+    if (unchanged(o))
+        return log_fail(ERR_CORRUPT,
+                        "%s: what stands there is damaged in chunk %llu (bytes %llu and on); "
+                        "nothing was replaced",
+                        o->name, (unsigned long long)index,
+                        (unsigned long long)(index << o->chunk_log2));
+    return log_fail(ERR_CHANGED,
+                    "%s: what stands there changed while it was copied from; nothing was replaced",
+                    o->name);
 }
 
 static enum err copy(struct old *o, int to, off_t from, off_t at, uint64_t n)
@@ -152,7 +159,7 @@ static enum err copy(struct old *o, int to, off_t from, off_t at, uint64_t n)
         if (r < 0)
             return log_fail_errno("%s: copying from what stands there", o->name);
         if (r == 0)
-            return changed(o);
+            return not_that(o, (uint64_t)from >> o->chunk_log2);
         from += r;
         at += r;
         n -= (uint64_t)r;
@@ -190,7 +197,7 @@ static enum err check_chunk(struct old *o, struct tree_chunk *c, int data, uint6
     }
     tree_chunk_end(c, hash);
     if (e == ERR_OK && memcmp(hash, o->hashes + from * TREE_HASH, TREE_HASH) != 0)
-        e = changed(o);
+        e = not_that(o, from);
     return e;
 }
 
@@ -213,7 +220,7 @@ enum err old_copy(struct old *o, struct part *p, uint64_t index, uint64_t from, 
     enum err e = part_claim(p, index, count);
     if (e == ERR_OK)
         e = copy(o, p->data, (off_t)(from << o->chunk_log2), (off_t)(index << o->chunk_log2), n);
-    if (e == ERR_OK && !unchanged(o))
+    if (e == ERR_OK)
         e = check_copy(o, p->data, index, from, count);
     p->unsynced += n;
     for (uint64_t i = 0; i < count && e == ERR_OK; i++)

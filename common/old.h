@@ -2,9 +2,8 @@
 /* The old version: the file that stands at the destination while a new content is received. Chunks
  * that the new one has in common with it, at whatever place, are copied from it instead of sent.
  *
- * It may change at any time, by other hands. So behind the copying it is looked at: as long as size,
- * times and inode are what they were when its hashes were taken, the copy is what they say. Else, as a
- * new name or mode changes a time too, what was copied is hashed before it counts. */
+ * It may change at any time, by other hands, and what stands on the disk may have rotted under its
+ * stored hashes. So what was copied is hashed before it counts. */
 #ifndef CONSIGN_OLD_H
 #define CONSIGN_OLD_H
 
@@ -42,8 +41,8 @@ void old_release(struct old *o);
 
 /* Copies count old chunks from number from to the part's chunks from number index (inside the part,
  * and of sizes equal to the old ones': old_fits) and settles them. Shared extents where the file
- * system can. ERR_CHANGED when the old version does not hold that any more: nothing of this is settled
- * then. */
+ * system can. When the old version does not hold that any more nothing of this is settled:
+ * ERR_CHANGED, or ERR_CORRUPT when nobody wrote to it. */
 bool old_fits(const struct old *o, uint64_t from, uint64_t count, uint64_t last_size);
 enum err old_copy(struct old *o, struct part *p, uint64_t index, uint64_t from,
                   uint64_t count) MUST_CHECK;

@@ -636,14 +636,15 @@ static int tell_lie(struct chan *c)
         if (CHAN_SEND(c, old, OLD, .id = 9, .first = lie.frames[i].first,
                       .hashes = slice_of(hashes, lie.frames[i].bytes)) != ERR_OK)
             return 1;
-    /* What was sent before ABORT is dropped. */
-    while (chan_recv(c, &f, 10000) == ERR_OK)
+    /* It is told, by ERROR or by ABORT. */
+    enum err e;
+    while ((e = chan_recv(c, &f, 10000)) == ERR_OK)
         if (f.type == MSG_ABORT)
             return CHAN_SEND(c, done, DONE, .id = 9, .status = ERR_PROTO) == ERR_OK &&
                            chan_flush(c) == ERR_OK
                        ? 0
                        : 3;
-    return 2;
+    return e == ERR_PROTO ? 0 : 2;
 }
 
 static void hashes_out_of_order_are_refused(void **unused)
