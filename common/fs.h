@@ -184,11 +184,19 @@ struct fs_part {
 enum err fs_open_part(struct fs *fs, const char *path, uint64_t length, bool overwrite, int wait_ms,
                       struct fs_part *out) MUST_CHECK;
 
+/* Lets other connections of the same transfer write to the part: part_share has given it a token. */
+enum err fs_share_part(const char *path, const struct fs_part *part) MUST_CHECK;
+
+/* Opens the part that somebody has begun for path and shares, to write other chunks of it (part_join).
+ * Rights as for fs_open_part; ERR_BUSY when there is none that may be joined with this token. */
+enum err fs_join_part(struct fs *fs, const char *path, uint64_t token,
+                      struct fs_part *out) MUST_CHECK;
+
 /* The end of a part whose journal says complete: mode and mtime are set, data synced, then the name
  * appears (rename; without overwrite link() and unlink()) and its folder is synced; the journal
  * becomes the stored tree. Checks rights and that what stands at path may be replaced once more.
  * data and journal are the descriptors of fs_open_part (not closed here); they must still be the
- * very files in the part's place. A part whose data could not be synced is removed: what is in
+ * very files in the part's place. Those who joined must have ended: ERR_BUSY else. A part whose data could not be synced is removed: what is in
  * memory can't be told from what is on the disk any more. */
 struct fs_commit {
     const char *path;

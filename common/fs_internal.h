@@ -126,6 +126,14 @@ struct fs_locked {
 enum err fs_lock(int parts, const struct fs_names *names, bool make, int wait_ms,
                  struct fs_locked *out) MUST_CHECK;
 
+/* The lock covers the whole journal. Who has begun a part lets others join by giving up its second
+ * byte, of which each of them takes a shared lock; with others joined nobody else can lock it. */
+enum err fs_lock_share(int journal, const char *path) MUST_CHECK;
+/* Takes the second byte: shared (ERR_BUSY, silent: it is not given up), or back (ERR_BUSY, silent, when
+ * others still write after wait_ms). */
+enum err fs_lock_join(int journal, const char *path) MUST_CHECK;
+enum err fs_lock_regain(int journal, const char *path, int wait_ms) MUST_CHECK;
+
 /* Whether somebody else holds the lock. */
 bool fs_locked_now(int journal);
 

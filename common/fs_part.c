@@ -233,6 +233,64 @@ enum err fs_open_part(struct fs *fs, const char *path, uint64_t length, bool ove
     return e;
 }
 
+/* ---- several at one part ---- */
+
+enum err fs_share_part(const char *path, const struct fs_part *part)
+{
+    return fs_lock_share(part->journal, path);
+}
+
+static enum err cannot_join(const char *path)
+{
+    return log_fail(ERR_BUSY, "%s: there is no transfer to join, or it is another one by now", path);
+}
+
+static enum err join_in(const struct fs *fs, int parts, const struct fs_names *names,
+                        uint64_t token, struct fs_part *out)
+{
+    struct part_header h;
+    struct stat journal, data;
+    out->journal = fs_open_regular(parts, names->journal, O_RDWR, &journal);
+    if (out->journal < 0)
+        return cannot_join(names->path);
+    enum err e = fs_lock_join(out->journal, names->path);
+    /* Under the lock: the one who began it, if it ended meanwhile, has not been followed by another. */
+    if (e == ERR_OK)
+        e = part_header_read(out->journal, &h);
+    if (e == ERR_BUSY || e == ERR_NOENT ||
+        (e == ERR_OK && (token == 0 || h.token != token || strcmp(h.path, names->path) != 0 ||
+                         strcmp(h.owner, fs->owner) != 0)))
+        return cannot_join(names->path);
+    if (e != ERR_OK)
+        return e;
+    out->data = fs_open_regular(parts, names->data, O_RDWR, &data);
+    if (out->data < 0 || data.st_nlink != 1 || journal.st_nlink != 1 ||
+        data.st_uid != geteuid() || journal.st_uid != geteuid())
+        return cannot_join(names->path);
+    return ERR_OK;
+}
+
+enum err fs_join_part(struct fs *fs, const char *path, uint64_t token, struct fs_part *out)
+{
+    struct fs_place at;
+    struct fs_names names;
+    struct fs_service service;
+    *out = (struct fs_part){.data = -1, .journal = -1};
+    enum err e = fs_allow(fs, path, FS_CREATE | FS_OVERWRITE, &at);
+    if (e != ERR_OK)
+        return e;
+    fs_names_of(path, &names);
+    if (fs_service_open(at.root, false, &service) != ERR_OK)
+        return cannot_join(path);
+    e = join_in(fs, service.parts, &names, token, out);
+    fs_service_close(&service);
+    if (e != ERR_OK) {
+        fs_close(&out->data);
+        fs_close(&out->journal);
+    }
+    return e;
+}
+
 /* ---- discarding ---- */
 
 static enum err discard_in(const struct fs *fs, int parts, const struct fs_names *names)

@@ -168,6 +168,36 @@ enum err fs_lock(int parts, const struct fs_names *names, bool make, int wait_ms
     return e == ERR_CHANGED ? ERR_BUSY : e;
 }
 
+/* ERR_BUSY, silent, when somebody else's lock is in the way. */
+static enum err lock_second(int journal, short type, const char *path)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = 1, .l_len = 1};
+    if (fcntl(journal, F_OFD_SETLK, &lock) == 0)
+        return ERR_OK;
+    return errno == EAGAIN || errno == EACCES ? ERR_BUSY : log_fail_errno("%s: locking", path);
+}
+
+enum err fs_lock_share(int journal, const char *path)
+{
+    return lock_second(journal, F_UNLCK, path);
+}
+
+enum err fs_lock_join(int journal, const char *path)
+{
+    return lock_second(journal, F_RDLCK, path);
+}
+
+enum err fs_lock_regain(int journal, const char *path, int wait_ms)
+{
+    static const struct timespec pause = {0, POLL_MS * 1000000};
+    enum err e;
+    while ((e = lock_second(journal, F_WRLCK, path)) == ERR_BUSY && wait_ms > 0) {
+        nanosleep(&pause, NULL);
+        wait_ms -= POLL_MS;
+    }
+    return e;
+}
+
 bool fs_locked_now(int journal)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};

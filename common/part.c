@@ -95,6 +95,7 @@ enum err part_header_write(int fd, const struct part_header *h)
     wire_put_hash(&b, h->root);
     wire_put_str(&b, slice_str(h->path), 4096);
     wire_put_str(&b, slice_str(h->owner), 64);
+    wire_put_u64(&b, h->token);
     if (!b.bad) {
         wire_store_u32(b.data + sizeof magic + 2, (uint32_t)(b.len - sizeof magic - 6));
         wire_put_u32(&b, (uint32_t)crc32(0, b.data, (uInt)b.len));
@@ -120,6 +121,7 @@ static bool parse_fields(struct wire_rd *r, struct part_header *h)
     h->complete = wire_get_u8(r);
     wire_get_hash(r, h->root);
     struct slice path = wire_get_str(r, 4096), owner = wire_get_str(r, 64);
+    h->token = wire_get_u64(r);
     return wire_done(r) && slice_copy(path, h->path, sizeof h->path) &&
            slice_copy(owner, h->owner, sizeof h->owner) && h->chunk_log2 >= TREE_CHUNK_LOG2_MIN &&
            h->chunk_log2 <= TREE_CHUNK_LOG2_MAX && h->length <= INT64_MAX &&
@@ -299,6 +301,18 @@ static enum err take_basis(struct part *p, uint64_t length, unsigned chunk_log2,
     return trust ? find_slots(p) : hash_data(p, (uint64_t)st.st_size, engine, progress, arg);
 }
 
+static enum err make_maps(struct part *p, uint64_t length, unsigned chunk_log2)
+{
+    p->chunks = tree_chunks(length, chunk_log2);
+    p->seen = calloc(p->chunks / 8 + 1, 1);
+    p->filled = calloc(p->chunks / 8 + 1, 1);
+    p->pending = calloc(SYNC_HASHES, sizeof *p->pending);
+    p->checkpoint_ms = now_ms();
+    return p->seen && p->filled && p->pending
+               ? ERR_OK
+               : log_fail(ERR_INTERNAL, "out of memory for a transfer");
+}
+
 enum err part_begin(struct part *p, int data, int journal, uint64_t length, unsigned chunk_log2,
                     bool recheck, const struct tree_engine *engine, tree_progress *progress,
                     void *progress_arg)
@@ -309,14 +323,30 @@ enum err part_begin(struct part *p, int data, int journal, uint64_t length, unsi
         return e;
     if (e == ERR_NOENT)
         p->header.created = (uint64_t)time(NULL);
-    p->chunks = tree_chunks(length, chunk_log2);
-    p->seen = calloc(p->chunks / 8 + 1, 1);
-    p->filled = calloc(p->chunks / 8 + 1, 1);
-    p->pending = calloc(SYNC_HASHES, sizeof *p->pending);
-    if (!p->seen || !p->filled || !p->pending)
-        return log_fail(ERR_INTERNAL, "out of memory for a transfer");
-    p->checkpoint_ms = now_ms();
-    return take_basis(p, length, chunk_log2, recheck, engine, progress, progress_arg);
+    p->header.token = 0;
+    e = make_maps(p, length, chunk_log2);
+    return e != ERR_OK ? e : take_basis(p, length, chunk_log2, recheck, engine, progress, progress_arg);
+}
+
+enum err part_share(struct part *p, uint64_t token)
+{
+    p->shared = true;
+    p->header.token = token;
+    return void_stamp(p);
+}
+
+enum err part_join(struct part *p, int data, int journal, uint64_t length, unsigned chunk_log2,
+                   uint64_t token)
+{
+    *p = (struct part){.data = data, .journal = journal, .shared = true};
+    enum err e = part_header_read(journal, &p->header);
+    if (e == ERR_IO)
+        return e;
+    if (e != ERR_OK || p->header.token != token || p->header.length != length ||
+        p->header.chunk_log2 != chunk_log2 || p->header.stamped)
+        return log_fail(ERR_CHANGED, "the transfer to join is another one by now");
+    e = make_maps(p, length, chunk_log2);
+    return e == ERR_OK ? find_slots(p) : e;
 }
 
 void part_release(struct part *p)
@@ -419,6 +449,21 @@ enum err part_keep(struct part *p, uint64_t first, uint64_t count)
     return ERR_OK;
 }
 
+enum err part_skip(struct part *p, uint64_t first, uint64_t count)
+{
+    if (p->failed)
+        return p->failed;
+    if (!p->shared || first > p->chunks || count > p->chunks - first)
+        return log_fail(ERR_PROTO, "chunks to skip that nobody else brings");
+    for (uint64_t i = first; i < first + count; i++) {
+        if (part_settled(p, i))
+            return log_fail(ERR_PROTO, "chunk %llu came twice", (unsigned long long)i);
+        mark(p, i);
+    }
+    p->skipped += count;
+    return ERR_OK;
+}
+
 /* ---- durable ---- */
 
 static enum err fill_slots(struct part *p)
@@ -447,8 +492,11 @@ enum err part_checkpoint(struct part *p)
     enum err e;
     if (p->failed)
         return p->failed;
-    if ((e = sync_file(p, p->data, "what was received")) == ERR_OK &&
-        (e = fill_slots(p)) == ERR_OK && (e = stamp(p)) == ERR_OK)
+    e = sync_file(p, p->data, "what was received");
+    if (e == ERR_OK)
+        e = fill_slots(p);
+    /* While others write, no stamp can say that the slots speak of the data. */
+    if (e == ERR_OK && !p->shared && (e = stamp(p)) == ERR_OK)
         e = sync_file(p, p->journal, "a journal");
     p->failed = e;
     p->n_pending = 0;
@@ -468,8 +516,12 @@ static enum err root_from_slots(const struct part *p, const struct tree_engine *
         enum err e = part_slots_read(p->journal, at, n, hashes);
         if (e != ERR_OK)
             return e;
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
+            if (p->skipped > 0 && memcmp(hashes + i * TREE_HASH, empty_slot, TREE_HASH) == 0)
+                return log_fail(ERR_PROTO, "a commit without chunk %llu",
+                                (unsigned long long)(at + i));
             tree_root_add(&r, hashes + i * TREE_HASH);
+        }
     }
     return tree_root_end(&r, root) ? ERR_OK : log_fail(ERR_INTERNAL, "a root of too few chunks");
 }
@@ -485,6 +537,10 @@ enum err part_finish(struct part *p, const struct tree_engine *engine,
                         (unsigned long long)p->settled, (unsigned long long)p->chunks);
     if (ftruncate(p->data, (off_t)p->header.length) < 0)
         return log_fail_errno("setting the length of what was received");
+    /* Those who joined have ended: their slots and what they wrote are synced with the rest. */
+    p->unordered = p->unordered || p->skipped > 0;
+    p->shared = false;
+    p->header.token = 0;
     if ((e = part_checkpoint(p)) != ERR_OK || (e = root_from_slots(p, engine, root)) != ERR_OK)
         return e;
     memcpy(p->header.root, root, TREE_HASH);

@@ -21,7 +21,7 @@
 #include <sys/stat.h>
 
 enum {
-    PART_VERSION = 1,
+    PART_VERSION = 2,
     PART_SLOTS = 8192, /* where the slots begin */
 };
 
@@ -47,6 +47,7 @@ struct part_header {
     uint8_t root[TREE_HASH];
     char path[4097]; /* the destination's virtual path */
     char owner[65];  /* the user who sends it */
+    uint64_t token;  /* lets other connections of the same transfer join; 0: none may */
 };
 
 /* Reads the header at fd: ERR_NOENT (silent) when it is empty, short, of another version or its
@@ -75,6 +76,8 @@ struct part {
     int64_t checkpoint_ms; /* when that was, CLOCK_MONOTONIC */
     bool
         unordered; /* slots on the disk may be older than those in the journal: sync before a stamp */
+    bool shared;     /* other processes write other chunks of it: no stamp before the end */
+    uint64_t skipped; /* chunks left to them */
     enum err failed; /* a checkpoint or sync failed: nothing may be written any more */
 };
 
@@ -86,6 +89,15 @@ struct part {
 enum err part_begin(struct part *p, int data, int journal, uint64_t length, unsigned chunk_log2,
                     bool recheck, const struct tree_engine *engine, tree_progress *progress,
                     void *progress_arg) MUST_CHECK;
+
+/* Lets who knows the token (not 0) write to it as well: part_join. */
+enum err part_share(struct part *p, uint64_t token) MUST_CHECK;
+
+/* Takes over both descriptors likewise, of a part that another process has begun and shares.
+ * ERR_CHANGED when it is not the one with this token, length and chunk size. What is settled is there
+ * for the one who began it once it has gone through a checkpoint. */
+enum err part_join(struct part *p, int data, int journal, uint64_t length, unsigned chunk_log2,
+                   uint64_t token) MUST_CHECK;
 
 /* Closes and frees; without part_checkpoint what was not synced counts as not received. */
 void part_release(struct part *p);
@@ -110,13 +122,17 @@ enum err part_settle(struct part *p, uint64_t index,
  * is not inside the content or a chunk was settled before. */
 enum err part_keep(struct part *p, uint64_t first, uint64_t count) MUST_CHECK;
 
+/* Chunks [first, first+count) come from others, who joined. ERR_PROTO when the part is not shared, the
+ * range is not inside the content or a chunk was settled before. */
+enum err part_skip(struct part *p, uint64_t first, uint64_t count) MUST_CHECK;
+
 /* Whether chunk index was settled in this run. */
 bool part_settled(const struct part *p, uint64_t index);
 
 /* Syncs the data, fills the slots, stamps, syncs the journal. */
 enum err part_checkpoint(struct part *p) MUST_CHECK;
 
-/* All chunks settled (else ERR_PROTO): sets the data file's size to length, checkpoints, computes
+/* All chunks settled, here or by those who joined and have ended (else ERR_PROTO): sets the data file's size to length, checkpoints, computes
  * the root from the slots, writes it to the header as complete, and returns it. */
 enum err part_finish(struct part *p, const struct tree_engine *engine,
                      uint8_t root[static TREE_HASH]) MUST_CHECK;

@@ -234,6 +234,22 @@ enum err files_open_part(struct files *f, const char *path, uint64_t length, boo
     return e;
 }
 
+enum err files_share_part(struct files *f, const char *path)
+{
+    return await(f, IPC_SEND(f->fd, st_share, ST_SHARE, .path = slice_str(path)));
+}
+
+enum err files_join_part(struct files *f, const char *path, uint64_t token, struct fs_part *out)
+{
+    int fds[IPC_FDS];
+    enum err e = await_fds(f,
+                           IPC_SEND(f->fd, st_join, ST_JOIN, .token = token,
+                                    .path = slice_str(path)),
+                           2, fds, NULL);
+    *out = (struct fs_part){.data = fds[0], .journal = fds[1]};
+    return e;
+}
+
 enum err files_commit(struct files *f, const struct fs_commit *how)
 {
     return await(f, IPC_SEND(f->fd, st_commit, ST_COMMIT, .overwrite = how->overwrite,

@@ -39,6 +39,9 @@ enum err files_rename(struct files *f, const char *from, const char *to, bool ov
 enum err files_open_source(struct files *f, const char *path, struct fs_source *out) MUST_CHECK;
 enum err files_open_part(struct files *f, const char *path, uint64_t length, bool overwrite,
                          struct fs_part *out) MUST_CHECK;
+enum err files_share_part(struct files *f, const char *path) MUST_CHECK;
+enum err files_join_part(struct files *f, const char *path, uint64_t token,
+                         struct fs_part *out) MUST_CHECK;
 enum err files_commit(struct files *f, const struct fs_commit *how) MUST_CHECK;
 /* The store lets go of the part it opened. */
 enum err files_release(struct files *f) MUST_CHECK;

@@ -133,6 +133,18 @@ static bool do_commit(struct store *s, const struct ipc_in *in, enum err *status
     return true;
 }
 
+static bool do_share(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_share m;
+    if (!ipc_get_st_share(in->body, in->n, &m))
+        return false;
+    if (s->part.data < 0)
+        *status = log_fail(ERR_PROTO, "no open part to share");
+    else if ((*status = path_parse(m.path, s->path)) == ERR_OK)
+        *status = fs_share_part(s->path, &s->part);
+    return true;
+}
+
 static bool do_release(struct store *s, const struct ipc_in *in, enum err *status)
 {
     struct ipc_st_release m;
@@ -333,6 +345,20 @@ static bool do_part_open(struct store *s, const struct ipc_in *in, enum err *sta
     return true;
 }
 
+static bool do_join(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_join m;
+    if (!ipc_get_st_join(in->body, in->n, &m))
+        return false;
+    if (s->part.data >= 0)
+        *status = log_fail(ERR_PROTO, "one part is open already");
+    else if ((*status = path_parse(m.path, s->path)) == ERR_OK)
+        *status = fs_join_part(&s->fs, s->path, m.token, &s->part);
+    int fds[2] = {s->part.data, s->part.journal};
+    *status = answer(s, *status, fds, *status == ERR_OK ? 2 : 0);
+    return true;
+}
+
 static const struct row {
     uint8_t type;
     bool answers; /* the handler answers itself */
@@ -347,7 +373,8 @@ static const struct row {
     {IPC_ST_GROUP, false, do_group},        {IPC_ST_FETCH, false, do_fetch},
     {IPC_ST_PARENTS, false, do_parents},    {IPC_ST_ATTRIBUTES, false, do_attributes},
     {IPC_ST_WALK, false, do_walk},          {IPC_ST_NEXT, false, do_next},
-    {IPC_ST_STATS, false, do_stats},
+    {IPC_ST_STATS, false, do_stats},        {IPC_ST_SHARE, false, do_share},
+    {IPC_ST_JOIN, true, do_join},
 };
 
 /* One request. An error here ends the store: the session is gone, or does not keep to the table. */
