@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* One file from the server. */
-#include "work.h"
+#include "streams.h"
 
 #include "log.h"
 #include <string.h>
@@ -119,6 +119,16 @@ static enum err sink_open(void *arg, uint64_t length, struct fs_part *out)
                        : e;
 }
 
+static enum err sink_share(void *arg, const struct fs_part *part)
+{
+    return fs_share_part(below(arg), part);
+}
+
+enum err download_join(struct job *j, uint64_t token, struct fs_part *out)
+{
+    return fs_join_part(&j->worker->work->fs, below(j), token, out);
+}
+
 static enum err sink_commit(void *arg, const struct fs_part *part, const struct msg_offer *o)
 {
     struct job *j = arg;
@@ -142,7 +152,8 @@ static enum err get_long(struct worker *w, struct job *j)
     struct work *work = w->work;
     struct chan *c = &w->link->chan;
     char shown[PATH_MAX_BYTES + 80];
-    struct xfer_sink sink = {.open = sink_open, .commit = sink_commit, .arg = j};
+    struct xfer_sink sink = {
+        .open = sink_open, .share = sink_share, .commit = sink_commit, .arg = j};
     struct show show;
     uint64_t before = tls_bytes_in(c->tls);
     struct xfer x = {.chan = c,
@@ -161,17 +172,26 @@ static enum err get_long(struct worker *w, struct job *j)
     remote_text(work->at, j->path, shown, sizeof shown);
     show_start(&show, work->op, shown, j->local);
     j->started_ms = show.started_ms;
+    struct streams *streams = NULL;
+    uint32_t flags = flags_of(w);
+    if (streams_worth(work, j->size)) {
+        flags |= MSG_GET_SHARE;
+        e = streams_new(w, j, flags, &streams);
+    }
+    x.streams = streams_of(streams);
     x.id = w->link->next_id++;
-    e = CHAN_SEND(c, get, GET, .id = x.id, .flags = flags_of(w), .path = slice_str(j->path));
+    if (e == ERR_OK)
+        e = CHAN_SEND(c, get, GET, .id = x.id, .flags = flags, .path = slice_str(j->path));
     if (e == ERR_OK)
         e = xfer_receive(&x, &sink, &j->result);
+    uint64_t wire = streams_end(streams, e);
     show_end(&show);
     if (c->failed && e != ERR_OK) {
         job_lose(j, batch_reason(w->link, shown, e, &j->result));
         return e;
     }
     return job_done(j, batch_reason(w->link, shown, e, &j->result), NULL,
-                    tls_bytes_in(c->tls) - before);
+                    tls_bytes_in(c->tls) - before + wire);
 }
 
 enum err download(struct worker *w, struct job *j)

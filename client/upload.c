@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* One file to the server. */
-#include "work.h"
+#include "streams.h"
 
 #include "log.h"
 #include <errno.h>
@@ -98,15 +98,22 @@ static enum err send_long(struct worker *w, struct job *j)
     remote_text(work->at, j->path, shown, sizeof shown);
     show_start(&show, work->op, j->local, shown);
     j->started_ms = show.started_ms;
+    struct streams *streams = NULL;
+    if (streams_worth(work, (uint64_t)j->st.st_size))
+        e = streams_new(w, j, 0, &streams);
+    x.streams = streams_of(streams);
     x.id = w->link->next_id++;
     x.event = show_event;
     x.event_arg = &show;
-    e = CHAN_SEND(c, put, PUT, .id = x.id,
-                  .flags = flags_of(work) | (work->recheck ? MSG_PUT_RECHECK : 0) |
-                           (work->whole || j->whole ? MSG_PUT_WHOLE : 0),
-                  .path = slice_str(j->path));
+    if (e == ERR_OK)
+        e = CHAN_SEND(c, put, PUT, .id = x.id,
+                      .flags = (streams ? MSG_PUT_SHARE : 0) | flags_of(work) |
+                               (work->recheck ? MSG_PUT_RECHECK : 0) |
+                               (work->whole || j->whole ? MSG_PUT_WHOLE : 0),
+                      .path = slice_str(j->path));
     if (e == ERR_OK)
         e = xfer_send(&x, &source, &j->result);
+    uint64_t wire = streams_end(streams, e);
     show_end(&show);
     if (c->failed && e != ERR_OK) {
         job_lose(j, batch_reason(w->link, shown, e, &j->result));
@@ -119,7 +126,7 @@ static enum err send_long(struct worker *w, struct job *j)
         return worker_do(w, j);
     }
     return job_done(j, batch_reason(w->link, shown, e, &j->result), NULL,
-                    tls_bytes_out(c->tls) - before);
+                    tls_bytes_out(c->tls) - before + wire);
 }
 
 /* Opens the source once more, after a connection was lost. */

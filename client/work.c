@@ -93,7 +93,7 @@ enum err work_check(struct work *w)
 enum err work_open(struct worker *w, struct work *work, struct link *link)
 {
     enum err e = worker_init(w, work, link);
-    if (e == ERR_OK && work->connections > 1)
+    if (e == ERR_OK && work->connections > 1 && work->tree)
         e = crew_open(work, w, work->at->profile, (unsigned)work->connections);
     if (e != ERR_OK)
         worker_release(w);

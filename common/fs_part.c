@@ -242,7 +242,8 @@ enum err fs_share_part(const char *path, const struct fs_part *part)
 
 static enum err cannot_join(const char *path)
 {
-    return log_fail(ERR_BUSY, "%s: there is no transfer to join, or it is another one by now", path);
+    return log_fail(ERR_BUSY, "%s: there is no transfer to join, or it is another one by now",
+                    path);
 }
 
 static enum err join_in(const struct fs *fs, int parts, const struct fs_names *names,
@@ -264,8 +265,8 @@ static enum err join_in(const struct fs *fs, int parts, const struct fs_names *n
     if (e != ERR_OK)
         return e;
     out->data = fs_open_regular(parts, names->data, O_RDWR, &data);
-    if (out->data < 0 || data.st_nlink != 1 || journal.st_nlink != 1 ||
-        data.st_uid != geteuid() || journal.st_uid != geteuid())
+    if (out->data < 0 || data.st_nlink != 1 || journal.st_nlink != 1 || data.st_uid != geteuid() ||
+        journal.st_uid != geteuid())
         return cannot_join(names->path);
     return ERR_OK;
 }

@@ -64,6 +64,8 @@ enum {
     MSG_PUT_RECHECK = 2,   /* hash what is there anew even where records could be trusted */
     MSG_PUT_WHOLE = 4,     /* take nothing from the version that stands there */
     MSG_PUT_PARENTS = 8,   /* make the folders that are missing above */
+    MSG_PUT_SHARE = 16,    /* other connections may join */
+    MSG_GET_SHARE = 8,     /* what is sent is asked for by WANT, if the server offers that */
     MSG_ATTRIBUTES_MAKE = 1,
     MSG_GET_RECHECK = 1,       /* hash the source even where a stored tree is valid */
     MSG_WALK_FOLDERS = 1,      /* folders only */

@@ -325,7 +325,8 @@ enum err part_begin(struct part *p, int data, int journal, uint64_t length, unsi
         p->header.created = (uint64_t)time(NULL);
     p->header.token = 0;
     e = make_maps(p, length, chunk_log2);
-    return e != ERR_OK ? e : take_basis(p, length, chunk_log2, recheck, engine, progress, progress_arg);
+    return e != ERR_OK ? e
+                       : take_basis(p, length, chunk_log2, recheck, engine, progress, progress_arg);
 }
 
 enum err part_share(struct part *p, uint64_t token)

@@ -76,9 +76,9 @@ struct part {
     int64_t checkpoint_ms; /* when that was, CLOCK_MONOTONIC */
     bool
         unordered; /* slots on the disk may be older than those in the journal: sync before a stamp */
-    bool shared;     /* other processes write other chunks of it: no stamp before the end */
+    bool shared;   /* other processes write other chunks of it: no stamp before the end */
     uint64_t skipped; /* chunks left to them */
-    enum err failed; /* a checkpoint or sync failed: nothing may be written any more */
+    enum err failed;  /* a checkpoint or sync failed: nothing may be written any more */
 };
 
 /* Takes over both descriptors (also when it fails; they are closed by part_release). The journal's

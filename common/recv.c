@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 enum {
@@ -32,6 +33,8 @@ struct job {
     uint64_t count;
     uint64_t from;
 };
+
+enum { WANTS = 2 };
 
 struct receiver {
     const struct xfer *x;
@@ -55,6 +58,10 @@ struct receiver {
     bool sender_done; /* COMMIT or ABORT came: the sender is silent now */
     bool replied;     /* the peer answered instead of sending */
     int64_t tick_ms;
+    bool wanting;              /* the sender sends what it is asked for: */
+    uint64_t want_ends[WANTS]; /* ends of what was asked for and has not come */
+    unsigned n_wants;
+    bool want_over; /* no more will be */
 };
 
 /* ---- what goes back ---- */
@@ -161,6 +168,8 @@ static enum err work(void *arg, void *job)
         return take_hash(r, j);
     case MSG_COPY:
         return old_copy(&r->old, &r->part, j->index, j->from, j->count);
+    case MSG_SKIP:
+        return part_skip(&r->part, j->index, j->count);
     default:
         return part_keep(&r->part, j->index, j->count);
     }
@@ -212,6 +221,39 @@ static enum err on_data(struct receiver *r, const struct frame *f)
     return lane_go(&r->lane);
 }
 
+/* Asks for more, so that something is always on its way. Stream 0 waits for what others still have,
+ * which it may have to ask for itself. */
+static enum err want(struct receiver *r)
+{
+    struct share *share = r->x->streams->share;
+    uint64_t first, count, from = r->n_wants ? r->want_ends[r->n_wants - 1] : r->cursor;
+    enum err e = ERR_OK;
+    while (e == ERR_OK && r->n_wants < WANTS && !r->want_over) {
+        enum share_state state = SHARE_FREE;
+        if (share_take(share, r->x->stream, from, &first, &count)) {
+            from = r->want_ends[r->n_wants++] = first + count;
+        } else if (r->n_wants > 0) {
+            return ERR_OK;
+        } else if (r->x->joined ||
+                   (state = share_look(share, from, XFER_TICK_MS)) == SHARE_ALL_DONE) {
+            r->want_over = true;
+            first = count = 0;
+        } else if (state == SHARE_FAILED) {
+            return log_fail(ERR_CONN, "%s: another connection of the transfer was lost",
+                            r->x->name);
+        } else {
+            e = CHAN_SEND(r->x->chan, progress, PROGRESS, .id = r->x->id,
+                          .phase = MSG_PHASE_HASHING, .done = r->cursor << r->offer.chunk_log2,
+                          .total = r->offer.length);
+            if (e == ERR_OK)
+                e = chan_flush(r->x->chan);
+            continue;
+        }
+        e = CHAN_SEND(r->x->chan, want, WANT, .id = r->x->id, .first = first, .count = count);
+    }
+    return e == ERR_OK ? chan_flush(r->x->chan) : e;
+}
+
 static enum err advance(struct receiver *r, uint64_t chunks)
 {
     r->cursor += chunks;
@@ -221,7 +263,14 @@ static enum err advance(struct receiver *r, uint64_t chunks)
         r->x->event(r->x->event_arg, XFER_MOVING, done < r->offer.length ? done : r->offer.length,
                     r->offer.length);
     }
-    return send_have(r);
+    enum err e = send_have(r);
+    if (e != ERR_OK || !r->wanting)
+        return e;
+    while (r->n_wants > 0 && r->cursor >= r->want_ends[0]) {
+        memmove(r->want_ends, r->want_ends + 1, sizeof r->want_ends - sizeof r->want_ends[0]);
+        r->n_wants--;
+    }
+    return want(r);
 }
 
 static enum err on_chunk(struct receiver *r, const struct frame *f)
@@ -265,6 +314,22 @@ static enum err on_keep(struct receiver *r, const struct frame *f)
     return advance(r, m.count);
 }
 
+static enum err on_skip(struct receiver *r, const struct frame *f)
+{
+    struct msg_skip m;
+    if (!CHAN_GET(f, skip, &m) || m.id != r->x->id)
+        return chan_malformed(f);
+    if (!r->part.shared || m.first != r->cursor || r->at != 0 || m.count == 0 ||
+        m.count > r->chunks - m.first)
+        return chan_unexpected(f, "out of place: chunks that nobody else brings");
+    struct job *j = lane_slot(&r->lane);
+    j->type = MSG_SKIP;
+    j->index = m.first;
+    j->count = m.count;
+    enum err e = lane_go(&r->lane);
+    return e == ERR_OK ? advance(r, m.count) : e;
+}
+
 static enum err on_copy(struct receiver *r, const struct frame *f)
 {
     struct msg_copy m;
@@ -290,17 +355,40 @@ static enum err on_copy(struct receiver *r, const struct frame *f)
     return advance(r, m.count);
 }
 
+/* The end of what a joined stream brings. */
+static enum err settle_share(struct receiver *r)
+{
+    enum err e = lane_wait(&r->lane);
+    return e == ERR_OK ? part_checkpoint(&r->part) : e;
+}
+
+static enum err on_finish(struct receiver *r, const struct frame *f)
+{
+    struct msg_finish m;
+    if (!CHAN_GET(f, finish, &m) || m.id != r->x->id)
+        return chan_malformed(f);
+    r->sender_done = true;
+    if (!r->x->joined || r->at != 0)
+        return chan_unexpected(f, "of a stream that did not join, or inside a chunk");
+    return settle_share(r);
+}
+
 static enum err on_commit(struct receiver *r, const struct frame *f)
 {
     struct msg_commit m;
     if (!CHAN_GET(f, commit, &m) || m.id != r->x->id)
         return chan_malformed(f);
     r->sender_done = true;
-    if (m.length != r->offer.length || r->cursor != r->chunks || r->at != 0)
+    bool complete = r->wanting ? r->want_over && r->n_wants == 0 : r->cursor == r->chunks;
+    if (m.length != r->offer.length || !complete || r->at != 0 || (r->x->joined && !r->wanting))
         return chan_unexpected(f, "before the content was complete");
+    if (r->x->joined)
+        return settle_share(r);
     if (r->x->event)
         r->x->event(r->x->event_arg, XFER_COMMITTING, m.length, m.length);
     enum err e = lane_wait(&r->lane);
+    if (e == ERR_OK && r->cursor < r->chunks)
+        e = part_skip(&r->part, r->cursor, r->chunks - r->cursor);
     if (e == ERR_OK)
         e = part_finish(&r->part, r->x->engine, r->result->root);
     if (e != ERR_OK)
@@ -332,6 +420,12 @@ static enum err on_frame(struct receiver *r, const struct frame *f)
         return on_chunk(r, f);
     case MSG_KEEP:
         return on_keep(r, f);
+    case MSG_SKIP:
+        return on_skip(r, f);
+    case MSG_FINISH:
+        return on_finish(r, f);
+    case MSG_PROGRESS:
+        return ERR_OK;
     case MSG_COPY:
         return on_copy(r, f);
     case MSG_COMMIT:
@@ -393,11 +487,44 @@ static enum err look_at_old(struct receiver *r)
                           .engine = r->x->engine,
                           .progress = hashing,
                           .arg = r};
-    if (!r->files.has_old || r->x->whole || r->chunks <= 1 || r->part.have == r->chunks)
+    if (!r->files.has_old || r->x->whole || r->x->joined || r->chunks <= 1 ||
+        r->part.have == r->chunks)
         return ERR_OK;
     r->files.has_old = false;
     enum err e = old_open(&r->old, &r->files.old, r->x->name, &how);
     return r->x->chan->failed ? e : ERR_OK;
+}
+
+/* Takes up the part, alone or with others. */
+static enum err begin_part(struct receiver *r)
+{
+    const struct xfer *x = r->x;
+    if (x->joined)
+        return part_join(&r->part, r->files.data, r->files.journal, r->offer.length,
+                         r->offer.chunk_log2, x->token);
+    enum err e = part_begin(&r->part, r->files.data, r->files.journal, r->offer.length,
+                            r->offer.chunk_log2, x->recheck, x->engine, hashing, r);
+    bool shared = x->streams ? r->wanting : x->shared;
+    uint64_t token = 0;
+    while (e == ERR_OK && shared && token == 0)
+        if (getrandom(&token, sizeof token, 0) != sizeof token)
+            e = log_fail_errno("%s: a token for other connections", x->name);
+    if (e == ERR_OK && shared && (e = part_share(&r->part, token)) == ERR_OK)
+        e = r->sink->share(r->sink->arg, &r->files);
+    return e;
+}
+
+/* What the streams of a download deal out among themselves. */
+static enum err begin_streams(struct receiver *r)
+{
+    struct xfer_streams *s = r->x->streams;
+    enum err e = ERR_OK;
+    r->wanting = s && r->offer.shared;
+    if (s && r->x->joined && !r->wanting)
+        return log_fail(ERR_CHANGED, "%s: the file has changed at the sender", r->x->name);
+    if (r->wanting && !s->share)
+        e = share_new(r->chunks, r->offer.chunk_log2, &s->share);
+    return e;
 }
 
 static enum err begin(struct receiver *r)
@@ -408,9 +535,7 @@ static enum err begin(struct receiver *r)
         return e;
     r->opened = true;
     r->tick_ms = tls_now_ms();
-    e = part_begin(&r->part, r->files.data, r->files.journal, r->offer.length, r->offer.chunk_log2,
-                   r->x->recheck, r->x->engine, hashing, r);
-    if (e != ERR_OK)
+    if ((e = begin_streams(r)) != ERR_OK || (e = begin_part(r)) != ERR_OK)
         return e;
     r->begun = true;
     lane_start(&r->lane, work, r, r->jobs, sizeof r->jobs[0],
@@ -421,12 +546,16 @@ static enum err begin(struct receiver *r)
     if (r->part.have > 0)
         r->part.have = r->chunks;
     e = CHAN_SEND(r->x->chan, ready, READY, .id = r->x->id, .have = r->part.have, .old = r->old.n,
-                  .old_length = r->old.length);
+                  .old_length = r->old.length, .token = r->part.header.token);
     if (e == ERR_OK)
         e = send_old(r);
     if (e == ERR_OK && r->x->event)
         r->x->event(r->x->event_arg, XFER_MOVING, 0, r->offer.length);
-    return e == ERR_OK ? send_have(r) : e;
+    if (e == ERR_OK)
+        e = send_have(r);
+    if (e == ERR_OK && r->wanting && !r->x->joined && r->old.n == 0)
+        r->x->streams->open(r->x->streams->arg, r->part.header.token);
+    return e == ERR_OK && r->wanting ? want(r) : e;
 }
 
 /* ---- the end ---- */
@@ -442,7 +571,7 @@ static enum err drain(const struct xfer *x, unsigned chunk_log2, bool *sender_do
     if (chunk_log2 <= TREE_CHUNK_LOG2_MAX)
         left += UINT64_C(2) << chunk_log2;
     while (!*sender_done && (e = chan_recv(x->chan, &f, x->chan->limits.stall_ms)) == ERR_OK) {
-        *sender_done = f.type == MSG_ABORT || f.type == MSG_COMMIT;
+        *sender_done = f.type == MSG_ABORT || f.type == MSG_COMMIT || f.type == MSG_FINISH;
         if (f.n + MSG_HEADER > left || tls_now_ms() > due) {
             x->chan->failed = true;
             return log_fail(ERR_PROTO, "%s: the sender goes on though it was told to stop",

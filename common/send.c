@@ -17,6 +17,8 @@ struct run {
     int64_t told_ms; /* when the last one went out */
 };
 
+enum { WANTS = 4 };
+
 struct sender {
     const struct xfer *x;
     const struct fs_source *source;
@@ -36,6 +38,13 @@ struct sender {
     struct match old;          /* what it has in an old version */
     uint64_t shift;            /* of the last chunk found there: its number there less that here */
     struct run run;
+    uint64_t cursor; /* the chunk that comes next */
+    bool wanted;     /* the receiver says which chunks: */
+    struct {
+        uint64_t first, count;
+    } wants[WANTS];
+    unsigned n_wants;
+    uint8_t stored_root[TREE_HASH];
     int64_t wait_ms; /* for the receiver's next word */
     bool ready;      /* READY came */
     bool over;       /* the receiver said DONE */
@@ -99,6 +108,18 @@ static enum err on_progress(struct sender *s, const struct frame *f)
     return ERR_OK;
 }
 
+static enum err on_want(struct sender *s, const struct frame *f)
+{
+    struct msg_want m;
+    if (!CHAN_GET(f, want, &m) || m.id != s->x->id)
+        return chan_malformed(f);
+    if (!s->wanted || s->n_wants == WANTS || m.first > s->chunks || m.count > s->chunks - m.first)
+        return chan_unexpected(f, "that can't be had");
+    s->wants[s->n_wants].first = m.first;
+    s->wants[s->n_wants++].count = m.count;
+    return ERR_OK;
+}
+
 /* One frame of the receiver's, whatever it is. */
 static enum err take_frame(struct sender *s, struct msg_ready *ready)
 {
@@ -117,6 +138,8 @@ static enum err take_frame(struct sender *s, struct msg_ready *ready)
         return on_old(s, &f);
     case MSG_PROGRESS:
         return on_progress(s, &f);
+    case MSG_WANT:
+        return on_want(s, &f);
     case MSG_READY:
         if (ready && CHAN_GET(&f, ready, ready) && ready->id == s->x->id) {
             s->ready = true;
@@ -144,7 +167,9 @@ static enum err open_tree(struct sender *s)
         return e;
     if (h.complete && h.length == s->length) {
         s->stored = true;
+        s->wanted = s->x->shared;
         s->chunk_log2 = h.chunk_log2;
+        memcpy(s->stored_root, h.root, TREE_HASH);
     }
     return ERR_OK;
 }
@@ -288,7 +313,10 @@ static enum err send_chunk(struct sender *s, uint64_t index)
             return e;
         tree_chunk_end(&s->hasher, hash);
     }
-    tree_root_add(&s->root, hash);
+    if (s->x->streams)
+        share_hash(s->x->streams->share, index, hash);
+    else if (!s->wanted)
+        tree_root_add(&s->root, hash);
     if (has && memcmp(theirs, hash, TREE_HASH) == 0)
         return keep(s, index);
     if (match_find(&s->old, hash, size, index + s->shift, index, &from))
@@ -310,12 +338,25 @@ static enum err send_chunk(struct sender *s, uint64_t index)
     return chan_end(s->x->chan, at);
 }
 
-static enum err send_chunks(struct sender *s)
+/* Others bring the chunks before index. */
+static enum err skip_to(struct sender *s, uint64_t index)
 {
-    if (s->x->event)
-        s->x->event(s->x->event_arg, XFER_MOVING, 0, s->length);
-    for (uint64_t i = 0; i < s->chunks && !s->over; i++) {
+    uint64_t first = s->cursor, n = index - s->cursor;
+    enum err e = tell_run(s);
+    s->cursor = index;
+    return e == ERR_OK && n > 0
+               ? CHAN_SEND(s->x->chan, skip, SKIP, .id = s->x->id, .first = first, .count = n)
+               : e;
+}
+
+static enum err send_range(struct sender *s, uint64_t first, uint64_t count)
+{
+    enum err begun = skip_to(s, first);
+    if (begun != ERR_OK)
+        return begun;
+    for (uint64_t i = first; i < first + count && !s->over; i++) {
         enum err e = send_chunk(s, i);
+        s->cursor = i + 1;
         if (e != ERR_OK)
             return e;
         while (!s->over && chan_ready(s->x->chan))
@@ -328,6 +369,73 @@ static enum err send_chunks(struct sender *s)
         }
     }
     return s->over ? ERR_OK : tell_run(s);
+}
+
+/* What the receiver asks for, until it asks for nothing. */
+static enum err send_wanted(struct sender *s)
+{
+    enum err e = ERR_OK;
+    while (e == ERR_OK && !s->over) {
+        if (s->n_wants == 0) {
+            e = take_frame(s, NULL);
+            continue;
+        }
+        uint64_t first = s->wants[0].first, count = s->wants[0].count;
+        memmove(s->wants, s->wants + 1, sizeof s->wants - sizeof s->wants[0]);
+        s->n_wants--;
+        if (count == 0)
+            return ERR_OK;
+        if (first < s->cursor)
+            return log_fail(ERR_PROTO, "%s: the receiver asks for chunks that were sent",
+                            s->x->name);
+        e = send_range(s, first, count);
+    }
+    return e;
+}
+
+/* The other streams are still at their shares: makes this one heard of. */
+static enum err wait_for_streams(struct sender *s, enum share_state *state)
+{
+    enum err e = ERR_OK;
+    *state = share_look(s->x->streams->share, s->cursor, XFER_TICK_MS);
+    if (*state == SHARE_FAILED)
+        return log_fail(ERR_CONN, "%s: another connection of the transfer was lost", s->x->name);
+    if (*state != SHARE_ALL_DONE) {
+        e = CHAN_SEND(s->x->chan, progress, PROGRESS, .id = s->x->id, .phase = MSG_PHASE_HASHING,
+                      .done = s->cursor << s->chunk_log2, .total = s->length);
+        if (e == ERR_OK)
+            e = chan_flush(s->x->chan);
+    }
+    while (e == ERR_OK && !s->over && chan_ready(s->x->chan))
+        e = take_frame(s, NULL);
+    return e;
+}
+
+/* What the streams of this process deal out among themselves. Stream 0 stays until all is sent. */
+static enum err send_shares(struct sender *s)
+{
+    struct share *share = s->x->streams->share;
+    enum share_state state = SHARE_WAIT;
+    uint64_t first, count;
+    enum err e = ERR_OK;
+    while (e == ERR_OK && !s->over && state != SHARE_ALL_DONE) {
+        if (share_take(share, s->x->stream, s->cursor, &first, &count))
+            e = send_range(s, first, count);
+        else if (s->x->joined)
+            return ERR_OK;
+        else
+            e = wait_for_streams(s, &state);
+    }
+    return e == ERR_OK && !s->over ? skip_to(s, s->chunks) : e;
+}
+
+static enum err send_chunks(struct sender *s)
+{
+    if (s->x->event)
+        s->x->event(s->x->event_arg, XFER_MOVING, 0, s->length);
+    if (s->wanted)
+        return send_wanted(s);
+    return s->x->streams ? send_shares(s) : send_range(s, 0, s->chunks);
 }
 
 /* ---- the whole ---- */
@@ -346,7 +454,9 @@ static enum err check_source(const struct sender *s)
 static enum err commit(struct sender *s)
 {
     struct msg_commit m = {.id = s->x->id, .length = s->length};
-    if (!tree_root_end(&s->root, m.root))
+    memcpy(m.root, s->stored_root, TREE_HASH);
+    if (s->x->streams ? !share_root(s->x->streams->share, s->x->engine, s->length, m.root)
+                      : !s->wanted && !tree_root_end(&s->root, m.root))
         return log_fail(ERR_INTERNAL, "%s: not all chunks were hashed", s->x->name);
     memcpy(s->result->root, m.root, TREE_HASH);
     size_t at = chan_begin(s->x->chan, MSG_COMMIT);
@@ -354,6 +464,16 @@ static enum err commit(struct sender *s)
     enum err e = chan_end(s->x->chan, at);
     if (e == ERR_OK && s->x->event)
         s->x->event(s->x->event_arg, XFER_COMMITTING, s->length, s->length);
+    s->wait_ms = XFER_WAIT_MS;
+    while (e == ERR_OK && !s->over)
+        e = take_frame(s, NULL);
+    return e;
+}
+
+/* The end of a stream that joined: what it brought counts once the receiver says so. */
+static enum err leave(struct sender *s)
+{
+    enum err e = CHAN_SEND(s->x->chan, finish, FINISH, .id = s->x->id);
     s->wait_ms = XFER_WAIT_MS;
     while (e == ERR_OK && !s->over)
         e = take_frame(s, NULL);
@@ -406,10 +526,10 @@ static enum err offer(struct sender *s)
 {
     const struct stat *st = &s->source->st;
     struct msg_ready ready = {0};
-    enum err e =
-        CHAN_SEND(s->x->chan, offer, OFFER, .id = s->x->id, .length = s->length,
-                  .chunk_log2 = (uint8_t)s->chunk_log2, .mtime_s = (uint64_t)st->st_mtim.tv_sec,
-                  .mtime_ns = (uint32_t)st->st_mtim.tv_nsec, .mode = st->st_mode & 0777);
+    enum err e = CHAN_SEND(
+        s->x->chan, offer, OFFER, .id = s->x->id, .length = s->length,
+        .chunk_log2 = (uint8_t)s->chunk_log2, .mtime_s = (uint64_t)st->st_mtim.tv_sec,
+        .mtime_ns = (uint32_t)st->st_mtim.tv_nsec, .mode = st->st_mode & 0777, .shared = s->wanted);
     while (e == ERR_OK && !s->ready && !s->over)
         e = take_frame(s, &ready);
     if (e != ERR_OK || s->over)
@@ -424,6 +544,9 @@ static enum err offer(struct sender *s)
     e = match_begin(&s->old, ready.old, ready.old_length, s->chunk_log2);
     while (e == ERR_OK && !s->over && s->old.known < s->old.n)
         e = take_frame(s, NULL);
+    /* What the old version has is known to this stream alone: it is better left to it. */
+    if (e == ERR_OK && !s->over && s->x->streams && !s->x->joined && ready.token && ready.old == 0)
+        s->x->streams->open(s->x->streams->arg, ready.token);
     return e;
 }
 
@@ -433,7 +556,7 @@ static enum err end(struct sender *s, enum err e)
     struct chan *chan = s->x->chan;
     bool early = e != ERR_OK || s->over;
     if (!early)
-        e = commit(s);
+        e = s->x->joined ? leave(s) : commit(s);
     else if (e == ERR_OK && s->status == ERR_OK)
         e = log_fail(ERR_PROTO, "%s: the receiver says that it is done before it can be",
                      s->x->name);
@@ -459,7 +582,7 @@ enum err xfer_send(const struct xfer *x, const struct fs_source *source, struct 
         e = offer(&s);
     if (e == ERR_OK && !s.over)
         e = send_chunks(&s);
-    if (e == ERR_OK && !s.over)
+    if (e == ERR_OK && !s.over && !x->joined)
         e = check_source(&s);
     e = end(&s, e);
     packer_release(&s.packer);

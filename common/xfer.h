@@ -22,6 +22,7 @@
 
 #include "chan.h"
 #include "fs.h"
+#include "share.h"
 #include "tree.h"
 
 enum {
@@ -29,6 +30,7 @@ enum {
     XFER_WINDOWS = 2,              /* windows the receiver is ahead of the sender */
     XFER_PIECE = MSG_DATA_MAX,     /* bytes read, hashed and sent at once */
     XFER_COPY_MAX = 64 << 20,      /* bytes in a COPY, where that is more than a chunk */
+    XFER_TICK_MS = 1000,           /* a side that waits for others is heard of so often */
     XFER_WAIT_MS = 10 * 60 * 1000, /* for an answer that may take syncing at the other side */
 };
 
@@ -52,6 +54,20 @@ struct xfer {
     bool threads;         /* a second thread may be used: it hashes and writes what is received */
     xfer_event_fn *event; /* may be NULL */
     void *event_arg;
+    /* A content over several connections; each is a transfer of its own for a part of the chunks. */
+    bool shared;    /* at the server: others may join (receiver), chunks are asked for (sender) */
+    bool joined;    /* this one did: it brings chunks and commits nothing */
+    uint64_t token; /* of a joined receiver */
+    struct xfer_streams *streams; /* at the client; NULL: one connection */
+    unsigned stream;              /* number of this one */
+};
+
+/* What the streams of one content have in common, at the client. */
+struct xfer_streams {
+    struct share *share; /* a download's is made when its length is known */
+    /* Others can join now. Called by stream 0, once at most. */
+    void (*open)(void *arg, uint64_t token);
+    void *arg;
 };
 
 /* How it went. */
@@ -74,6 +90,8 @@ enum err xfer_send(const struct xfer *x, const struct fs_source *source,
 struct xfer_sink {
     /* Opens the part for a content of length bytes; all descriptors become the receiver's. */
     enum err (*open)(void *arg, uint64_t length, struct fs_part *out);
+    /* Lets others join the part. NULL: they can't. */
+    enum err (*share)(void *arg, const struct fs_part *part);
     /* Makes the finished part visible and durable. */
     enum err (*commit)(void *arg, const struct fs_part *part, const struct msg_offer *offer);
     /* The part is finished or given up: both descriptors are closed already. May be NULL. */

@@ -242,10 +242,9 @@ enum err files_share_part(struct files *f, const char *path)
 enum err files_join_part(struct files *f, const char *path, uint64_t token, struct fs_part *out)
 {
     int fds[IPC_FDS];
-    enum err e = await_fds(f,
-                           IPC_SEND(f->fd, st_join, ST_JOIN, .token = token,
-                                    .path = slice_str(path)),
-                           2, fds, NULL);
+    enum err e =
+        await_fds(f, IPC_SEND(f->fd, st_join, ST_JOIN, .token = token, .path = slice_str(path)), 2,
+                  fds, NULL);
     *out = (struct fs_part){.data = fds[0], .journal = fds[1]};
     return e;
 }

@@ -20,7 +20,7 @@ enum err requests_tell(struct requests *r, const struct deed *d, enum err status
         snprintf(moved, sizeof moved, "%llu", (unsigned long long)d->moved->moved);
         text_hex(d->moved->root, TREE_HASH, root);
     }
-    bool whole = d->moved && status == ERR_OK;
+    bool whole = d->moved && !d->partial && status == ERR_OK;
     enum err e = r->told < SCRIBE_AHEAD ? ERR_OK : requests_heard(r);
     if (e != ERR_OK)
         return e;
@@ -267,156 +267,26 @@ static enum err do_rename(struct requests *r, const struct frame *f)
     return requests_conclude(r, m.id, &d, e);
 }
 
-/* ---- transfers ---- */
-
-struct upload {
-    struct requests *r;
-    bool overwrite, parents;
-};
-
-enum err requests_quota(const struct requests *r, uint64_t length)
-{
-    if (r->user->quota == 0 || length <= r->user->quota)
-        return ERR_OK;
-    return log_fail(ERR_LIMIT, "%s: %llu bytes are more than the quota of %llu", r->path,
-                    (unsigned long long)length, (unsigned long long)r->user->quota);
-}
-
-static enum err upload_open(void *arg, uint64_t length, struct fs_part *out)
-{
-    struct upload *u = arg;
-    enum err e = requests_quota(u->r, length);
-    if (e == ERR_OK && u->parents)
-        e = files_parents(&u->r->files, u->r->path);
-    if (e != ERR_OK)
-        return e;
-    return files_open_part(&u->r->files, u->r->path, length, u->overwrite, out);
-}
-
-static enum err upload_commit(void *arg, const struct fs_part *part, const struct msg_offer *o)
-{
-    struct upload *u = arg;
-    struct fs_commit how = {u->r->path, u->overwrite, o->mode, (int64_t)o->mtime_s, o->mtime_ns};
-    (void)part; /* the store has its own descriptors of it */
-    return files_commit(&u->r->files, &how);
-}
-
-static void upload_release(void *arg)
-{
-    struct upload *u = arg;
-    if (files_release(&u->r->files) != ERR_OK)
-        log_warn("%s", log_reason());
-}
-
-static enum err upload_record(void *arg, enum err outcome, const struct xfer_result *result)
-{
-    struct upload *u = arg;
-    struct deed d = {.op = "put", .path = u->r->path, .moved = result};
-    return requests_record(u->r, &d, outcome);
-}
-
-/* A transfer as the status shows it. */
-struct shown {
-    struct requests *r;
-    const struct xfer_result *result;
-};
-
-static void show(void *arg, enum xfer_phase phase, uint64_t done, uint64_t total)
-{
-    const struct shown *s = arg;
-    enum board_phase as = phase == XFER_MOVING       ? BOARD_MOVING
-                          : phase == XFER_COMMITTING ? BOARD_COMMITTING
-                                                     : BOARD_HASHING;
-    board_progress(s->r->board, as, done, total, s->result->moved);
-}
-
-/* A failed transfer leaves the connection usable, a failed channel does not. */
-static enum err after_transfer(const struct requests *r, enum err e)
-{
-    return e != ERR_OK && r->chan->failed ? e : ERR_OK;
-}
-
-static enum err do_put(struct requests *r, const struct frame *f)
-{
-    struct msg_put m;
-    struct xfer_result result;
-    if (!CHAN_GET(f, put, &m))
-        return chan_malformed(f);
-    if (m.flags &
-        ~(uint32_t)(MSG_PUT_OVERWRITE | MSG_PUT_RECHECK | MSG_PUT_PARENTS | MSG_PUT_WHOLE))
-        return requests_bad_flags(m.flags);
-    struct upload u = {r, m.flags & MSG_PUT_OVERWRITE, m.flags & MSG_PUT_PARENTS};
-    struct shown shown = {r, &result};
-    struct xfer x = {.chan = r->chan,
-                     .id = m.id,
-                     .name = r->path,
-                     .engine = r->engine,
-                     .recheck = m.flags & MSG_PUT_RECHECK,
-                     .whole = m.flags & MSG_PUT_WHOLE,
-                     .event = show,
-                     .event_arg = &shown};
-    struct xfer_sink sink = {upload_open, upload_commit, upload_release, upload_record, &u};
-    enum err e = path_parse(m.path, r->path);
-    if (e == ERR_OK) {
-        board_begin(r->board, BOARD_PUT, r->path);
-        e = xfer_receive(&x, &sink, &result);
-        board_end(r->board);
-        return after_transfer(r, e);
-    }
-    struct deed d = {.op = "put"};
-    char reason[513];
-    snprintf(reason, sizeof reason, "%s", log_reason());
-    enum err recorded = requests_record(r, &d, e);
-    return recorded != ERR_OK ? recorded : xfer_refuse(&x, e, reason);
-}
-
-static enum err do_get(struct requests *r, const struct frame *f)
-{
-    struct msg_get m;
-    struct fs_source source;
-    struct xfer_result result;
-    if (!CHAN_GET(f, get, &m))
-        return chan_malformed(f);
-    if (m.flags & ~(uint32_t)(MSG_GET_RECHECK | MSG_GET_COMPRESS_AUTO | MSG_GET_COMPRESS) ||
-        (m.flags & MSG_GET_COMPRESS_AUTO && m.flags & MSG_GET_COMPRESS))
-        return requests_bad_flags(m.flags);
-    struct shown shown = {r, &result};
-    struct xfer x = {.chan = r->chan,
-                     .id = m.id,
-                     .name = r->path,
-                     .engine = r->engine,
-                     .recheck = m.flags & MSG_GET_RECHECK,
-                     .compress = m.flags & MSG_GET_COMPRESS        ? XFER_COMPRESS_ON
-                                 : m.flags & MSG_GET_COMPRESS_AUTO ? XFER_COMPRESS_AUTO
-                                                                   : XFER_COMPRESS_OFF,
-                     .event = show,
-                     .event_arg = &shown};
-    enum err e = path_parse(m.path, r->path);
-    struct deed d = {.op = "get", .path = e == ERR_OK ? r->path : NULL};
-    if (e == ERR_OK)
-        e = files_open_source(&r->files, r->path, &source);
-    if (e != ERR_OK)
-        return requests_conclude(r, x.id, &d, e);
-    board_begin(r->board, BOARD_GET, r->path);
-    e = xfer_send(&x, &source, &result);
-    board_end(r->board);
-    close(source.fd);
-    if (source.tree >= 0)
-        close(source.tree);
-    d.moved = &result;
-    enum err recorded = requests_record(r, &d, e);
-    return recorded != ERR_OK ? recorded : after_transfer(r, e);
-}
-
 static const struct row {
     uint8_t type;
     enum err (*handle)(struct requests *r, const struct frame *f);
 } rows[] = {
-    {MSG_PING, do_ping},         {MSG_STAT, do_stat},         {MSG_LIST, do_list},
-    {MSG_MKDIR, do_mkdir},       {MSG_REMOVE, do_remove},     {MSG_RENAME, do_rename},
-    {MSG_PUT, do_put},           {MSG_GET, do_get},           {MSG_PENDING, do_pending},
-    {MSG_SMALL, requests_small}, {MSG_FETCH, requests_fetch}, {MSG_ATTRIBUTES, do_attributes},
-    {MSG_WALK, requests_walk},   {MSG_NEXT, requests_next},   {MSG_STATS, requests_stats},
+    {MSG_PING, do_ping},
+    {MSG_STAT, do_stat},
+    {MSG_LIST, do_list},
+    {MSG_MKDIR, do_mkdir},
+    {MSG_REMOVE, do_remove},
+    {MSG_RENAME, do_rename},
+    {MSG_PUT, requests_put},
+    {MSG_GET, requests_get},
+    {MSG_JOIN, requests_join},
+    {MSG_PENDING, do_pending},
+    {MSG_SMALL, requests_small},
+    {MSG_FETCH, requests_fetch},
+    {MSG_ATTRIBUTES, do_attributes},
+    {MSG_WALK, requests_walk},
+    {MSG_NEXT, requests_next},
+    {MSG_STATS, requests_stats},
 };
 
 enum err requests_serve(struct requests *r)

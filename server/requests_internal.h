@@ -12,6 +12,7 @@ struct deed {
     const char *path;
     const char *to;
     const struct xfer_result *moved;
+    bool partial; /* moved is some chunks of a content */
 };
 
 /* Tells the scribe of it, without waiting for the record to be written: requests_heard does. reason
@@ -35,6 +36,12 @@ enum err requests_bad_flags(uint32_t flags) MUST_CHECK;
 
 /* Whether the user may have a file of so many bytes at r->path; ERR_LIMIT, logged. */
 enum err requests_quota(const struct requests *r, uint64_t length) MUST_CHECK;
+
+/* ---- requests_transfer.c ---- */
+
+enum err requests_put(struct requests *r, const struct frame *f) MUST_CHECK;
+enum err requests_join(struct requests *r, const struct frame *f) MUST_CHECK;
+enum err requests_get(struct requests *r, const struct frame *f) MUST_CHECK;
 
 /* ---- requests_small.c ---- */
 

@@ -49,8 +49,8 @@ TABLE = {
     "PART": (35, "id:I length:Q have:Q mtime_s:Q active:B path:s"),
     "PROGRESS": (36, "id:I phase:B done:Q total:Q"),
     "ITEMS": (37, "id:I more:B items:t"),
-    "OFFER": (48, "id:I length:Q log2:B mtime_s:Q mtime_ns:I mode:I"),
-    "READY": (49, "id:I have:Q old:Q old_length:Q"),
+    "OFFER": (48, "id:I length:Q log2:B mtime_s:Q mtime_ns:I mode:I shared:B"),
+    "READY": (49, "id:I have:Q old:Q old_length:Q token:Q"),
     "HAVE": (50, "id:I first:Q hashes:t"),
     "DATA": (51, "id:I index:Q offset:I kind:B bytes:t"),
     "CHUNK": (52, "id:I index:Q hash:h"),
@@ -59,6 +59,10 @@ TABLE = {
     "ABORT": (55, "id:I status:H reason:s"),
     "OLD": (56, "id:I first:Q hashes:t"),
     "COPY": (57, "id:I index:Q from:Q count:Q"),
+    "SKIP": (58, "id:I first:Q count:Q"),
+    "FINISH": (59, "id:I"),
+    "WANT": (61, "id:I first:Q count:Q"),
+    "JOIN": (15, "id:I flags:I token:Q path:s"),
 }
 NAMES = {number: name for name, (number, _) in TABLE.items()}
 ITEM = ">BIQQIB32s"

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: ISC */
+#include "streams.h"
+
+#include "log.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { TRIES = 5, PAUSE_MS = 200, LOOK_MS = 1000 };
+
+struct stream {
+    struct streams *streams;
+    unsigned number;
+    pthread_t thread;
+    struct link link;
+    bool open;
+};
+
+struct streams {
+    struct worker *worker;
+    struct job *job;
+    uint32_t flags;
+    struct xfer_streams common;
+    uint64_t token;
+    struct stream *list;
+    unsigned n;
+    pthread_mutex_t lock; /* for the handshakes, one at a time, and what follows */
+    uint64_t moved, kept, wire;
+};
+
+bool streams_worth(const struct work *w, uint64_t size)
+{
+    return w->connections > 1 && !w->crew && size >= (uint64_t)4 * SHARE_BYTES;
+}
+
+/* ---- one of the others ---- */
+
+static enum err connect_stream(struct stream *t)
+{
+    struct streams *s = t->streams;
+    if (t->open)
+        return ERR_OK;
+    pthread_mutex_lock(&s->lock);
+    enum err e = link_open_like(s->worker->link, s->worker->work->at->profile, &t->link);
+    pthread_mutex_unlock(&s->lock);
+    t->open = e == ERR_OK;
+    if (e != ERR_OK)
+        link_close(&t->link);
+    return e;
+}
+
+static void disconnect_stream(struct stream *t)
+{
+    struct streams *s = t->streams;
+    if (!t->open)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->wire += s->job->up ? tls_bytes_out(t->link.chan.tls) : tls_bytes_in(t->link.chan.tls);
+    pthread_mutex_unlock(&s->lock);
+    link_close(&t->link);
+    t->open = false;
+}
+
+static enum err open_part(void *arg, uint64_t length, struct fs_part *out)
+{
+    struct stream *t = arg;
+    (void)length;
+    return download_join(t->streams->job, t->streams->token, out);
+}
+
+static enum err run(struct stream *t)
+{
+    struct streams *s = t->streams;
+    struct job *j = s->job;
+    struct fs_source source = {.fd = j->fd, .tree = -1, .st = j->st};
+    struct xfer_sink sink = {.open = open_part, .arg = t};
+    struct xfer_result r = {0};
+    struct xfer x = {.chan = &t->link.chan,
+                     .id = t->link.next_id++,
+                     .name = j->local,
+                     .engine = t->link.engine,
+                     .compress = t->link.compress,
+                     .threads = true,
+                     .joined = true,
+                     .token = s->token,
+                     .streams = &s->common,
+                     .stream = t->number};
+    enum err e = j->up ? CHAN_SEND(x.chan, join, JOIN, .id = x.id, .token = s->token,
+                                   .path = slice_str(j->path))
+                       : CHAN_SEND(x.chan, get, GET, .id = x.id, .flags = s->flags,
+                                   .path = slice_str(j->path));
+    if (e == ERR_OK)
+        e = j->up ? xfer_send(&x, &source, &r) : xfer_receive(&x, &sink, &r);
+    pthread_mutex_lock(&s->lock);
+    s->moved += r.moved;
+    s->kept += r.kept;
+    pthread_mutex_unlock(&s->lock);
+    return e == ERR_OK || !r.peer_said ? e : log_fail(e, "%s: %s", j->local, r.reason);
+}
+
+/* What another attempt does not change. */
+static bool hopeless(enum err e)
+{
+    return e == ERR_LIMIT || e == ERR_AUTH || e == ERR_DENIED || e == ERR_CHANGED ||
+           e == ERR_CORRUPT || e == ERR_PROTO;
+}
+
+static void *live(void *arg)
+{
+    struct stream *t = arg;
+    struct share *share = t->streams->common.share;
+    for (unsigned tries = 0; tries < TRIES;) {
+        enum share_state state = share_look(share, 0, LOOK_MS);
+        if (state == SHARE_WAIT)
+            continue;
+        if (state != SHARE_FREE)
+            break;
+        enum err e = connect_stream(t);
+        if (e == ERR_OK && (e = run(t)) == ERR_OK) {
+            share_done(share, t->number);
+            continue;
+        }
+        share_give_back(share, t->number);
+        disconnect_stream(t);
+        if (hopeless(e))
+            break;
+        struct timespec pause = {0, PAUSE_MS * ++tries * 1000000L};
+        nanosleep(&pause, NULL);
+    }
+    share_leave(share);
+    disconnect_stream(t);
+    return NULL;
+}
+
+/* ---- all of them ---- */
+
+static void start(void *arg, uint64_t token)
+{
+    struct streams *s = arg;
+    unsigned others = (unsigned)s->worker->work->connections - 1;
+    s->token = token;
+    s->list = calloc(others, sizeof *s->list);
+    for (unsigned i = 0; s->list && i < others; i++) {
+        struct stream *t = &s->list[s->n];
+        *t = (struct stream){.streams = s, .number = i + 1};
+        share_join(s->common.share);
+        if (pthread_create(&t->thread, NULL, live, t) == 0)
+            s->n++;
+        else
+            share_leave(s->common.share);
+    }
+}
+
+enum err streams_new(struct worker *w, struct job *j, uint32_t flags, struct streams **out)
+{
+    struct streams *s = calloc(1, sizeof *s);
+    uint64_t n = (uint64_t)j->st.st_size;
+    unsigned log2 = tree_chunk_log2(n);
+    *out = NULL;
+    if (!s)
+        return log_fail(ERR_INTERNAL, "out of memory for connections");
+    s->worker = w;
+    s->job = j;
+    s->flags = flags;
+    s->common.open = start;
+    s->common.arg = s;
+    pthread_mutex_init(&s->lock, NULL);
+    enum err e = j->up && log2 ? share_new(tree_chunks(n, log2), log2, &s->common.share) : ERR_OK;
+    if (e == ERR_OK)
+        *out = s;
+    else
+        free(s);
+    return e;
+}
+
+struct xfer_streams *streams_of(struct streams *s)
+{
+    return s ? &s->common : NULL;
+}
+
+uint64_t streams_end(struct streams *s, enum err e)
+{
+    if (!s)
+        return 0;
+    if (e != ERR_OK && s->common.share)
+        share_fail(s->common.share);
+    for (unsigned i = 0; i < s->n; i++)
+        pthread_join(s->list[i].thread, NULL);
+    s->job->result.moved += s->moved;
+    s->job->result.kept += s->kept;
+    share_free(s->common.share);
+    pthread_mutex_destroy(&s->lock);
+    uint64_t wire = s->wire;
+    free(s->list);
+    free(s);
+    return wire;
+}
