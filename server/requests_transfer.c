@@ -92,29 +92,30 @@ static enum err after_transfer(const struct requests *r, enum err e)
 }
 
 /* Receives what u says, or refuses it by its path. */
-static enum err receive(struct requests *r, struct xfer *x, struct xfer_sink *sink,
+static enum err receive(struct requests *r, const struct xfer *how, struct xfer_sink *sink,
                         struct slice path)
 {
     struct upload *u = sink->arg;
     struct xfer_result result = {0};
     struct shown shown = {r, &result};
     char reason[513];
-    x->chan = r->chan;
-    x->name = r->path;
-    x->engine = r->engine;
-    x->event = show;
-    x->event_arg = &shown;
+    struct xfer x = *how;
+    x.chan = r->chan;
+    x.name = r->path;
+    x.engine = r->engine;
+    x.event = show;
+    x.event_arg = &shown;
     enum err e = path_parse(path, r->path);
     if (e == ERR_OK) {
         board_begin(r->board, BOARD_PUT, r->path);
-        e = xfer_receive(x, sink, &result);
+        e = xfer_receive(&x, sink, &result);
         board_end(r->board);
         return after_transfer(r, e);
     }
     struct deed d = {.op = u->token ? "join" : "put"};
     snprintf(reason, sizeof reason, "%s", log_reason());
     enum err recorded = requests_record(r, &d, e);
-    return recorded != ERR_OK ? recorded : xfer_refuse(x, e, reason);
+    return recorded != ERR_OK ? recorded : xfer_refuse(&x, e, reason);
 }
 
 enum err requests_put(struct requests *r, const struct frame *f)
