@@ -236,8 +236,9 @@ bool fs_group_add(struct fs_group *g, const struct fs_small *file) MUST_CHECK;
 size_t fs_group_count(const struct fs_group *g);
 
 /* Gives each file its name and calls each (may be NULL) for all in the order they were added, when
- * those with status ERR_OK are durable. Of the others nothing is left. The group is empty then. An
- * unfinished transfer of the owner's to the name of one that succeeded is dropped. */
+ * those with status ERR_OK are durable. Of the others nothing is left, but for names in folders that
+ * could not be made durable: then all have failed. The group is empty then. An unfinished transfer of
+ * the owner's to the name of one that succeeded is dropped. */
 typedef void fs_group_fn(void *arg, size_t index, enum err status, const char *reason);
 void fs_group_commit(struct fs_group *g, fs_group_fn *each, void *arg);
 

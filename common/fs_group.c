@@ -18,6 +18,7 @@ enum {
     SYNC_DEVICES = 4,
     STAGED_NAME = 44,
     REASON = 256,
+    TRIES = 100,
 };
 
 /* Descriptors to be synced together. */
@@ -29,6 +30,7 @@ struct sync_set {
         dev_t dev;
     } devices[SYNC_DEVICES]; /* of what did not fit into fds */
     unsigned n_devices;
+    enum err failed; /* a sync that was not put off */
 };
 
 struct staged {
@@ -86,7 +88,7 @@ static enum err sync_later(struct sync_set *s, int fd, dev_t dev, const char *pa
 /* Syncs and closes all. What failed can't be told from what did not: then all have failed. */
 static enum err sync_all(struct sync_set *s)
 {
-    enum err e = ERR_OK;
+    enum err e = s->failed == ERR_OK ? ERR_OK : log_fail(s->failed, "making small files durable");
     for (unsigned i = 0; i < s->n_devices; i++) {
         if (e == ERR_OK && syncfs(s->devices[i].fd) < 0)
             e = log_fail_errno("making small files durable");
@@ -97,7 +99,7 @@ static enum err sync_all(struct sync_set *s)
             e = log_fail_errno("making small files durable");
         fs_close(&s->fds[i]);
     }
-    s->n = s->n_devices = 0;
+    *s = (struct sync_set){0};
     return e;
 }
 
@@ -176,17 +178,37 @@ static enum err furnish(int fd, const struct fs_small *file, struct stat *st)
     return futimens(fd, times) == 0 ? ERR_OK : log_fail_errno("%s: setting the time", file->path);
 }
 
+/* Another process or thread that tidies up may remove the folder while nothing is in it. */
+static enum err open_aside(struct fs_group *g, struct staged *s, uint32_t mode, int *fd)
+{
+    enum err e = ERR_OK;
+    *fd = -1;
+    for (int i = 0; i < TRIES && e == ERR_OK && *fd < 0; i++) {
+        if ((e = use_root(g, s->at.root)) != ERR_OK)
+            break;
+        next_name(g, s->aside);
+        *fd = openat(g->service.parts, s->aside, O_WRONLY | O_CREAT | O_EXCL | FS_LEAF,
+                     (mode & 0755) | 0600);
+        if (*fd < 0 && errno != ENOENT)
+            e = log_fail_errno("%s: starting to receive", s->path);
+        else if (*fd < 0)
+            g->root = NULL;
+    }
+    if (e == ERR_OK && *fd < 0)
+        e = log_fail(ERR_BUSY, "%s: " PATH_SERVICE " keeps being removed", s->path);
+    if (*fd < 0)
+        s->aside[0] = '\0';
+    return e;
+}
+
 static enum err write_aside(struct fs_group *g, struct staged *s, const struct fs_small *file)
 {
     struct stat st;
-    next_name(g, s->aside);
-    int fd = openat(g->service.parts, s->aside, O_WRONLY | O_CREAT | O_EXCL | FS_LEAF,
-                    (file->mode & 0755) | 0600);
-    if (fd < 0) {
-        s->aside[0] = '\0';
-        return log_fail_errno("%s: starting to receive", file->path);
-    }
-    enum err e = write_all(fd, file);
+    int fd;
+    enum err e = open_aside(g, s, file->mode, &fd);
+    if (e != ERR_OK)
+        return e;
+    e = write_all(fd, file);
     if (e == ERR_OK)
         e = furnish(fd, file, &st);
     if (e != ERR_OK) {
@@ -222,8 +244,6 @@ static enum err stage(struct fs_group *g, struct staged *s, const struct fs_smal
         e = log_fail(ERR_PROTO, "%s: a time with %u nanoseconds", s->path, file->mtime_ns);
     if (e == ERR_OK && file->parents)
         e = need_parents(g, &s->at);
-    if (e == ERR_OK)
-        e = use_root(g, s->at.root);
     return e == ERR_OK ? write_aside(g, s, file) : e;
 }
 
@@ -247,18 +267,22 @@ bool fs_group_add(struct fs_group *g, const struct fs_small *file)
 
 /* ---- the names ---- */
 
-static enum err leave_folder(struct fs_group *g)
+static void leave_folder(struct fs_group *g)
 {
     struct stat st;
     int fd = g->folder.fd;
+    enum err e = ERR_OK;
     g->folder.fd = -1;
-    if (fd < 0)
-        return ERR_OK;
-    if (!g->folder.changed || fstat(fd, &st) < 0) {
+    if (fd < 0 || !g->folder.changed) {
         fs_close(&fd);
-        return ERR_OK;
+    } else if (fstat(fd, &st) < 0) {
+        e = log_fail_errno("%s: making it durable", g->folder.path);
+        fs_close(&fd);
+    } else {
+        e = sync_later(&g->folders, fd, st.st_dev, g->folder.path);
     }
-    return sync_later(&g->folders, fd, st.st_dev, g->folder.path);
+    if (e != ERR_OK)
+        g->folders.failed = e;
 }
 
 /* Opens the folder that s's name is given in, unless it is open already. */
@@ -269,9 +293,8 @@ static enum err enter_folder(struct fs_group *g, const struct staged *s)
     snprintf(path, sizeof path, "%.*s", (int)(path_base(s->path) - s->path), s->path);
     if (g->folder.fd >= 0 && strcmp(g->folder.path, path) == 0)
         return ERR_OK;
-    enum err e = leave_folder(g);
-    if (e == ERR_OK)
-        e = fs_open_parent(&s->at, O_RDONLY, &g->folder.fd, &name);
+    leave_folder(g);
+    enum err e = fs_open_parent(&s->at, O_RDONLY, &g->folder.fd, &name);
     memcpy(g->folder.path, path, sizeof path);
     g->folder.changed = false;
     return e;
@@ -355,8 +378,8 @@ void fs_group_commit(struct fs_group *g, fs_group_fn *each, void *arg)
 {
     fail_all(g, sync_all(&g->data));
     each_staged(g, give_name);
-    enum err e = leave_folder(g), synced = sync_all(&g->folders);
-    fail_all(g, e == ERR_OK ? synced : e);
+    leave_folder(g);
+    fail_all(g, sync_all(&g->folders));
     for (size_t i = 0; i < g->n; i++)
         if (g->files[i].at.root)
             finish(g, &g->files[i]);
@@ -380,8 +403,8 @@ void fs_group_free(struct fs_group *g)
 {
     if (!g)
         return;
-    fail_all(g, ERR_CONN);
-    (void)sync_all(&g->data);
+    if (g->n > 0)
+        g->data.failed = ERR_CONN;
     fs_group_commit(g, NULL, NULL);
     fs_service_close(&g->service);
     fs_slots_release(&g->slots);

@@ -13,7 +13,7 @@ static struct {
     const char *prog;
     enum log_level most;
     bool plain;
-    bool quiet;
+    _Atomic bool quiet; /* threads come and go while it is set */
     char context[301];
 } state = {.prog = "consign", .most = LOG_LVL_INFO};
 
