@@ -299,8 +299,9 @@ enum err requests_serve(struct requests *r)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (rows[i].type != f.type)
             continue;
-        /* Requests are carried out in order. */
-        if (f.type != MSG_SMALL && f.type != MSG_FETCH && (e = requests_settle(r)) != ERR_OK)
+        /* Requests are carried out and answered in order. */
+        if (f.type != MSG_SMALL && (f.type != MSG_FETCH || requests_gathered(r)) &&
+            (e = requests_settle(r)) != ERR_OK)
             return e;
         e = rows[i].handle(r, &f);
         return e == ERR_OK && r->files.gone ? log_fail(ERR_CONN, "the store is gone") : e;

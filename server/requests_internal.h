@@ -45,6 +45,9 @@ enum err requests_get(struct requests *r, const struct frame *f) MUST_CHECK;
 
 /* ---- requests_small.c ---- */
 
+/* Whether small files wait to be answered. */
+bool requests_gathered(const struct requests *r);
+
 enum err requests_small(struct requests *r, const struct frame *f) MUST_CHECK;
 enum err requests_fetch(struct requests *r, const struct frame *f) MUST_CHECK;
 

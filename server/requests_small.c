@@ -57,10 +57,15 @@ static enum err answer(struct requests *r, struct gathering *all)
     return e;
 }
 
+bool requests_gathered(const struct requests *r)
+{
+    return r->gathering && r->gathering->n > 0;
+}
+
 enum err requests_settle(struct requests *r)
 {
     struct gathering *all = r->gathering;
-    if (!all || all->n == 0)
+    if (!requests_gathered(r))
         return r->told > 0 ? requests_heard(r) : ERR_OK;
     enum err e = all->sent > 0 ? files_group(&r->files, on_failed, all) : ERR_OK;
     if (e == ERR_OK)
