@@ -89,6 +89,7 @@ struct link {
     uint32_t next_id;
     char user[65], session[33], agent[65], rights[257], cipher[64], server[513];
     uint64_t quota;
+    int64_t idle_ms; /* without a request for so long, the server ends the connection */
 };
 
 /* Connects, authenticates both ways, reads the server's verdict. */

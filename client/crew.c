@@ -4,11 +4,13 @@
 #include "log.h"
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum {
     QUEUE_MAX = 64,  /* jobs, each with an open file */
     TRIES = 3,       /* for one file */
     RECONNECTS = 10, /* of one connection */
+    LOOK_MS = 250,   /* between two looks at a connection that rests */
 };
 
 struct member {
@@ -30,6 +32,7 @@ struct crew {
     unsigned queued;
     unsigned alive; /* members that have a connection, or are about to */
     unsigned busy;  /* members that have jobs */
+    bool lost;      /* the first connection */
     bool stop;
     pthread_mutex_t door; /* one handshake at a time: a token may not take more */
 };
@@ -59,14 +62,25 @@ static struct job *pop(struct crew *c)
 
 bool crew_take_back(struct crew *c, struct job *j)
 {
-    if (!c || c->n == 0 || ++j->tries >= TRIES)
+    if (!c || ++j->tries >= TRIES)
         return false;
     pthread_mutex_lock(&c->lock);
-    bool taken = !c->stop;
+    bool taken = c->alive > 0 || !c->lost;
     if (taken)
         push(c, j);
     pthread_mutex_unlock(&c->lock);
     return taken;
+}
+
+/* Waits for a change under the lock; false when there was none for a while. */
+static bool wait_change(struct crew *c)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += LOOK_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    return pthread_cond_timedwait(&c->changed, &c->lock, &until) == 0;
 }
 
 /* ---- a member ---- */
@@ -88,30 +102,36 @@ static void disconnect_member(struct member *m)
     link_close(&m->link);
 }
 
-/* The next job; NULL when the crew stops. What is under way on the connection is settled before the
- * member rests. *e: the connection's error, then without a job. */
+/* The member has nothing to do: settles what is under way on its connection, then rests. */
+static enum err rest(struct member *m, bool *busy)
+{
+    struct crew *c = m->crew;
+    enum err e = ERR_OK;
+    if (!*busy && wait_change(c))
+        return ERR_OK;
+    pthread_mutex_unlock(&c->lock);
+    e = *busy ? worker_settle(&m->worker) : pipeline_poll(&m->worker.pipeline);
+    pthread_mutex_lock(&c->lock);
+    if (*busy) {
+        c->busy--;
+        *busy = false;
+        pthread_cond_broadcast(&c->changed);
+    }
+    return e;
+}
+
+/* The next job; NULL when the crew stops. *e: the connection's error, then without a job. */
 static struct job *wait_job(struct member *m, bool *busy, enum err *e)
 {
     struct crew *c = m->crew;
-    struct job *j;
+    struct job *j = NULL;
     pthread_mutex_lock(&c->lock);
-    while (!(j = pop(c)) && !c->stop && *e == ERR_OK) {
-        if (*busy) {
-            pthread_mutex_unlock(&c->lock);
-            *e = worker_settle(&m->worker);
-            pthread_mutex_lock(&c->lock);
-            c->busy--;
-            *busy = false;
-            pthread_cond_broadcast(&c->changed);
-            continue;
-        }
-        pthread_cond_wait(&c->changed, &c->lock);
-    }
+    while (*e == ERR_OK && !(j = pop(c)) && !c->stop)
+        *e = rest(m, busy);
     if (j && !*busy) {
         c->busy++;
         *busy = true;
     }
-    pthread_cond_broadcast(&c->changed);
     pthread_mutex_unlock(&c->lock);
     return j;
 }
@@ -136,12 +156,20 @@ static enum err serve(struct member *m)
     return e;
 }
 
+static bool stopped(struct crew *c)
+{
+    pthread_mutex_lock(&c->lock);
+    bool stop = c->stop;
+    pthread_mutex_unlock(&c->lock);
+    return stop;
+}
+
 static void *live(void *arg)
 {
     struct member *m = arg;
     struct crew *c = m->crew;
     enum err e = ERR_OK;
-    for (unsigned i = 0; i <= RECONNECTS && !c->stop; i++) {
+    for (unsigned i = 0; i <= RECONNECTS && !stopped(c); i++) {
         if ((e = connect_member(m)) == ERR_OK)
             e = serve(m);
         disconnect_member(m);
@@ -161,6 +189,7 @@ static void *live(void *arg)
 enum err crew_open(struct work *work, struct worker *first, const struct profile *p, unsigned n)
 {
     struct crew *c = calloc(1, sizeof *c);
+    pthread_condattr_t clock;
     if (c && n > 1)
         c->members = calloc(n - 1, sizeof *c->members);
     if (!c || (n > 1 && !c->members)) {
@@ -173,7 +202,10 @@ enum err crew_open(struct work *work, struct worker *first, const struct profile
     c->tail = &c->head;
     pthread_mutex_init(&c->lock, NULL);
     pthread_mutex_init(&c->door, NULL);
-    pthread_cond_init(&c->changed, NULL);
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->changed, &clock);
+    pthread_condattr_destroy(&clock);
     work->crew = c;
     for (unsigned i = 0; i + 1 < n; i++) {
         struct member *m = &c->members[c->n];
@@ -187,6 +219,28 @@ enum err crew_open(struct work *work, struct worker *first, const struct profile
     return ERR_OK;
 }
 
+static enum err note_loss(struct crew *c, enum err e)
+{
+    pthread_mutex_lock(&c->lock);
+    c->lost = c->lost || e != ERR_OK;
+    pthread_mutex_unlock(&c->lock);
+    return e;
+}
+
+/* The job is done by the first connection; without one, what is under way there is settled. */
+static enum err by_first(struct crew *c, struct job *j)
+{
+    return note_loss(c, j ? worker_do(c->first, j) : worker_settle(c->first));
+}
+
+static struct job *take_job(struct crew *c)
+{
+    pthread_mutex_lock(&c->lock);
+    struct job *j = pop(c);
+    pthread_mutex_unlock(&c->lock);
+    return j;
+}
+
 enum err crew_do(struct crew *c, struct job *j)
 {
     pthread_mutex_lock(&c->lock);
@@ -194,26 +248,41 @@ enum err crew_do(struct crew *c, struct job *j)
     if (queued)
         push(c, j);
     pthread_mutex_unlock(&c->lock);
-    return queued ? ERR_OK : worker_do(c->first, j);
+    return queued ? note_loss(c, pipeline_poll(&c->first->pipeline)) : by_first(c, j);
+}
+
+/* Waits until the members have done all they can: false when they left jobs to the first connection.
+ * *e: that one's error. */
+static bool members_done(struct crew *c, enum err *e)
+{
+    bool done = false;
+    pthread_mutex_lock(&c->lock);
+    while (!done && (c->lost || !c->head)) {
+        done = c->busy == 0 && (!c->head || c->alive == 0);
+        if (!done && !wait_change(c) && !c->lost) {
+            pthread_mutex_unlock(&c->lock);
+            *e = note_loss(c, pipeline_poll(&c->first->pipeline));
+            pthread_mutex_lock(&c->lock);
+        }
+    }
+    pthread_mutex_unlock(&c->lock);
+    return done;
 }
 
 enum err crew_settle(struct crew *c)
 {
-    enum err e = ERR_OK;
-    bool done = false;
-    while (!done) {
-        struct job *j;
-        pthread_mutex_lock(&c->lock);
-        while (!(j = pop(c)) && c->busy > 0)
-            pthread_cond_wait(&c->changed, &c->lock);
-        pthread_mutex_unlock(&c->lock);
-        if (j)
-            e = e == ERR_OK ? worker_do(c->first, j) : (job_lose(j, e), e);
-        else
-            done = true;
-    }
-    enum err settled = worker_settle(c->first);
-    return e == ERR_OK ? settled : e;
+    enum err e = c->lost ? ERR_CONN : ERR_OK;
+    struct job *j;
+    do {
+        while (e == ERR_OK && (j = take_job(c)))
+            e = by_first(c, j);
+        enum err settled = by_first(c, NULL);
+        e = e == ERR_OK ? settled : e;
+    } while (!members_done(c, &e));
+    /* Nobody is left to do them. */
+    while ((j = take_job(c)))
+        job_lose(j, ERR_CONN);
+    return e;
 }
 
 void crew_close(struct crew *c)

@@ -5,7 +5,11 @@
 #include "log.h"
 #include <string.h>
 
-enum { LOCK_WAIT_MS = 5000, STAGE_BYTES = 32 << 20 };
+enum {
+    LOCK_WAIT_MS = 5000,
+    STAGE_BYTES = 32 << 20,
+    LONGER_MAX = 64, /* jobs that wait until the pipeline is empty */
+};
 
 /* The name below the root of work->fs that j's file gets: what follows the base. */
 static const char *below(const struct job *j)
@@ -31,15 +35,19 @@ void download_commit(struct worker *w)
     w->staged_bytes = 0;
 }
 
-static enum err stage(struct job *j, const struct frame *f)
+static enum err stage(const struct request *q, const struct frame *f)
 {
+    struct job *j = q->arg;
     struct worker *w = j->worker;
     struct msg_small m;
     uint8_t root[TREE_HASH];
     if (f->type != MSG_SMALL || j->came)
         return chan_unexpected(f, "in answer to FETCH");
-    if (!CHAN_GET(f, small, &m) || m.kind != MSG_KIND_PLAIN || m.mtime_ns >= 1000000000)
+    if (!CHAN_GET(f, small, &m) || m.id != q->id || m.flags || m.path.n > 0 ||
+        m.kind != MSG_KIND_PLAIN || m.mtime_ns >= 1000000000)
         return chan_malformed(f);
+    if (fs_group_count(w->group) == FS_GROUP_MAX || w->staged_bytes >= STAGE_BYTES)
+        download_commit(w);
     j->came = true;
     tree_small(w->link->engine, m.bytes.p, m.bytes.n, root);
     if (memcmp(root, m.root, TREE_HASH) != 0) {
@@ -68,15 +76,9 @@ static enum err fetch_answer(struct request *q, const struct frame *f, enum err 
     struct job *j = q->arg;
     struct worker *w = j->worker;
     if (f)
-        return stage(j, f);
-    bool staged = j->came && j->result.length != UINT64_MAX;
-    if (staged && status == ERR_OK) {
-        if (fs_group_count(w->group) == FS_GROUP_MAX || w->staged_bytes >= STAGE_BYTES)
-            download_commit(w);
-        return ERR_OK;
-    }
-    /* It was staged, but the answer broke off after it: it is counted with the group. */
-    if (staged)
+        return stage(q, f);
+    /* Once staged, whatever is said after it, it is counted with the group. */
+    if (j->came && j->result.length != UINT64_MAX)
         return ERR_OK;
     if (q->lost) {
         job_lose(j, status);
@@ -92,6 +94,7 @@ static enum err fetch_answer(struct request *q, const struct frame *f, enum err 
     j->size = UINT64_MAX - 1; /* no small file */
     j->next = w->longer;
     w->longer = j;
+    w->n_longer++;
     return ERR_OK;
 }
 
@@ -196,5 +199,12 @@ static enum err get_long(struct worker *w, struct job *j)
 
 enum err download(struct worker *w, struct job *j)
 {
-    return j->size > FS_SMALL_MAX && j->size != UINT64_MAX ? get_long(w, j) : fetch(w, j);
+    if (j->size > FS_SMALL_MAX && j->size != UINT64_MAX)
+        return get_long(w, j);
+    enum err e = w->n_longer < LONGER_MAX ? ERR_OK : worker_settle(w);
+    if (e != ERR_OK) {
+        job_lose(j, e);
+        return e;
+    }
+    return fetch(w, j);
 }

@@ -139,6 +139,7 @@ static enum err on_welcome(struct link *l, const struct frame *f)
     copy(m.agent, l->agent, sizeof l->agent);
     copy(m.rights, l->rights, sizeof l->rights);
     l->quota = m.quota;
+    l->idle_ms = (int64_t)m.idle * 1000;
     enum err e = CHAN_SEND(&l->chan, hello, HELLO, .version = MSG_VERSION, .features = 0,
                            .agent = slice_str("consign/" CONSIGN_VERSION));
     if (e == ERR_OK)

@@ -88,6 +88,34 @@ enum err pipeline_until(struct pipeline *p, uint32_t id)
     return e == ERR_OK ? e : lose(p, e);
 }
 
+static enum err on_pong(struct request *q, const struct frame *f, enum err status,
+                        const char *reason)
+{
+    (void)q, (void)status, (void)reason;
+    return f ? chan_unexpected(f, "in answer to PING") : ERR_OK;
+}
+
+static enum err take_ready(struct pipeline *p, enum err e)
+{
+    p->unpolled = 0;
+    while (e == ERR_OK && p->n > 0 && chan_ready(&p->link->chan))
+        e = take(p);
+    return e == ERR_OK ? e : lose(p, e);
+}
+
+enum err pipeline_poll(struct pipeline *p)
+{
+    struct chan *c = &p->link->chan;
+    uint32_t id;
+    enum err e = take_ready(p, ERR_OK);
+    if (e != ERR_OK || p->link->idle_ms == 0 || tls_now_ms() - p->said_ms < p->link->idle_ms / 3)
+        return e;
+    if ((e = pipeline_enter(p, on_pong, NULL, 0, &id)) != ERR_OK)
+        return e;
+    e = CHAN_SEND(c, ping, PING, .id = id);
+    return pipeline_sent(p, e == ERR_OK ? chan_flush(c) : e);
+}
+
 enum err pipeline_reject(struct pipeline *p, enum err e)
 {
     return lose(p, e);
@@ -111,11 +139,6 @@ enum err pipeline_enter(struct pipeline *p, request_fn *answer, void *arg, uint6
 
 enum err pipeline_sent(struct pipeline *p, enum err sent)
 {
-    enum err e = sent;
-    if (e == ERR_OK && ++p->unpolled < POLL_EVERY)
-        return ERR_OK;
-    p->unpolled = 0;
-    while (e == ERR_OK && p->n > 0 && chan_ready(&p->link->chan))
-        e = take(p);
-    return e == ERR_OK ? e : lose(p, e);
+    p->said_ms = tls_now_ms();
+    return sent == ERR_OK && ++p->unpolled < POLL_EVERY ? ERR_OK : take_ready(p, sent);
 }

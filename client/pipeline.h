@@ -34,6 +34,7 @@ struct pipeline {
     size_t first, n;
     uint64_t bytes;
     unsigned unpolled; /* requests since the last look at the socket */
+    int64_t said_ms;   /* when the last request was sent; 0: none was */
 };
 
 void pipeline_init(struct pipeline *p, struct link *link);
@@ -52,6 +53,10 @@ enum err pipeline_wait(struct pipeline *p, size_t left) MUST_CHECK;
 
 /* Waits until the request with this id has been answered. */
 enum err pipeline_until(struct pipeline *p, uint32_t id) MUST_CHECK;
+
+/* Takes what answers there are. To be called now and then by who does something else for long: the
+ * server hears a PING before it takes us for idle. */
+enum err pipeline_poll(struct pipeline *p) MUST_CHECK;
 
 /* For an answer that turns out later not to be in order: ends the connection with e, which has been
  * logged; returns e. */

@@ -27,12 +27,9 @@ static bool look(const struct going_down *g, const char *rel, struct stat *st)
 
 static bool same_root(const struct going_down *g, const char *rel, const struct fs_info *there)
 {
-    uint8_t root[TREE_HASH];
-    unsigned log2 = tree_chunk_log2(there->size);
     int fd = openat(g->base, rel, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    bool same = fd >= 0 && log2 != 0 && there->has_root &&
-                tree_file(fd, rel, there->size, log2, g->w->link->engine, NULL, root) == ERR_OK &&
-                memcmp(root, there->root, TREE_HASH) == 0;
+    bool same =
+        fd >= 0 && there->has_root && tree_has_root(g->w, fd, rel, there->size, there->root);
     if (fd >= 0)
         close(fd);
     return same;
@@ -155,8 +152,8 @@ enum err tree_down(struct worker *w, const struct tree_options *o, const char *p
 {
     struct going_down g = {.w = w, .o = o, .path = path, .local = local};
     struct fs_info top;
-    uint64_t failed = w->work->batch.failed;
     enum err e = work_settle(w);
+    uint64_t failed = w->work->batch.failed;
     if (e == ERR_OK)
         e = link_stat(w->link, path, false, false, &top);
     if (e != ERR_OK)

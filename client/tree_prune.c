@@ -95,7 +95,8 @@ static enum err go_through_remote(struct pruning *p)
     remote_walk_close(walk);
     if (e == ERR_OK && next != ERR_NOENT)
         e = p->w->link->chan.failed ? next : batch_fail(&p->w->work->batch, next);
-    return e == ERR_OK ? pipeline_wait(&p->w->pipeline, 0) : e;
+    enum err settled = pipeline_wait(&p->w->pipeline, 0);
+    return e == ERR_OK ? settled : e;
 }
 
 /* ---- here ---- */

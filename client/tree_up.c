@@ -71,13 +71,8 @@ static void fault_errno(struct going_up *g, const char *rel)
 
 static bool same_root(struct going_up *g, const struct looked_up *f)
 {
-    struct xfer_result r;
     int fd = open_again(g, f);
-    uint64_t n = (uint64_t)f->st.st_size;
-    bool same =
-        fd >= 0 && tree_chunk_log2(n) != 0 &&
-        tree_file(fd, f->rel, n, tree_chunk_log2(n), g->w->link->engine, NULL, r.root) == ERR_OK &&
-        memcmp(r.root, f->there.root, TREE_HASH) == 0;
+    bool same = fd >= 0 && tree_has_root(g->w, fd, f->rel, (uint64_t)f->st.st_size, f->there.root);
     if (fd >= 0)
         close(fd);
     return same;
@@ -286,8 +281,10 @@ enum err tree_up(struct worker *w, const struct tree_options *o, int fd, const c
         if (e == ERR_OK && !o->dry_run && (e = begin(g)) == ERR_OK)
             e = send_folders(g);
     }
+    /* What is under way may belong to g. */
+    enum err settled = pipeline_wait(&w->pipeline, 0);
     walk_close(g->walk);
     close(g->top);
     free(g);
-    return e;
+    return e == ERR_OK ? settled : e;
 }

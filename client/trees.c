@@ -73,6 +73,23 @@ void tree_fault(struct worker *w, const char *what, enum err e, const char *why)
     batch_fail(&w->work->batch, log_fail(e, "%s: %s", what, why));
 }
 
+static enum err on_hashed(void *arg, uint64_t done, uint64_t total)
+{
+    struct worker *w = arg;
+    (void)done, (void)total;
+    return pipeline_poll(&w->pipeline);
+}
+
+bool tree_has_root(struct worker *w, int fd, const char *name, uint64_t n,
+                   const uint8_t root[static TREE_HASH])
+{
+    const struct tree_visitor visitor = {.progress = on_hashed, .arg = w};
+    unsigned log2 = tree_chunk_log2(n);
+    uint8_t own[TREE_HASH];
+    return log2 != 0 && tree_file(fd, name, n, log2, w->link->engine, &visitor, own) == ERR_OK &&
+           memcmp(own, root, TREE_HASH) == 0;
+}
+
 bool tree_passes(void *arg, const char *path, bool folder)
 {
     const struct tree_options *o = arg;

@@ -62,6 +62,10 @@ bool tree_join(struct worker *w, const char *top, const char *rel, char *out, si
 /* Counts an entry that can't be taken: what, why. */
 void tree_fault(struct worker *w, const char *what, enum err e, const char *why);
 
+/* Whether the n bytes of fd have this root; answers are taken while they are hashed. */
+bool tree_has_root(struct worker *w, int fd, const char *name, uint64_t n,
+                   const uint8_t root[static TREE_HASH]);
+
 /* A walk's passes(): the filter of a struct tree_options. */
 bool tree_passes(void *tree_options, const char *path, bool folder);
 

@@ -70,8 +70,12 @@ void job_end(struct job *j, enum err e, uint64_t wire)
 
 void job_lose(struct job *j, enum err e)
 {
-    if (!crew_take_back(j->worker->work->crew, j))
-        job_end(j, e, 0);
+    struct crew *c = j->worker->work->crew;
+    if (crew_take_back(c, j))
+        return;
+    if (c)
+        e = log_fail(e, "%s: each connection that it was moved over was lost", j->local);
+    job_end(j, e, 0);
 }
 
 enum err worker_do(struct worker *w, struct job *j)
@@ -144,6 +148,7 @@ enum err worker_settle(struct worker *w)
     while (w->longer) {
         struct job *j = w->longer;
         w->longer = j->next;
+        w->n_longer--;
         if (e == ERR_OK)
             e = worker_do(w, j);
         else

@@ -69,6 +69,7 @@ struct worker {
     struct fs_group *group;
     struct job *staged[FS_GROUP_MAX]; /* in the group, in its order */
     uint64_t staged_bytes;
+    unsigned n_longer;
     struct job *longer; /* were thought small: fetched the other way when the pipeline is empty */
 };
 
