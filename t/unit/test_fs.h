@@ -23,7 +23,7 @@
 #include <cmocka.h>
 
 /* What fs asks of the kernel that a test wants to see, refuse or have done at once: "F" and "D" for
- * a file's and a folder's sync, "R" rename, "L" link, "U" unlink. */
+ * a file's and a folder's sync, "S" for that of all, "R" rename, "L" link, "U" unlink. */
 static char calls[256];
 static int fail_sync_at; /* the how manieth sync from now fails with EIO; 0: none */
 static int fail_reserve; /* errno of fallocate */
@@ -50,15 +50,26 @@ static inline void note(char call)
         calls[n] = call;
 }
 
-int fsync(int fd)
+static inline int sync_noted(char call)
 {
-    struct stat st;
-    note(fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) ? 'D' : 'F');
+    note(call);
     if (fail_sync_at && --fail_sync_at == 0) {
         errno = EIO;
         return -1;
     }
     return 0;
+}
+
+int fsync(int fd)
+{
+    struct stat st;
+    return sync_noted(fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) ? 'D' : 'F');
+}
+
+int syncfs(int fd)
+{
+    (void)fd;
+    return sync_noted('S');
 }
 
 int fdatasync(int fd)
