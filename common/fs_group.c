@@ -238,6 +238,9 @@ static enum err stage(struct fs_group *g, struct staged *s, const struct fs_smal
     if (!(s->path = strdup(file->path)))
         return log_fail(ERR_INTERNAL, "out of memory for a path");
     enum err e = fs_allow(g->fs, s->path, FS_CREATE | FS_OVERWRITE, &s->at);
+    /* Before the folder of another file in the group is taken for that of a root. */
+    if (e == ERR_OK && s->at.rel[0] == '\0')
+        e = log_fail(ERR_DENIED, "%s: a root itself is not touched", s->path);
     if (e == ERR_OK && file->n > FS_SMALL_MAX)
         e = log_fail(ERR_LIMIT, "%s: %zu bytes are no small file", s->path, file->n);
     if (e == ERR_OK && file->mtime_ns >= 1000000000)

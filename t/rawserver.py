@@ -32,9 +32,6 @@ import time
 import rawclient
 
 rawclient.TABLE.update({
-    "SMALL": (25, "id:I flags:I mode:I mtime_s:Q mtime_ns:I kind:B root:h path:s bytes:t"),
-    "FETCH": (26, "id:I flags:I path:s"),
-    "ATTRIBUTES": (30, "id:I flags:I mode:I mtime_s:Q mtime_ns:I path:s"),
     "ITEM": (38, "type:B mode:I size:Q mtime_s:Q mtime_ns:I has_root:B root:h name:s"),
 })
 rawclient.NAMES.update({number: name for name, (number, _) in rawclient.TABLE.items()})

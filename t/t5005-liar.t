@@ -113,10 +113,19 @@ test_expect_success 'small files: of another root, twice, of another request, of
 	small="SMALL path= mode=0644 bytes=$HELLO root=$HASH" &&
 	lie 0 get alice:/f here/f -- "FETCH: $small; DONE" && same_file hello here/f &&
 	lie 65 get alice:/f here/f -- "FETCH: SMALL path= bytes=$HELLO root=00; DONE" && test ! -e here/f &&
-	for wrong in "$small; $small" "$small id=4711" "$small kind=9" "$small mtime_ns=1000000000" "INFO type=1" OFFER; do
+	for wrong in "$small; $small" "$small id=4711" "$small kind=9" "$small mtime_ns=1000000000" "$small path=/elsewhere" "$small flags=1" \
+		"INFO type=1" OFFER; do
 		lie 76 get alice:/f here/f -- "FETCH: $wrong; DONE" &&
 		{ test ! -e here/f || same_file hello here/f; } || return 1
 	done
+'
+
+# More than a group takes.
+test_expect_success 'an error after the content of each of many small files' '
+	small="SMALL path= mode=0644 bytes=$HELLO root=$HASH" &&
+	lie 0 get -r alice:/d here/ -- "WALK path=/d flags=0: $(seq -s " " -f "ITEM type=1 size=5 name=a%g;" 600) PAGE more=1; DONE" \
+		"NEXT: $(seq -s " " -f "ITEM type=1 size=5 name=b%g;" 600) PAGE; DONE" "FETCH: $small; DONE status=5 reason=no" &&
+	test "$(ls here/d | wc -l)" = 1200 && test ! -e here/.consign
 '
 
 test_expect_success 'what it says of a file: twice, not at all, of another request, of no type' '

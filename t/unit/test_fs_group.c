@@ -351,6 +351,23 @@ static void only_files_are_replaced(void **state)
     assert_true(nothing_aside("in"));
 }
 
+/* Not even when the folder that a root's name would be in is open, for another file of the group. */
+static void a_root_is_not_touched(void **state)
+{
+    (void)state;
+    site_fs.roots[0].rights = FS_OVERWRITE;
+    file_put("in/f", "old");
+    add("/f", "new");
+    add("/two", "x");
+    add("/", "x");
+    assert_int_equal(commit(), 3);
+    assert_int_equal(outcome.status[0], ERR_OK);
+    assert_int_equal(outcome.status[1], ERR_DENIED);
+    assert_int_equal(outcome.status[2], ERR_DENIED);
+    assert_false(there("in/two"));
+    assert_true(nothing_aside("in") && nothing_aside("in2"));
+}
+
 /* A second name keeps the old content. */
 static void only_the_name_is_replaced(void **state)
 {
@@ -564,6 +581,7 @@ int main(void)
         IN_BOTH(one_path_twice),
         IN_BOTH(what_is_given_up_leaves_nothing),
         IN_BOTH(only_files_are_replaced),
+        IN_BOTH(a_root_is_not_touched),
         IN_BOTH(only_the_name_is_replaced),
         IN_BOTH(each_right_for_itself),
         IN_BOTH(rights_are_asked_again),
