@@ -113,13 +113,13 @@ static enum err fetch(struct worker *w, struct job *j)
 
 /* ---- long ones ---- */
 
-static enum err sink_open(void *arg, uint64_t length, struct fs_part *out)
+static enum err sink_open(void *arg, uint64_t length, bool sparse, struct fs_part *out)
 {
     struct job *j = arg;
     struct work *w = j->worker->work;
+    unsigned flags = (w->no_overwrite ? 0 : FS_PART_OVERWRITE) | (sparse ? FS_PART_SPARSE : 0);
     enum err e = w->tree ? fs_parents(&w->fs, below(j)) : ERR_OK;
-    return e == ERR_OK ? fs_open_part(&w->fs, below(j), length, !w->no_overwrite, LOCK_WAIT_MS, out)
-                       : e;
+    return e == ERR_OK ? fs_open_part(&w->fs, below(j), length, flags, LOCK_WAIT_MS, out) : e;
 }
 
 static enum err sink_share(void *arg, const struct fs_part *part)

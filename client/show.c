@@ -228,24 +228,26 @@ void show_event(void *show, enum xfer_phase phase, uint64_t done, uint64_t total
 static void result_json(const struct show *s, enum err e, const struct xfer_result *r,
                         uint64_t wire, double seconds)
 {
-    char length[32], moved[32], kept[32], copied[32], crossed[32], took[32],
+    char length[32], moved[32], kept[32], copied[32], zeros[32], crossed[32], took[32],
         root[2 * TREE_HASH + 1];
     snprintf(length, sizeof length, "#%llu", (unsigned long long)r->length);
     snprintf(moved, sizeof moved, "#%llu", (unsigned long long)r->moved);
     snprintf(kept, sizeof kept, "#%llu", (unsigned long long)r->kept);
     snprintf(copied, sizeof copied, "#%llu", (unsigned long long)r->copied);
+    snprintf(zeros, sizeof zeros, "#%llu", (unsigned long long)r->zeros);
     snprintf(crossed, sizeof crossed, "#%llu", (unsigned long long)wire);
     snprintf(took, sizeof took, "#%.3f", seconds);
     show_hex(r->root, root);
     show_json("result", "op", s->op, "from", s->from, "to", s->to, "status", err_name(e), "length",
-              length, "moved", moved, "kept", kept, "copied", copied, "wire", crossed, "seconds",
-              took, "root", e == ERR_OK ? root : NULL, "reason", e == ERR_OK ? NULL : log_reason(),
-              NULL);
+              length, "moved", moved, "kept", kept, "copied", copied, "zeros", zeros, "wire",
+              crossed, "seconds", took, "root", e == ERR_OK ? root : NULL, "reason",
+              e == ERR_OK ? NULL : log_reason(), NULL);
 }
 
 void show_result(struct show *s, enum err e, const struct xfer_result *r, uint64_t wire)
 {
-    char length[TEXT_SIZE], moved[TEXT_SIZE], kept[TEXT_SIZE], copied[TEXT_SIZE], rate[TEXT_SIZE];
+    char length[TEXT_SIZE], moved[TEXT_SIZE], kept[TEXT_SIZE], copied[TEXT_SIZE], zeros[TEXT_SIZE],
+        rate[TEXT_SIZE];
     char root[2 * TREE_HASH + 1];
     double seconds = (double)(tls_now_ms() - s->started_ms) / 1000;
     show_end(s);
@@ -259,11 +261,12 @@ void show_result(struct show *s, enum err e, const struct xfer_result *r, uint64
     text_size(r->moved, moved);
     text_size(r->kept, kept);
     text_size(r->copied, copied);
+    text_size(r->zeros, zeros);
     text_size((uint64_t)((double)r->length / (seconds > 0.001 ? seconds : 0.001)), rate);
     show_hex(r->root, root);
-    show_line(
-        "%s %s -> %s: %s (moved %s, kept %s, copied %s; %llu bytes on the wire), %.1f s, %s/s, "
-        "root %s",
-        s->op, s->from, s->to, length, moved, kept, copied, (unsigned long long)wire, seconds, rate,
-        root);
+    show_line("%s %s -> %s: %s (moved %s, kept %s, copied %s, zeros %s; %llu bytes on the wire), "
+              "%.1f s, %s/s, "
+              "root %s",
+              s->op, s->from, s->to, length, moved, kept, copied, zeros, (unsigned long long)wire,
+              seconds, rate, root);
 }

@@ -25,7 +25,7 @@ struct streams {
     struct stream *list;
     unsigned n;
     pthread_mutex_t lock; /* for the handshakes, one at a time, and what follows */
-    uint64_t moved, kept, wire;
+    uint64_t moved, kept, zeros, wire;
 };
 
 bool streams_worth(const struct work *w, uint64_t size)
@@ -61,10 +61,11 @@ static void disconnect_stream(struct stream *t)
     t->open = false;
 }
 
-static enum err open_part(void *arg, uint64_t length, struct fs_part *out)
+static enum err open_part(void *arg, uint64_t length, bool sparse, struct fs_part *out)
 {
     struct stream *t = arg;
     (void)length;
+    (void)sparse;
     return download_join(t->streams->job, t->streams->token, out);
 }
 
@@ -94,6 +95,7 @@ static enum err run(struct stream *t)
     pthread_mutex_lock(&s->lock);
     s->moved += r.moved;
     s->kept += r.kept;
+    s->zeros += r.zeros;
     pthread_mutex_unlock(&s->lock);
     return e == ERR_OK || !r.peer_said ? e : log_fail(e, "%s: %s", j->local, r.reason);
 }
@@ -188,6 +190,7 @@ uint64_t streams_end(struct streams *s, enum err e)
         pthread_join(s->list[i].thread, NULL);
     s->job->result.moved += s->moved;
     s->job->result.kept += s->kept;
+    s->job->result.zeros += s->zeros;
     share_free(s->common.share);
     pthread_mutex_destroy(&s->lock);
     uint64_t wire = s->wire;

@@ -173,15 +173,17 @@ struct fs_part {
         has_old; /* and there is an old version: the file that stands at the path and will be replaced */
     struct fs_source old;
 };
+enum { FS_PART_OVERWRITE = 1, FS_PART_SPARSE = 2 };
+
 /* Finds or makes the part for path. Needs FS_CREATE when nothing stands at path, else FS_OVERWRITE
- * and overwrite set (ERR_EXISTS without). The parent must exist. A locked part is waited for up to
- * wait_ms, then ERR_BUSY. length is reserved where the file system can (ERR_NOSPACE early).
+ * and FS_PART_OVERWRITE set (ERR_EXISTS without). The parent must exist. A locked part is waited for up to
+ * wait_ms, then ERR_BUSY. length is reserved where the file system can (ERR_NOSPACE early), but not with FS_PART_SPARSE.
  * Hard-linked, foreign-owned or special files in the part's place are ERR_TYPE.
  *
  * The old version comes along, for the caller to close, where FS_READ is given too (whoever learns
  * which chunks of it are equal to his learns what it holds), it is a regular file that fs_open_source
  * would open, and neither it nor length is of one chunk only. */
-enum err fs_open_part(struct fs *fs, const char *path, uint64_t length, bool overwrite, int wait_ms,
+enum err fs_open_part(struct fs *fs, const char *path, uint64_t length, unsigned flags, int wait_ms,
                       struct fs_part *out) MUST_CHECK;
 
 /* Lets other connections of the same transfer write to the part: part_share has given it a token. */

@@ -13,6 +13,7 @@
 struct opening {
     const char *owner;
     uint64_t length;
+    bool overwrite, sparse;
     struct fs_place at;
     struct fs_names names;
     struct fs_service service;
@@ -110,11 +111,11 @@ static enum err check_memory(const struct opening *o, const struct statfs *memor
     return log_fail_errno("%s: reserving %llu bytes", o->names.path, (unsigned long long)o->length);
 }
 
-/* Only once: it moves the change time, and with it the trust in what is there. */
+/* What has holes would lose them. Only once: it moves the change time, and with it the trust in what is there. */
 static enum err reserve(const struct opening *o)
 {
     struct statfs on;
-    if (o->length == 0 || (!o->fresh && o->valid && o->header.length == o->length))
+    if (o->length == 0 || o->sparse || (!o->fresh && o->valid && o->header.length == o->length))
         return ERR_OK;
     if (fstatfs(o->data, &on) == 0 && on.f_type == TMPFS_MAGIC)
         return check_memory(o, &on);
@@ -134,7 +135,7 @@ static enum err fail_busy(const char *path)
     return log_fail(ERR_BUSY, "%s: is being received by another transfer now", path);
 }
 
-static enum err check_place(struct opening *o, bool overwrite)
+static enum err check_place(struct opening *o)
 {
     const char *name;
     struct stat parts, folder;
@@ -142,7 +143,7 @@ static enum err check_place(struct opening *o, bool overwrite)
     enum err e = fs_open_parent(&o->at, O_RDONLY, &dir, &name);
     if (e != ERR_OK)
         return e;
-    e = fs_check_target(&o->at, dir, overwrite, FS_CREATE, &o->old);
+    e = fs_check_target(&o->at, dir, o->overwrite, FS_CREATE, &o->old);
     if (e == ERR_OK && o->service.parts >= 0 &&
         (fstat(dir, &folder) < 0 || fstat(o->service.parts, &parts) < 0))
         e = log_fail_errno("%s: looking at its folder", o->names.path);
@@ -169,10 +170,10 @@ static enum err lock_journal(struct opening *o, int wait_ms)
                : e;
 }
 
-static enum err open_locked(struct opening *o, bool overwrite)
+static enum err open_locked(struct opening *o)
 {
     /* Once more: whoever held the lock may have committed meanwhile. */
-    enum err e = check_place(o, overwrite);
+    enum err e = check_place(o);
     if (e == ERR_OK)
         e = read_header(o);
     if (e == ERR_OK)
@@ -198,11 +199,13 @@ static bool worth_a_look(const struct opening *o)
            !fs_one_chunk(o->length);
 }
 
-enum err fs_open_part(struct fs *fs, const char *path, uint64_t length, bool overwrite, int wait_ms,
+enum err fs_open_part(struct fs *fs, const char *path, uint64_t length, unsigned flags, int wait_ms,
                       struct fs_part *out)
 {
     struct opening o = {.owner = fs->owner,
                         .length = length,
+                        .overwrite = flags & FS_PART_OVERWRITE,
+                        .sparse = flags & FS_PART_SPARSE,
                         .service = {-1, -1},
                         .journal = {.fd = -1},
                         .data = -1};
@@ -213,11 +216,11 @@ enum err fs_open_part(struct fs *fs, const char *path, uint64_t length, bool ove
     if (length > INT64_MAX || tree_chunk_log2(length) == 0)
         return log_fail(ERR_LIMIT, "%s: %llu bytes are too many", path, (unsigned long long)length);
     fs_names_of(path, &o.names);
-    e = check_place(&o, overwrite);
+    e = check_place(&o);
     if (e == ERR_OK)
         e = lock_journal(&o, wait_ms);
     if (e == ERR_OK)
-        e = open_locked(&o, overwrite);
+        e = open_locked(&o);
     if (e == ERR_OK) {
         *out = (struct fs_part){
             .data = o.data, .journal = o.journal.fd, .existed = !o.fresh && o.valid};

@@ -12,16 +12,17 @@
 
 enum {
     SYNC_BYTES = 128 << 20, /* a checkpoint after so much data, */
-    SYNC_HASHES = 1024,     /* so many chunks, */
+    SYNC_HASHES = 1024,     /* so many chunks, or runs of equal ones, */
     SYNC_MS = 5000,         /* or so much time */
     READ_SLOTS = 512,
+    WRITE_SLOTS = 512,
 };
 
 static const char magic[8] = "consignP";
 static const uint8_t empty_slot[TREE_HASH];
 
 struct part_pending {
-    uint64_t index;
+    uint64_t index, count; /* chunks in a row that have the same hash */
     uint8_t hash[TREE_HASH];
 };
 
@@ -160,10 +161,16 @@ enum err part_slots_read(int fd, uint64_t first, size_t count, uint8_t *hashes)
     return e;
 }
 
+static enum err write_slots(const struct part *p, uint64_t first, size_t count,
+                            const uint8_t *hashes)
+{
+    return write_at(p->journal, hashes, count * TREE_HASH, (off_t)(PART_SLOTS + first * TREE_HASH),
+                    "a journal");
+}
+
 static enum err write_slot(const struct part *p, uint64_t index, const uint8_t *hash)
 {
-    return write_at(p->journal, hash, TREE_HASH, (off_t)(PART_SLOTS + index * TREE_HASH),
-                    "a journal");
+    return write_slots(p, index, 1, hash);
 }
 
 /* ---- beginning ---- */
@@ -421,14 +428,24 @@ enum err part_write(struct part *p, uint64_t index, uint32_t offset, const uint8
 
 enum err part_settle(struct part *p, uint64_t index, const uint8_t hash[static TREE_HASH])
 {
+    return part_settle_run(p, index, 1, hash);
+}
+
+enum err part_settle_run(struct part *p, uint64_t first, uint64_t count,
+                         const uint8_t hash[static TREE_HASH])
+{
     if (p->failed)
         return p->failed;
-    if (index >= p->chunks || part_settled(p, index))
-        return log_fail(ERR_PROTO, "chunk %llu came twice or does not exist",
-                        (unsigned long long)index);
-    p->pending[p->n_pending].index = index;
-    memcpy(p->pending[p->n_pending++].hash, hash, TREE_HASH);
-    mark(p, index);
+    for (uint64_t i = first; i - first < count; i++)
+        if (i >= p->chunks || part_settled(p, i))
+            return log_fail(ERR_PROTO, "chunk %llu came twice or does not exist",
+                            (unsigned long long)i);
+    for (uint64_t i = first; i - first < count; i++)
+        mark(p, i);
+    struct part_pending *run = &p->pending[p->n_pending++];
+    run->index = first;
+    run->count = count;
+    memcpy(run->hash, hash, TREE_HASH);
     if (p->n_pending == SYNC_HASHES || p->unsynced >= SYNC_BYTES ||
         now_ms() - p->checkpoint_ms >= SYNC_MS)
         return part_checkpoint(p);
@@ -467,11 +484,25 @@ enum err part_skip(struct part *p, uint64_t first, uint64_t count)
 
 /* ---- durable ---- */
 
+static enum err fill_run(const struct part *p, const struct part_pending *run)
+{
+    uint8_t hashes[WRITE_SLOTS * TREE_HASH];
+    uint64_t n;
+    enum err e = ERR_OK;
+    for (uint64_t i = 0; i < run->count && i < WRITE_SLOTS; i++)
+        memcpy(hashes + i * TREE_HASH, run->hash, TREE_HASH);
+    for (uint64_t at = 0; at < run->count && e == ERR_OK; at += n) {
+        n = run->count - at < WRITE_SLOTS ? run->count - at : WRITE_SLOTS;
+        e = write_slots(p, run->index + at, n, hashes);
+    }
+    return e;
+}
+
 static enum err fill_slots(struct part *p)
 {
     enum err e = ERR_OK;
     for (size_t i = 0; i < p->n_pending && e == ERR_OK; i++)
-        e = write_slot(p, p->pending[i].index, p->pending[i].hash);
+        e = fill_run(p, &p->pending[i]);
     if (e == ERR_OK && p->unordered)
         e = sync_file(p, p->journal, "a journal");
     p->unordered = p->unordered && e != ERR_OK;

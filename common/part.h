@@ -118,6 +118,10 @@ enum err part_write(struct part *p, uint64_t index, uint32_t offset, const uint8
 enum err part_settle(struct part *p, uint64_t index,
                      const uint8_t hash[static TREE_HASH]) MUST_CHECK;
 
+/* The same for chunks [first, first+count), which all have that hash. */
+enum err part_settle_run(struct part *p, uint64_t first, uint64_t count,
+                         const uint8_t hash[static TREE_HASH]) MUST_CHECK;
+
 /* Chunks [first, first+count) are taken as the slots say. ERR_PROTO when a slot is empty, the range
  * is not inside the content or a chunk was settled before. */
 enum err part_keep(struct part *p, uint64_t first, uint64_t count) MUST_CHECK;

@@ -3,6 +3,7 @@
  * checks their order; what they bring is hashed, written and entered in the journal on a lane, in that
  * order. */
 #include "deflate.h"
+#include "hole.h"
 #include "lane.h"
 #include "log.h"
 #include "match.h"
@@ -22,7 +23,7 @@ enum {
 
 /* What a frame brought. */
 struct job {
-    uint8_t type;    /* MSG_DATA, MSG_CHUNK, MSG_KEEP or MSG_COPY */
+    uint8_t type;    /* MSG_DATA, MSG_CHUNK, MSG_KEEP, MSG_COPY or MSG_HOLE */
     uint8_t *buffer; /* that holds the bytes of DATA, or did so before; NULL: none yet */
     uint64_t index;
     uint32_t offset;
@@ -48,6 +49,7 @@ struct receiver {
     struct part part;
     struct old old;
     struct tree_chunk hasher;
+    struct tree_zeros zeros;
     struct deflate deflate; /* made with the first compressed piece, as is: */
     uint8_t *plain;         /* DEFLATE_MAX bytes */
     struct lane lane; /* part, old, hasher and what follows it are its own while it has jobs */
@@ -157,6 +159,26 @@ static enum err take_hash(struct receiver *r, const struct job *j)
                     (unsigned long long)(j->index << r->offer.chunk_log2));
 }
 
+/* The bytes of count chunks from number first. */
+static uint64_t bytes_of(const struct receiver *r, uint64_t first, uint64_t count)
+{
+    uint64_t end = (first + count) << r->offer.chunk_log2;
+    return (end < r->offer.length ? end : r->offer.length) - (first << r->offer.chunk_log2);
+}
+
+/* Zeros, whose hashes are known: that of the content's last chunk may be another. */
+static enum err take_hole(struct receiver *r, const struct job *j)
+{
+    uint64_t last = j->index + j->count - 1;
+    enum err e = part_claim(&r->part, j->index, j->count);
+    if (e == ERR_OK)
+        e = hole_make(r->part.data, j->index << r->offer.chunk_log2,
+                      bytes_of(r, j->index, j->count));
+    if (e == ERR_OK && j->count > 1)
+        e = part_settle_run(&r->part, j->index, j->count - 1, r->zeros.whole);
+    return e == ERR_OK ? part_settle(&r->part, last, tree_zeros_hash(&r->zeros, last)) : e;
+}
+
 static enum err work(void *arg, void *job)
 {
     struct receiver *r = arg;
@@ -170,6 +192,8 @@ static enum err work(void *arg, void *job)
         return old_copy(&r->old, &r->part, j->index, j->from, j->count);
     case MSG_SKIP:
         return part_skip(&r->part, j->index, j->count);
+    case MSG_HOLE:
+        return take_hole(r, j);
     default:
         return part_keep(&r->part, j->index, j->count);
     }
@@ -289,13 +313,6 @@ static enum err on_chunk(struct receiver *r, const struct frame *f)
     return e == ERR_OK ? advance(r, 1) : e;
 }
 
-/* The bytes of count chunks from number first. */
-static uint64_t bytes_of(const struct receiver *r, uint64_t first, uint64_t count)
-{
-    uint64_t end = (first + count) << r->offer.chunk_log2;
-    return (end < r->offer.length ? end : r->offer.length) - (first << r->offer.chunk_log2);
-}
-
 static enum err on_keep(struct receiver *r, const struct frame *f)
 {
     struct msg_keep m;
@@ -328,6 +345,26 @@ static enum err on_skip(struct receiver *r, const struct frame *f)
     j->count = m.count;
     enum err e = lane_go(&r->lane);
     return e == ERR_OK ? advance(r, m.count) : e;
+}
+
+static enum err on_hole(struct receiver *r, const struct frame *f)
+{
+    struct msg_hole m;
+    if (!CHAN_GET(f, hole, &m) || m.id != r->x->id)
+        return chan_malformed(f);
+    if (m.first != r->cursor || r->at != 0 || m.count == 0 || m.count > r->chunks - m.first)
+        return chan_unexpected(f, "out of place: not the next chunks");
+    if (m.first % XFER_WINDOW + m.count > XFER_WINDOW)
+        return chan_unexpected(f, "of too many chunks at once");
+    struct job *j = lane_slot(&r->lane);
+    j->type = MSG_HOLE;
+    j->index = m.first;
+    j->count = m.count;
+    enum err e = lane_go(&r->lane);
+    if (e != ERR_OK)
+        return e;
+    r->result->zeros += bytes_of(r, m.first, m.count);
+    return advance(r, m.count);
 }
 
 static enum err on_copy(struct receiver *r, const struct frame *f)
@@ -428,6 +465,8 @@ static enum err on_frame(struct receiver *r, const struct frame *f)
         return ERR_OK;
     case MSG_COPY:
         return on_copy(r, f);
+    case MSG_HOLE:
+        return on_hole(r, f);
     case MSG_COMMIT:
         return on_commit(r, f);
     case MSG_ABORT:
@@ -469,7 +508,8 @@ static enum err take_offer(struct receiver *r)
     if (!CHAN_GET(&f, offer, &r->offer) || r->offer.id != r->x->id)
         return chan_malformed(&f);
     if (r->offer.chunk_log2 < TREE_CHUNK_LOG2_MIN || r->offer.chunk_log2 > TREE_CHUNK_LOG2_MAX ||
-        r->offer.length > INT64_MAX || r->offer.mtime_ns >= 1000000000 ||
+        r->offer.length > INT64_MAX || r->offer.allocated > r->offer.length ||
+        r->offer.mtime_ns >= 1000000000 ||
         tree_chunks(r->offer.length, r->offer.chunk_log2) > TREE_CHUNKS_MAX)
         return log_fail(ERR_PROTO, "%s: an offer that can't be (%llu bytes in chunks of 2^%u)",
                         r->x->name, (unsigned long long)r->offer.length, r->offer.chunk_log2);
@@ -527,12 +567,19 @@ static enum err begin_streams(struct receiver *r)
     return e;
 }
 
+/* Whether the source has holes that are worth it. */
+static bool sparse(const struct receiver *r)
+{
+    return r->offer.length - r->offer.allocated >= UINT64_C(1) << r->offer.chunk_log2;
+}
+
 static enum err begin(struct receiver *r)
 {
     enum err e;
     if ((e = tree_chunk_init(&r->hasher, r->x->engine, r->offer.chunk_log2)) != ERR_OK ||
-        (e = r->sink->open(r->sink->arg, r->offer.length, &r->files)) != ERR_OK)
+        (e = r->sink->open(r->sink->arg, r->offer.length, sparse(r), &r->files)) != ERR_OK)
         return e;
+    tree_zeros_init(&r->zeros, &r->hasher, r->offer.length, r->offer.chunk_log2);
     r->opened = true;
     r->tick_ms = tls_now_ms();
     if ((e = begin_streams(r)) != ERR_OK || (e = begin_part(r)) != ERR_OK)

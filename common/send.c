@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* The sender of a transfer: xfer.h has the contract. */
+#include "hole.h"
 #include "log.h"
 #include "match.h"
 #include "packer.h"
@@ -9,9 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Chunks in a row that the receiver has already, not yet said. */
+/* Chunks in a row that the receiver has already or that are zeros, not yet said. */
 struct run {
-    uint8_t type; /* MSG_KEEP or MSG_COPY */
+    uint8_t type; /* MSG_KEEP, MSG_COPY or MSG_HOLE */
     uint64_t first, n;
     uint64_t from;   /* COPY: the old chunk that is first's */
     int64_t told_ms; /* when the last one went out */
@@ -29,6 +30,8 @@ struct sender {
     uint8_t *piece; /* XFER_PIECE bytes */
     struct packer packer;
     struct tree_chunk hasher;
+    struct tree_zeros zeros;
+    struct hole_map holes;
     struct tree_root root;
     uint8_t *own; /* window of hashes of the stored tree */
     uint64_t own_first;
@@ -240,6 +243,8 @@ static enum err tell_run(struct sender *s)
     r->told_ms = tls_now_ms();
     if (n == 0)
         return ERR_OK;
+    if (r->type == MSG_HOLE)
+        return CHAN_SEND(s->x->chan, hole, HOLE, .id = s->x->id, .first = r->first, .count = n);
     if (r->type == MSG_KEEP)
         return CHAN_SEND(s->x->chan, keep, KEEP, .id = s->x->id, .first = r->first, .count = n);
     return CHAN_SEND(s->x->chan, copy, COPY, .id = s->x->id, .index = r->first, .from = r->from,
@@ -274,6 +279,12 @@ static enum err keep(struct sender *s, uint64_t index)
     return extend_run(s, MSG_KEEP, index, index);
 }
 
+static enum err hole(struct sender *s, uint64_t index)
+{
+    s->result->zeros += tree_chunk_size(s->length, s->chunk_log2, index);
+    return extend_run(s, MSG_HOLE, index, index);
+}
+
 static enum err copy(struct sender *s, uint64_t index, uint64_t from)
 {
     s->result->copied += tree_chunk_size(s->length, s->chunk_log2, index);
@@ -303,6 +314,8 @@ static enum err send_chunk(struct sender *s, uint64_t index)
     if (s->stored) {
         if ((e = stored_hash(s, index, hash)) != ERR_OK)
             return e;
+    } else if (hole_covers(&s->holes, index << s->chunk_log2, size)) {
+        memcpy(hash, tree_zeros_hash(&s->zeros, index), TREE_HASH);
     } else {
         /* A long chunk the receiver surely lacks is read once; else it is hashed first. */
         sent = !has && !one_piece && s->old.n == 0;
@@ -317,6 +330,8 @@ static enum err send_chunk(struct sender *s, uint64_t index)
         share_hash(s->x->streams->share, index, hash);
     else if (!s->wanted)
         tree_root_add(&s->root, hash);
+    if (!sent && memcmp(hash, tree_zeros_hash(&s->zeros, index), TREE_HASH) == 0)
+        return hole(s, index);
     if (has && memcmp(theirs, hash, TREE_HASH) == 0)
         return keep(s, index);
     if (match_find(&s->old, hash, size, index + s->shift, index, &from))
@@ -509,6 +524,8 @@ static enum err prepare(struct sender *s)
         return e;
     s->chunks = tree_chunks(s->length, s->chunk_log2);
     tree_root_begin(&s->root, s->x->engine, s->length, s->chunk_log2);
+    tree_zeros_init(&s->zeros, &s->hasher, s->length, s->chunk_log2);
+    hole_map_init(&s->holes, s->source->fd);
     s->piece = malloc(XFER_PIECE);
     s->own = malloc((size_t)XFER_WINDOW * TREE_HASH);
     s->theirs = calloc(THEIRS, TREE_HASH);
@@ -526,10 +543,12 @@ static enum err offer(struct sender *s)
 {
     const struct stat *st = &s->source->st;
     struct msg_ready ready = {0};
-    enum err e = CHAN_SEND(
-        s->x->chan, offer, OFFER, .id = s->x->id, .length = s->length,
-        .chunk_log2 = (uint8_t)s->chunk_log2, .mtime_s = (uint64_t)st->st_mtim.tv_sec,
-        .mtime_ns = (uint32_t)st->st_mtim.tv_nsec, .mode = st->st_mode & 0777, .shared = s->wanted);
+    uint64_t allocated = (uint64_t)st->st_blocks * 512;
+    enum err e =
+        CHAN_SEND(s->x->chan, offer, OFFER, .id = s->x->id, .length = s->length,
+                  .chunk_log2 = (uint8_t)s->chunk_log2, .mtime_s = (uint64_t)st->st_mtim.tv_sec,
+                  .mtime_ns = (uint32_t)st->st_mtim.tv_nsec, .mode = st->st_mode & 0777,
+                  .shared = s->wanted, .allocated = allocated < s->length ? allocated : s->length);
     while (e == ERR_OK && !s->ready && !s->over)
         e = take_frame(s, &ready);
     if (e != ERR_OK || s->over)

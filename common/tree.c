@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "tree.h"
 
+#include "hole.h"
 #include "log.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -92,6 +93,37 @@ void tree_chunk_end(struct tree_chunk *c, uint8_t hash[static TREE_HASH])
     c->ended = c->bad = false;
 }
 
+/* ---- zeros ---- */
+
+/* All leaves but a short last one have the same hash, which is computed once. */
+static void zeros_hash(struct tree_chunk *c, uint64_t length, uint64_t size,
+                       uint8_t hash[static TREE_HASH])
+{
+    static const uint8_t zeros[TREE_LEAF];
+    tree_chunk_begin(c, length);
+    if (size >= TREE_LEAF)
+        tree_chunk_add(c, zeros, TREE_LEAF);
+    for (; c->used < size / TREE_LEAF; c->used++)
+        memcpy(c->leaves + c->used * TREE_HASH, c->leaves, TREE_HASH);
+    tree_chunk_add(c, zeros, size % TREE_LEAF);
+    tree_chunk_end(c, hash);
+}
+
+void tree_zeros_init(struct tree_zeros *z, struct tree_chunk *c, uint64_t length,
+                     unsigned chunk_log2)
+{
+    z->chunks = tree_chunks(length, chunk_log2);
+    if (z->chunks == 0)
+        return;
+    zeros_hash(c, length, tree_chunk_size(length, chunk_log2, 0), z->whole);
+    zeros_hash(c, length, tree_chunk_size(length, chunk_log2, z->chunks - 1), z->last);
+}
+
+const uint8_t *tree_zeros_hash(const struct tree_zeros *z, uint64_t index)
+{
+    return index + 1 < z->chunks ? z->whole : z->last;
+}
+
 /* ---- the root ---- */
 
 void tree_small(const struct tree_engine *engine, const uint8_t *data, size_t n,
@@ -177,6 +209,8 @@ struct walk {
     const struct tree_visitor *visitor;
     uint8_t *piece;
     struct tree_chunk chunk;
+    struct tree_zeros zeros;
+    struct hole_map holes; /* they are not read */
     struct tree_root root;
 };
 
@@ -195,11 +229,21 @@ static enum err read_piece(const struct walk *w, uint64_t at, size_t n)
     return ERR_OK;
 }
 
-static enum err walk_chunk(struct walk *w, uint64_t index)
+static enum err progress(const struct walk *w, uint64_t done)
+{
+    return w->visitor && w->visitor->progress
+               ? w->visitor->progress(w->visitor->arg, done, w->length)
+               : ERR_OK;
+}
+
+static enum err hash_chunk(struct walk *w, uint64_t index, uint8_t hash[static TREE_HASH])
 {
     uint64_t size = tree_chunk_size(w->length, w->chunk_log2, index);
     uint64_t start = index << w->chunk_log2;
-    uint8_t hash[TREE_HASH];
+    if (hole_covers(&w->holes, start, size)) {
+        memcpy(hash, tree_zeros_hash(&w->zeros, index), TREE_HASH);
+        return progress(w, start + size);
+    }
     tree_chunk_begin(&w->chunk, w->length);
     for (uint64_t at = 0; at < size; at += READ_BYTES) {
         size_t n = size - at < READ_BYTES ? (size_t)(size - at) : READ_BYTES;
@@ -207,12 +251,19 @@ static enum err walk_chunk(struct walk *w, uint64_t index)
         if (e != ERR_OK)
             return e;
         tree_chunk_add(&w->chunk, w->piece, n);
-        if (w->visitor && w->visitor->progress)
-            e = w->visitor->progress(w->visitor->arg, start + at + n, w->length);
-        if (e != ERR_OK)
+        if ((e = progress(w, start + at + n)) != ERR_OK)
             return e;
     }
     tree_chunk_end(&w->chunk, hash);
+    return ERR_OK;
+}
+
+static enum err walk_chunk(struct walk *w, uint64_t index)
+{
+    uint8_t hash[TREE_HASH];
+    enum err e = hash_chunk(w, index, hash);
+    if (e != ERR_OK)
+        return e;
     tree_root_add(&w->root, hash);
     return w->visitor && w->visitor->hash ? w->visitor->hash(w->visitor->arg, index, hash) : ERR_OK;
 }
@@ -229,6 +280,8 @@ enum err tree_file(int fd, const char *name, uint64_t length, unsigned chunk_log
     w.piece = malloc(READ_BYTES);
     if (!w.piece)
         e = log_fail(ERR_INTERNAL, "%s: out of memory", name);
+    tree_zeros_init(&w.zeros, &w.chunk, length, chunk_log2);
+    hole_map_init(&w.holes, fd);
     tree_root_begin(&w.root, engine, length, chunk_log2);
     for (uint64_t i = 0; i < tree_chunks(length, chunk_log2) && e == ERR_OK; i++)
         e = walk_chunk(&w, i);

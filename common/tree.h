@@ -89,6 +89,17 @@ void tree_chunk_add(struct tree_chunk *c, const uint8_t *data, size_t n);
 /* The chunk's hash; c is ready for the next tree_chunk_begin. */
 void tree_chunk_end(struct tree_chunk *c, uint8_t hash[static TREE_HASH]);
 
+/* The hashes of chunks that are all zeros, for a content of length bytes. c is idle, of that content's
+ * chunk size, and idle afterwards. */
+struct tree_zeros {
+    uint64_t chunks;
+    uint8_t whole[TREE_HASH];
+    uint8_t last[TREE_HASH]; /* of the last chunk, which may be shorter */
+};
+void tree_zeros_init(struct tree_zeros *z, struct tree_chunk *c, uint64_t length,
+                     unsigned chunk_log2);
+const uint8_t *tree_zeros_hash(const struct tree_zeros *z, uint64_t index);
+
 /* The root of a content of n bytes in memory, at most TREE_SMALL_MAX: of one chunk. */
 enum { TREE_SMALL_MAX = 1 << 20 };
 void tree_small(const struct tree_engine *engine, const uint8_t *data, size_t n,

@@ -3,12 +3,12 @@
  * against each other over a channel.
  *
  *   sender                                   receiver
- *   OFFER length, chunk size, mtime, mode ->
+ *   OFFER length, chunk size, mtime ... ->
  *                                         <- READY how many chunks it may have, and of an old version
  *                                         <- OLD   hashes of the old version, all of them
  *                                         <- HAVE  of its own, XFER_WINDOWS windows ahead at most
- *   for each chunk in order: KEEP runs of those it has, COPY runs of those that are in the old version,
- *   or DATA ... and CHUNK with its hash ->
+ *   for each chunk in order: HOLE runs of zeros, KEEP runs of those it has, COPY runs of those that are in
+ *   the old version, or DATA ... and CHUNK with its hash ->
  *   COMMIT length, root                   ->
  *                                         <- DONE
  *
@@ -75,7 +75,8 @@ struct xfer_result {
     uint64_t length;
     uint64_t moved;  /* content bytes that crossed the wire */
     uint64_t kept;   /* content bytes the receiver had */
-    uint64_t copied; /* and those it took from its old version */
+    uint64_t copied; /* those it took from its old version */
+    uint64_t zeros;  /* and those of whole chunks of zeros, which it was only told of */
     uint8_t root[TREE_HASH];
     bool peer_said; /* the error is the peer's: its words are in reason */
     char reason[513];
@@ -88,8 +89,9 @@ enum err xfer_send(const struct xfer *x, const struct fs_source *source,
 
 /* Where the receiver puts it. */
 struct xfer_sink {
-    /* Opens the part for a content of length bytes; all descriptors become the receiver's. */
-    enum err (*open)(void *arg, uint64_t length, struct fs_part *out);
+    /* Opens the part for a content of length bytes; all descriptors become the receiver's. A sparse
+     * one will not take all that space. */
+    enum err (*open)(void *arg, uint64_t length, bool sparse, struct fs_part *out);
     /* Lets others join the part. NULL: they can't. */
     enum err (*share)(void *arg, const struct fs_part *part);
     /* Makes the finished part visible and durable. */

@@ -221,13 +221,13 @@ enum err files_open_source(struct files *f, const char *path, struct fs_source *
     return e;
 }
 
-enum err files_open_part(struct files *f, const char *path, uint64_t length, bool overwrite,
+enum err files_open_part(struct files *f, const char *path, uint64_t length, unsigned flags,
                          struct fs_part *out)
 {
     int fds[IPC_FDS];
     enum err e = await_fds(f,
                            IPC_SEND(f->fd, st_part_open, ST_PART_OPEN, .length = length,
-                                    .overwrite = overwrite, .path = slice_str(path)),
+                                    .flags = flags, .path = slice_str(path)),
                            2, fds, NULL);
     *out = (struct fs_part){.data = fds[0], .journal = fds[1], .has_old = fds[2] >= 0};
     out->old = (struct fs_source){.fd = fds[2], .tree = fds[3]};

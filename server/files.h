@@ -37,7 +37,7 @@ enum err files_mkdir(struct files *f, const char *path, uint32_t mode, bool pare
 enum err files_remove(struct files *f, const char *path, bool folder) MUST_CHECK;
 enum err files_rename(struct files *f, const char *from, const char *to, bool overwrite) MUST_CHECK;
 enum err files_open_source(struct files *f, const char *path, struct fs_source *out) MUST_CHECK;
-enum err files_open_part(struct files *f, const char *path, uint64_t length, bool overwrite,
+enum err files_open_part(struct files *f, const char *path, uint64_t length, unsigned flags,
                          struct fs_part *out) MUST_CHECK;
 enum err files_share_part(struct files *f, const char *path) MUST_CHECK;
 enum err files_join_part(struct files *f, const char *path, uint64_t token,

@@ -20,21 +20,23 @@ enum err requests_quota(const struct requests *r, uint64_t length)
                     (unsigned long long)length, (unsigned long long)r->user->quota);
 }
 
-static enum err upload_open(void *arg, uint64_t length, struct fs_part *out)
+static enum err upload_open(void *arg, uint64_t length, bool sparse, struct fs_part *out)
 {
     struct upload *u = arg;
+    unsigned flags = (u->overwrite ? FS_PART_OVERWRITE : 0) | (sparse ? FS_PART_SPARSE : 0);
     enum err e = requests_quota(u->r, length);
     if (e == ERR_OK && u->parents)
         e = files_parents(&u->r->files, u->r->path);
     if (e != ERR_OK)
         return e;
-    return files_open_part(&u->r->files, u->r->path, length, u->overwrite, out);
+    return files_open_part(&u->r->files, u->r->path, length, flags, out);
 }
 
-static enum err upload_join(void *arg, uint64_t length, struct fs_part *out)
+static enum err upload_join(void *arg, uint64_t length, bool sparse, struct fs_part *out)
 {
     struct upload *u = arg;
     (void)length;
+    (void)sparse;
     return files_join_part(&u->r->files, u->r->path, u->token, out);
 }
 

@@ -329,7 +329,7 @@ static bool do_part_open(struct store *s, const struct ipc_in *in, enum err *sta
     if (s->part.data >= 0)
         *status = log_fail(ERR_PROTO, "one part is open already");
     else if ((*status = path_parse(m.path, s->path)) == ERR_OK)
-        *status = fs_open_part(&s->fs, s->path, m.length, m.overwrite, LOCK_WAIT_MS, &s->part);
+        *status = fs_open_part(&s->fs, s->path, m.length, m.flags, LOCK_WAIT_MS, &s->part);
     if (*status != ERR_OK) {
         *status = answer(s, *status, NULL, 0);
         return true;

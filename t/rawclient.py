@@ -52,7 +52,7 @@ TABLE = {
     "PART": (35, "id:I length:Q have:Q mtime_s:Q active:B path:s"),
     "PROGRESS": (36, "id:I phase:B done:Q total:Q"),
     "ITEMS": (37, "id:I more:B items:t"),
-    "OFFER": (48, "id:I length:Q log2:B mtime_s:Q mtime_ns:I mode:I shared:B"),
+    "OFFER": (48, "id:I length:Q log2:B mtime_s:Q mtime_ns:I mode:I shared:B allocated:Q"),
     "READY": (49, "id:I have:Q old:Q old_length:Q token:Q"),
     "HAVE": (50, "id:I first:Q hashes:t"),
     "DATA": (51, "id:I index:Q offset:I kind:B bytes:t"),
@@ -66,6 +66,7 @@ TABLE = {
     "FINISH": (59, "id:I"),
     "WANT": (61, "id:I first:Q count:Q"),
     "JOIN": (15, "id:I flags:I token:Q path:s"),
+    "HOLE": (60, "id:I first:Q count:Q"),
 }
 NAMES = {number: name for name, (number, _) in TABLE.items()}
 ITEM = ">BIQQIB32s"

@@ -109,10 +109,11 @@ static void a_cut_is_not_an_orderly_end(void **unused)
 static struct fs files;
 static uint64_t die_after; /* chunks; 0: never */
 
-static enum err sink_open(void *arg, uint64_t length, struct fs_part *out)
+static enum err sink_open(void *arg, uint64_t length, bool sparse, struct fs_part *out)
 {
     (void)arg;
-    return fs_open_part(&files, "/there", length, true, 5000, out);
+    unsigned flags = FS_PART_OVERWRITE | (sparse ? FS_PART_SPARSE : 0);
+    return fs_open_part(&files, "/there", length, flags, 5000, out);
 }
 
 static enum err sink_commit(void *arg, const struct fs_part *part, const struct msg_offer *o)
