@@ -17,19 +17,19 @@ void hole_map_init(struct hole_map *m, int fd)
     *m = (struct hole_map){.fd = fd};
 }
 
+/* What can't be told, and what lies behind the end of the file, counts as data. */
 static void look(struct hole_map *m, uint64_t at)
 {
-    off_t data = lseek(m->fd, (off_t)at, SEEK_DATA);
+    off_t data = lseek(m->fd, (off_t)at, SEEK_DATA), end;
+    if (data < 0 && errno == ENXIO) /* a hole up to the end of the file, or at is behind that */
+        data = end = lseek(m->fd, 0, SEEK_END);
+    else
+        end = data < 0 ? -1 : lseek(m->fd, data, SEEK_HOLE);
     *m = (struct hole_map){.fd = m->fd, .from = at, .data = at, .end = UINT64_MAX};
-    if (data < 0 && errno == ENXIO) { /* no data from here to the end */
-        m->data = UINT64_MAX;
-        return;
+    if (end > (off_t)at) {
+        m->data = (uint64_t)data;
+        m->end = (uint64_t)end;
     }
-    off_t end = data < 0 ? -1 : lseek(m->fd, data, SEEK_HOLE);
-    if (end < 0)
-        return;
-    m->data = (uint64_t)data;
-    m->end = (uint64_t)end;
 }
 
 bool hole_covers(struct hole_map *m, uint64_t at, uint64_t n)

@@ -279,6 +279,24 @@ static void what_can_not_be_reserved_leaves_nothing(void **state)
     assert_int_equal(put(&site_fs, "/g", "x", false), ERR_OK);
 }
 
+static void nothing_is_reserved_for_a_sparse_content(void **state)
+{
+    struct fs_part part;
+    (void)state;
+    reserved = 0;
+    memory_room = 1 << 20;
+    assert_int_equal(fs_open_part(&site_fs, "/f", 1ull << 40, FS_PART_SPARSE, 0, &part), ERR_OK);
+    memory_room = -1;
+    fs_close(&part.data);
+    fs_close(&part.journal);
+    assert_int_equal(fs_open_part(&site_fs, "/g", 1ull << 40, FS_PART_SPARSE, 0, &part), ERR_OK);
+    fs_close(&part.data);
+    fs_close(&part.journal);
+    assert_int_equal(reserved, 0);
+    file_put("in/h", "");
+    assert_int_equal(fs_open_part(&site_fs, "/h", 1, FS_PART_SPARSE, 0, &part), ERR_EXISTS);
+}
+
 static void memory_is_not_filled_but_must_suffice(void **state)
 {
     struct fs_part part;
@@ -862,6 +880,7 @@ int main(void)
         BOTH(a_part_is_gone_on_with),
         BOTH(a_fresh_part_has_a_header),
         BOTH(what_can_not_be_reserved_leaves_nothing),
+        BOTH(nothing_is_reserved_for_a_sparse_content),
         BOTH(memory_is_not_filled_but_must_suffice),
         BOTH(another_users_part_is_busy),
         BOTH(a_locked_part_is_busy),

@@ -412,6 +412,38 @@ static void what_the_peer_may_not_say(void **state)
     part_release(&part);
 }
 
+static void runs_are_settled_like_chunks(void **state)
+{
+    static const uint64_t counts[] = {1, 2, 511, 512, 513, 1300};
+    uint8_t hash[TREE_HASH], other[TREE_HASH];
+    (void)state;
+    memset(hash, 7, sizeof hash);
+    memset(other, 8, sizeof other);
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        uint64_t n = counts[i];
+        begin((n + 4) << LOG2, LOG2, false);
+        assert_int_equal(part_settle_run(&part, 1, n, hash), ERR_OK);
+        assert_int_equal(part_settle(&part, n + 2, other), ERR_OK);
+        assert_int_equal(part.settled, n + 1);
+        /* refused as a whole */
+        assert_int_equal(part_settle_run(&part, 0, 2, other), ERR_PROTO);
+        assert_int_equal(part_settle_run(&part, n + 1, 2, other), ERR_PROTO);
+        assert_int_equal(part_settle_run(&part, n + 3, 2, other), ERR_PROTO);
+        assert_int_equal(part_settle_run(&part, n + 3, UINT64_MAX, other), ERR_PROTO);
+        assert_int_equal(part.settled, n + 1);
+        assert_true(slot_empty(1));
+        assert_int_equal(part_checkpoint(&part), ERR_OK);
+        for (uint64_t k = 0; k < n + 4; k++)
+            if (k == 0 || k == n + 1 || k == n + 3)
+                assert_true(slot_empty(k));
+            else
+                assert_true(slot_is(k, k == n + 2 ? other : hash));
+        part_release(&part);
+        assert_int_equal(unlink(data_path), 0);
+        assert_int_equal(unlink(journal_path), 0);
+    }
+}
+
 static void checkpoints_come_by_count(void **state)
 {
     (void)state;
@@ -616,6 +648,7 @@ int main(void)
         TEST(the_stamp_is_void_while_trusted_data_changes),
         TEST(a_settled_chunk_is_not_overwritten),
         TEST(what_the_peer_may_not_say),
+        TEST(runs_are_settled_like_chunks),
         TEST(checkpoints_come_by_count),
         TEST(checkpoints_come_by_bytes),
         TEST(checkpoints_come_by_time),

@@ -408,8 +408,62 @@ static void a_file_that_ends_early_has_changed(void **state)
     int fd = fd_of(100000);
     assert_int_equal(tree_file(fd, "file", 100001, 20, engines[0], NULL, root), ERR_CHANGED);
     assert_int_equal(tree_file(fd, "file", 100000, 20, engines[0], NULL, root), ERR_OK);
+    /* by whole chunks, and behind a hole */
+    assert_int_equal(tree_file(fd, "file", 300000, 14, engines[0], NULL, root), ERR_CHANGED);
+    assert_int_equal(ftruncate(fd, 500000), 0);
+    assert_int_equal(tree_file(fd, "file", 500000, 14, engines[0], NULL, root), ERR_OK);
+    assert_int_equal(tree_file(fd, "file", 500001, 14, engines[0], NULL, root), ERR_CHANGED);
+    assert_int_equal(tree_file(fd, "file", 900000, 14, engines[0], NULL, root), ERR_CHANGED);
     close(fd);
     assert_int_equal(tree_file(-1, "file", 1, 20, engines[0], NULL, root), ERR_IO);
+}
+
+static void zeros_have_the_hashes_of_zeros(void **state)
+{
+    static const uint64_t some[] = {1,      16383,  16384,  16385,          32768,  49153,
+                                    131071, 131072, 131073, 5 * 131072 + 1, 1 << 20};
+    (void)state;
+    uint8_t *zeros = calloc(1, 1 << 20), want[TREE_HASH];
+    struct tree_zeros z;
+    struct tree_chunk c;
+    for (unsigned log2 = 14; log2 <= 20; log2 += 3)
+        for (size_t l = 0; l < sizeof some / sizeof some[0]; l++) {
+            assert_int_equal(tree_chunk_init(&c, engines[0], log2), ERR_OK);
+            tree_zeros_init(&z, &c, some[l], log2);
+            assert_int_equal(z.chunks, tree_chunks(some[l], log2));
+            for (uint64_t i = 0; i < z.chunks; i++) {
+                hash_chunk(&c, some[l], zeros, tree_chunk_size(some[l], log2, i), 1 << 20, want);
+                assert_memory_equal(tree_zeros_hash(&z, i), want, TREE_HASH);
+            }
+            tree_chunk_release(&c);
+        }
+    free(zeros);
+}
+
+/* The same bytes with holes and with zeros written. */
+static void holes_are_zeros(void **state)
+{
+    enum { LENGTH = (5 << 17) + 12345 };
+    (void)state;
+    uint8_t *bytes = calloc(1, LENGTH), want[TREE_HASH], got[TREE_HASH];
+    for (int with = 0; with < 8; with++) {
+        int sparse = fd_of(0), dense = fd_of(0);
+        memset(bytes, 0, LENGTH);
+        assert_int_equal(ftruncate(sparse, LENGTH), 0);
+        for (int i = 0; i < 3; i++)
+            if (with >> i & 1) {
+                uint64_t at = i < 2 ? (uint64_t)i * 300000 + 5 : LENGTH - 1;
+                bytes[at] = 1;
+                assert_int_equal(pwrite(sparse, bytes + at, 1, (off_t)at), 1);
+            }
+        assert_int_equal(pwrite(dense, bytes, LENGTH, 0), LENGTH);
+        assert_int_equal(tree_file(dense, "dense", LENGTH, 17, engines[0], NULL, want), ERR_OK);
+        assert_int_equal(tree_file(sparse, "sparse", LENGTH, 17, engines[0], NULL, got), ERR_OK);
+        assert_memory_equal(got, want, TREE_HASH);
+        close(sparse);
+        close(dense);
+    }
+    free(bytes);
 }
 
 static void a_child_goes_on_with_the_engine(void **state)
@@ -473,6 +527,8 @@ int main(void)
         cmocka_unit_test(files_have_the_same_root),
         cmocka_unit_test(a_visitor_sees_all),
         cmocka_unit_test(a_file_that_ends_early_has_changed),
+        cmocka_unit_test(zeros_have_the_hashes_of_zeros),
+        cmocka_unit_test(holes_are_zeros),
         cmocka_unit_test(a_child_goes_on_with_the_engine),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
