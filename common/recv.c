@@ -567,10 +567,10 @@ static enum err begin_streams(struct receiver *r)
     return e;
 }
 
-/* Whether the source has holes that are worth it. */
+/* Whether the source has holes that are worth it; blocks round up what is allocated. */
 static bool sparse(const struct receiver *r)
 {
-    return r->offer.length - r->offer.allocated >= UINT64_C(1) << r->offer.chunk_log2;
+    return r->offer.length - r->offer.allocated >= UINT64_C(1) << r->offer.chunk_log2 >> 1;
 }
 
 static enum err begin(struct receiver *r)
