@@ -108,6 +108,36 @@ test_expect_success 'what a cut transfer of another content left is not seen thr
 	test "$(result root leg2)" = "$(root_of source)" && test "$(result zeros leg2)" = $((140 * MIB + 5))
 '
 
+test_expect_success 'over several connections' '
+	layout source $((300 * MIB + 5)) $((40 * MIB)):$((30 * MIB)) $((140 * MIB)):$((3 * MIB)) $((290 * MIB + 77)):10 &&
+	rm -rf files/alice/f f .consign && consign --json put -j 4 source alice:/f >out && arrived source files/alice/f out &&
+	test "$(result moved out)" = $((34 * MIB)) && consign --json get -j 4 alice:/f f >out && arrived source f out &&
+	test "$(result moved out)" = $((34 * MIB))
+'
+
+# said STATUS STEP...: what the server answers to an upload of 600 chunks of 16 KiB and 5 bytes that says so.
+said() {
+	status_=$1 && shift
+	within 60 python3 "$SOURCE/t/rawclient.py" "$PORT" alice-file.pem "$FILE_KEY" WAIT "HELLO agent=raw" "PUT path=/raw flags=1" \
+		"OFFER length=9830405 log2=14" "WAIT READY" "$@" "WAIT DONE" ABORT >out && grep "^DONE $status_" out && return
+	echo "$*" && cat out
+	return 1
+}
+test_expect_success 'a sender that says what can not be' '
+	consign-pki issue client "CN=alice,O=Site" --file-key --pin "$SOFTHSM_PIN_FILE" --out alice-file.pem >issued &&
+	FILE_KEY=$(key_of_ issued) && truncate -s 9830405 zeros && root=$(root_of zeros) &&
+	for bad in HOLE "HOLE first=1 count=1" "HOLE count=513" "HOLE first=512 count=1" "HOLE count=18446744073709551615" \
+		"HOLE first=18446744073709551615 count=2" "HOLE id=5 count=1"; do
+		said PROTO "$bad" || return 1
+	done &&
+	said PROTO "HOLE count=512" "HOLE count=512" && said PROTO "HOLE count=512" "HOLE first=511 count=2" &&
+	said PROTO "HOLE count=512" "HOLE first=512 count=90" && said PROTO "HOLE count=512" "COMMIT length=9830405 root=$root" &&
+	said PROTO "DATA bytes=$(printf "%032768d" 0)" "HOLE count=1" &&
+	test_expect_code 66 consign stat alice:/raw &&
+	said CORRUPT "HOLE count=512" "HOLE first=512 count=89" "COMMIT length=9830405 root=77" &&
+	said OK "HOLE count=512" "HOLE first=512 count=89" "COMMIT length=9830405 root=$root" && cmp zeros files/alice/raw
+'
+
 test_expect_success '64 GiB and 1 TiB, there and back, hashed and verified' '
 	for length in $((65536 * MIB + 1)) $((1048576 * MIB)); do
 		layout source $length $((1000 * MIB)):100 $((length - 7)):7 && rm -f files/alice/f f &&

@@ -135,11 +135,11 @@ test_expect_success 'what it says of a file: twice, not at all, of another reque
 '
 
 test_expect_success 'offers that can not be' '
-	for wrong in length=18446744073709551615 length=9223372036854775808 log2=0 log2=13 log2=29 log2=64 log2=255 \
+	for wrong in length=18446744073709551615 length=9223372036854775808 "length=5 allocated=6" log2=0 log2=13 log2=29 log2=64 log2=255 \
 		"length=1099511627776 log2=14" mtime_ns=1000000000 id=77; do
 		offered 76 "OFFER $wrong; WAIT DONE; ABORT" && test ! -e here/.consign || return 1
 	done &&
-	huge="OFFER length=281474976710656 log2=28; WAIT DONE; ABORT" && { offered 73 "$huge" || offered 75 "$huge"; }
+	huge="OFFER length=281474976710656 allocated=281474976710656 log2=28; WAIT DONE; ABORT" && { offered 73 "$huge" || offered 75 "$huge"; }
 '
 
 test_expect_success 'something else where an offer was due' '
@@ -156,7 +156,9 @@ test_expect_success 'more than was offered, and in the wrong place' '
 	for wrong in "DATA bytes=$HELLO$HELLO" "DATA index=1 bytes=$HELLO" "DATA offset=1 bytes=$HELLO" "DATA" \
 		"DATA index=18446744073709551615 bytes=$HELLO" "$DATA; $DATA" "$DATA; $CHUNK; $DATA" "DATA id=5 bytes=$HELLO" \
 		"DATA kind=9 bytes=$HELLO" "$CHUNK" "$DATA; CHUNK index=1 hash=$HASH" "KEEP count=1" \
-		"KEEP count=18446744073709551615" "KEEP first=1 count=1" "$COMMIT" "$DATA; $COMMIT" "READY" "OFFER length=5" \
+		"KEEP count=18446744073709551615" "KEEP first=1 count=1" \
+		HOLE "HOLE count=2" "HOLE first=1 count=1" "HOLE count=18446744073709551615" "HOLE count=1; HOLE count=1" \
+		"HOLE count=1 id=5" "$DATA; HOLE count=1" "$DATA; $CHUNK; HOLE count=1" "HOLE count=1; $DATA" "$COMMIT" "$DATA; $COMMIT" "READY" "OFFER length=5" \
 		"$DATA; $CHUNK; COMMIT length=6 root=$HASH" "$DATA; $CHUNK; COMMIT id=5 length=5 root=$HASH" "DONE"; do
 		offered 76 "$FIVE; $wrong; WAIT DONE; ABORT" || return 1
 	done
