@@ -109,6 +109,9 @@ enum err link_await(struct link *l, uint32_t id, const char *what, link_take *ta
 enum err link_stat(struct link *l, const char *path, bool root, bool quiet,
                    struct fs_info *out) MUST_CHECK;
 
+/* Takes the INFO of an answer to STAT into a struct fs_info, all 0 before. */
+link_take link_take_info;
+
 /* LIST into an array sorted by name; the caller frees it. Names a server may not send end it with
  * ERR_PROTO. */
 struct link_entry {

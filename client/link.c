@@ -274,7 +274,7 @@ enum err link_await(struct link *l, uint32_t id, const char *what, link_take *ta
     return e == ERR_OK ? e : log_fail(e, "%.*s", (int)m.reason.n, (const char *)m.reason.p);
 }
 
-static enum err take_info(void *arg, const struct frame *f)
+enum err link_take_info(void *arg, const struct frame *f)
 {
     struct fs_info *out = arg;
     struct msg_info m;
@@ -304,7 +304,7 @@ enum err link_stat(struct link *l, const char *path, bool root, bool quiet, stru
                            .path = slice_str(path));
     log_quiet(quiet);
     if (e == ERR_OK)
-        e = link_await(l, id, path, take_info, out);
+        e = link_await(l, id, path, link_take_info, out);
     log_quiet(false);
     if (e == ERR_OK && !out->type) {
         e = log_fail(ERR_PROTO, "%s: the server says that it exists, but not what it is", path);

@@ -3,8 +3,12 @@
 
 #include "log.h"
 #include "remote_order.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 bool lookup_full(const struct lookup *l)
 {
@@ -83,6 +87,39 @@ enum err lookup_ask(struct lookup *l, struct pipeline *p, const char *top, bool 
 enum err lookup_wait(struct lookup *l, struct pipeline *p)
 {
     return l->n > 0 ? pipeline_until(p, l->id) : ERR_OK;
+}
+
+static enum err ask_root(struct looked_up *e, struct pipeline *p, const char *top)
+{
+    char path[PATH_MAX_BYTES + 1];
+    int n = snprintf(path, sizeof path, "%s/%s", strcmp(top, "/") == 0 ? "" : top, e->rel);
+    return n < (int)sizeof path ? roots_ask(&e->root, p, path, &e->there) : ERR_OK;
+}
+
+enum err lookup_ask_roots(struct lookup *l, struct pipeline *p, const char *top)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < l->n && e == ERR_OK; i++) {
+        struct looked_up *f = &l->list[i];
+        if (f->known && f->there.type == MSG_FILE && !f->there.has_root && S_ISREG(f->st.st_mode) &&
+            f->there.size == (uint64_t)f->st.st_size)
+            e = ask_root(f, p, top);
+    }
+    return e == ERR_OK ? pipeline_sent(p, chan_flush(&p->link->chan)) : e;
+}
+
+int lookup_open(const struct looked_up *e, int top)
+{
+    struct stat st;
+    int fd = openat(top, e->rel,
+                    O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | (e->followed ? 0 : O_NOFOLLOW));
+    if (fd < 0)
+        return -1;
+    if (fstat(fd, &st) == 0 && st.st_dev == e->st.st_dev && st.st_ino == e->st.st_ino)
+        return fd;
+    close(fd);
+    errno = ESTALE;
+    return -1;
 }
 
 void lookup_clear(struct lookup *l)

@@ -3,8 +3,7 @@
 #ifndef CONSIGN_LOOKUP_H
 #define CONSIGN_LOOKUP_H
 
-#include "pipeline.h"
-#include <sys/stat.h>
+#include "roots.h"
 
 enum { LOOKUP_MAX = 512 };
 
@@ -12,9 +11,10 @@ enum { LOOKUP_MAX = 512 };
 struct looked_up {
     char *rel; /* path relative to the tree */
     struct stat st;
-    bool followed;        /* st is of the file that a link leads to */
-    bool known;           /* the server said what stands there */
-    struct fs_info there; /* MSG_MISSING: nothing */
+    bool followed;             /* st is of the file that a link leads to */
+    bool known;                /* the server said what stands there */
+    struct fs_info there;      /* MSG_MISSING: nothing */
+    struct root_question root; /* goes to there; not asked unless by lookup_ask_roots */
 };
 
 struct lookup {
@@ -36,6 +36,14 @@ enum err lookup_add(struct lookup *l, const char *rel, const struct stat *st,
  * must not be touched until lookup_wait. Errors are the connection's, here and below. */
 enum err lookup_ask(struct lookup *l, struct pipeline *p, const char *top, bool roots) MUST_CHECK;
 enum err lookup_wait(struct lookup *l, struct pipeline *p) MUST_CHECK;
+
+/* Once they are known: asks the server for the root of each file that has our length, and of which it told
+ * none; roots_wait for each one's answer. */
+enum err lookup_ask_roots(struct lookup *l, struct pipeline *p, const char *top) MUST_CHECK;
+
+/* Opens the file of an entry below the folder top, to be read. -1 with errno, not logged; ESTALE when
+ * another one has taken its place. */
+int lookup_open(const struct looked_up *e, int top) MUST_CHECK;
 
 /* Empties it; no question may be on its way. */
 void lookup_clear(struct lookup *l);

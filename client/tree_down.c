@@ -5,6 +5,7 @@
 
 #include "log.h"
 #include "remote_walk.h"
+#include "roots.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -25,32 +26,54 @@ static bool look(const struct going_down *g, const char *rel, struct stat *st)
     return g->base >= 0 && fstatat(g->base, rel, st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static bool same_root(const struct going_down *g, const char *rel, const struct fs_info *there)
+static enum err same_content(struct going_down *g, const char *rel, const struct stat *st,
+                             const struct fs_info *there, bool *same)
 {
+    char remote[PATH_MAX_BYTES + 1];
+    struct pipeline *p = &g->w->pipeline;
+    struct root_question q = {0};
+    struct fs_info info = *there;
+    enum err e = ERR_OK;
+    *same = false;
     int fd = openat(g->base, rel, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    bool same =
-        fd >= 0 && there->has_root && tree_has_root(g->w, fd, rel, there->size, there->root);
-    if (fd >= 0)
-        close(fd);
-    return same;
+    if (fd < 0 || !tree_join(g->w, g->path, rel, remote, sizeof remote)) {
+        if (fd >= 0)
+            close(fd);
+        return e;
+    }
+    if (!there->has_root && (e = roots_ask(&q, p, remote, &info)) == ERR_OK)
+        e = pipeline_sent(p, chan_flush(&p->link->chan));
+    if (e == ERR_OK)
+        e = roots_same(&q, p, fd, rel, st, &info, same);
+    close(fd);
+    return e;
 }
 
-static bool must_come(const struct going_down *g, const char *rel, const struct fs_info *there)
+static enum err must_come(struct going_down *g, const char *rel, const struct fs_info *there,
+                          bool *come)
 {
     struct stat st;
-    if (g->o->compare == TREE_ALL || !look(g, rel, &st) || !S_ISREG(st.st_mode) ||
-        (uint64_t)st.st_size != there->size)
-        return true;
-    if (g->o->compare == TREE_ROOTS)
-        return !same_root(g, rel, there);
-    return st.st_mtim.tv_sec != there->mtime_s || (uint32_t)st.st_mtim.tv_nsec != there->mtime_ns;
+    bool same = g->o->compare != TREE_ALL && look(g, rel, &st) && S_ISREG(st.st_mode) &&
+                (uint64_t)st.st_size == there->size;
+    enum err e = ERR_OK;
+    if (same && g->o->compare == TREE_ROOTS)
+        e = same_content(g, rel, &st, there, &same);
+    else if (same)
+        same =
+            st.st_mtim.tv_sec == there->mtime_s && (uint32_t)st.st_mtim.tv_nsec == there->mtime_ns;
+    *come = !same;
+    return e;
 }
 
 static enum err fetch_file(struct going_down *g, const struct remote_item *item)
 {
     struct work *work = g->w->work;
     char remote[PATH_MAX_BYTES + 1], local[PATH_MAX_BYTES + 1], shown[2 * PATH_MAX_BYTES];
-    if (!must_come(g, item->path, &item->info)) {
+    bool come;
+    enum err e = must_come(g, item->path, &item->info, &come);
+    if (e != ERR_OK)
+        return e;
+    if (!come) {
         work->batch.same++;
         return ERR_OK;
     }
@@ -62,8 +85,7 @@ static enum err fetch_file(struct going_down *g, const struct remote_item *item)
     if (g->o->dry_run)
         return ERR_OK;
     struct job *j;
-    enum err e = job_new(shown, remote, -1, NULL, &j);
-    if (e != ERR_OK)
+    if ((e = job_new(shown, remote, -1, NULL, &j)) != ERR_OK)
         return e;
     j->size = item->info.size;
     return work_do(g->w, j);

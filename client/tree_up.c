@@ -24,20 +24,6 @@ struct going_up {
 
 /* ---- one file ---- */
 
-static int open_again(const struct going_up *g, const struct looked_up *f)
-{
-    struct stat st;
-    int fd = openat(g->top, f->rel,
-                    O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | (f->followed ? 0 : O_NOFOLLOW));
-    if (fd < 0)
-        return -1;
-    if (fstat(fd, &st) == 0 && st.st_dev == f->st.st_dev && st.st_ino == f->st.st_ino)
-        return fd;
-    close(fd);
-    errno = ESTALE;
-    return -1;
-}
-
 static enum err send_file(struct going_up *g, int fd, const char *rel, const struct stat *st)
 {
     char local[2 * PATH_MAX_BYTES], remote[PATH_MAX_BYTES + 1];
@@ -54,55 +40,56 @@ static enum err send_file(struct going_up *g, int fd, const char *rel, const str
     return e == ERR_OK ? work_do(g->w, j) : e;
 }
 
-static void fault(struct going_up *g, const char *rel, enum err e, const char *why)
-{
-    char local[2 * PATH_MAX_BYTES];
-    if (tree_join(g->w, g->file, rel, local, sizeof local))
-        tree_fault(g->w, local, e, why);
-}
-
-static void fault_errno(struct going_up *g, const char *rel)
-{
-    fault(g, rel, errno == ESTALE ? ERR_CHANGED : err_from_errno(errno),
-          errno == ESTALE ? "was replaced while it was read" : strerror(errno));
-}
-
 /* ---- comparing ---- */
 
-static bool same_root(struct going_up *g, const struct looked_up *f)
+static enum err same_content(struct going_up *g, struct looked_up *f, bool *same)
 {
-    int fd = open_again(g, f);
-    bool same = fd >= 0 && tree_has_root(g->w, fd, f->rel, (uint64_t)f->st.st_size, f->there.root);
-    if (fd >= 0)
-        close(fd);
-    return same;
+    int fd = lookup_open(f, g->top);
+    *same = false;
+    if (fd < 0)
+        return ERR_OK;
+    enum err e = roots_same(&f->root, &g->w->pipeline, fd, f->rel, &f->st, &f->there, same);
+    close(fd);
+    return e;
 }
 
-static bool must_go(struct going_up *g, const struct looked_up *f)
+static enum err must_go(struct going_up *g, struct looked_up *f, bool *go)
 {
     const struct fs_info *t = &f->there;
-    if (!f->known || t->type != MSG_FILE || t->size != (uint64_t)f->st.st_size)
-        return true;
-    if (g->o->compare == TREE_ROOTS)
-        return !t->has_root || !same_root(g, f);
-    return t->mtime_s != f->st.st_mtim.tv_sec || t->mtime_ns != (uint32_t)f->st.st_mtim.tv_nsec;
+    bool same = f->known && t->type == MSG_FILE && t->size == (uint64_t)f->st.st_size;
+    enum err e = ERR_OK;
+    if (same && g->o->compare == TREE_ROOTS)
+        e = same_content(g, f, &same);
+    else if (same)
+        same = t->mtime_s == f->st.st_mtim.tv_sec && t->mtime_ns == (uint32_t)f->st.st_mtim.tv_nsec;
+    *go = !same;
+    return e;
+}
+
+static enum err send_or_not(struct going_up *g, struct looked_up *f)
+{
+    bool go;
+    enum err e = must_go(g, f, &go);
+    if (e != ERR_OK)
+        return e;
+    if (!go) {
+        g->w->work->batch.same++;
+        return ERR_OK;
+    }
+    int fd = lookup_open(f, g->top);
+    if (fd >= 0)
+        return send_file(g, fd, f->rel, &f->st);
+    tree_fault_errno(g->w, g->file, f->rel);
+    return ERR_OK;
 }
 
 static enum err send_batch(struct going_up *g, struct lookup *l)
 {
     enum err e = lookup_wait(l, &g->w->pipeline);
-    for (size_t i = 0; i < l->n; i++) {
-        struct looked_up *f = &l->list[i];
-        if (e == ERR_OK && must_go(g, f)) {
-            int fd = open_again(g, f);
-            if (fd < 0)
-                fault_errno(g, f->rel);
-            else
-                e = send_file(g, fd, f->rel, &f->st);
-        } else if (e == ERR_OK) {
-            g->w->work->batch.same++;
-        }
-    }
+    if (e == ERR_OK && g->o->compare == TREE_ROOTS)
+        e = lookup_ask_roots(l, &g->w->pipeline, g->path);
+    for (size_t i = 0; e == ERR_OK && i < l->n; i++)
+        e = send_or_not(g, &l->list[i]);
     lookup_clear(l);
     return e;
 }
@@ -115,24 +102,10 @@ static enum err on_file(struct going_up *g, const struct walk_entry *entry, stru
         int fd = walk_open_file(entry, O_RDONLY);
         if (fd >= 0)
             return send_file(g, fd, entry->path, &entry->st);
-        fault_errno(g, entry->path);
+        tree_fault_errno(g->w, g->file, entry->path);
         return ERR_OK;
     }
     return lookup_add(l, entry->path, &entry->st, entry->followed);
-}
-
-static void on_other(struct going_up *g, const struct walk_entry *entry)
-{
-    const char *links = g->o->links;
-    if (entry->kind == WALK_LINK && links && strcmp(links, "skip") == 0)
-        return;
-    if (entry->kind == WALK_ERROR) {
-        fault(g, entry->path, entry->error, entry->reason);
-    } else {
-        fault(g, entry->path, ERR_TYPE,
-              entry->kind == WALK_LINK ? "is a symbolic link (see --links)"
-                                       : "neither a file nor a folder");
-    }
 }
 
 /* Walks on until l is full or the tree is at its end. */
@@ -147,7 +120,7 @@ static enum err fill(struct going_up *g, struct lookup *l, bool *end)
         if (entry.kind == WALK_FILE)
             e = on_file(g, &entry, l);
         else if (entry.kind != WALK_ENTER && entry.kind != WALK_LEAVE)
-            on_other(g, &entry);
+            tree_pass_over(g->w, g->o, g->file, &entry);
     }
     if (e != ERR_OK || l->n == 0)
         return e;
@@ -253,14 +226,8 @@ static enum err send_folders(struct going_up *g)
 
 static enum err begin(struct going_up *g)
 {
-    bool follow = g->o->links && strcmp(g->o->links, "follow") == 0;
-    struct walk_options how = {tree_passes, (void *)(uintptr_t)g->o, follow};
-    int fd = openat(g->top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     walk_close(g->walk);
-    g->walk = NULL;
-    if (fd >= 0 && walk_open(fd, &how, &g->walk) == ERR_OK)
-        return ERR_OK;
-    return log_fail_errno("%s", g->file);
+    return tree_walk(g->o, g->top, g->file, &g->walk);
 }
 
 enum err tree_up(struct worker *w, const struct tree_options *o, int fd, const char *file,

@@ -2,6 +2,8 @@
 #include "trees.h"
 
 #include "log.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,21 +75,40 @@ void tree_fault(struct worker *w, const char *what, enum err e, const char *why)
     batch_fail(&w->work->batch, log_fail(e, "%s: %s", what, why));
 }
 
-static enum err on_hashed(void *arg, uint64_t done, uint64_t total)
+static void fault_at(struct worker *w, const char *top, const char *rel, enum err e,
+                     const char *why)
 {
-    struct worker *w = arg;
-    (void)done, (void)total;
-    return pipeline_poll(&w->pipeline);
+    char local[2 * PATH_MAX_BYTES];
+    if (tree_join(w, top, rel, local, sizeof local))
+        tree_fault(w, local, e, why);
 }
 
-bool tree_has_root(struct worker *w, int fd, const char *name, uint64_t n,
-                   const uint8_t root[static TREE_HASH])
+void tree_fault_errno(struct worker *w, const char *top, const char *rel)
 {
-    const struct tree_visitor visitor = {.progress = on_hashed, .arg = w};
-    unsigned log2 = tree_chunk_log2(n);
-    uint8_t own[TREE_HASH];
-    return log2 != 0 && tree_file(fd, name, n, log2, w->link->engine, &visitor, own) == ERR_OK &&
-           memcmp(own, root, TREE_HASH) == 0;
+    fault_at(w, top, rel, errno == ESTALE ? ERR_CHANGED : err_from_errno(errno),
+             errno == ESTALE ? "was replaced while it was read" : strerror(errno));
+}
+
+void tree_pass_over(struct worker *w, const struct tree_options *o, const char *top,
+                    const struct walk_entry *entry)
+{
+    if (entry->kind == WALK_LINK && o->links && strcmp(o->links, "skip") == 0)
+        return;
+    if (entry->kind == WALK_ERROR)
+        fault_at(w, top, entry->path, entry->error, entry->reason);
+    else
+        fault_at(w, top, entry->path, ERR_TYPE,
+                 entry->kind == WALK_LINK ? "is a symbolic link (see --links)"
+                                          : "neither a file nor a folder");
+}
+
+enum err tree_walk(const struct tree_options *o, int fd, const char *file, struct walk **out)
+{
+    bool follow = o->links && strcmp(o->links, "follow") == 0;
+    struct walk_options how = {tree_passes, (void *)(uintptr_t)o, follow};
+    int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *out = NULL;
+    return own >= 0 && walk_open(own, &how, out) == ERR_OK ? ERR_OK : log_fail_errno("%s", file);
 }
 
 bool tree_passes(void *arg, const char *path, bool folder)

@@ -5,6 +5,7 @@
 #define CONSIGN_TREES_H
 
 #include "filter.h"
+#include "walk.h"
 #include "work.h"
 
 enum tree_compare {
@@ -62,9 +63,16 @@ bool tree_join(struct worker *w, const char *top, const char *rel, char *out, si
 /* Counts an entry that can't be taken: what, why. */
 void tree_fault(struct worker *w, const char *what, enum err e, const char *why);
 
-/* Whether the n bytes of fd have this root; answers are taken while they are hashed. */
-bool tree_has_root(struct worker *w, int fd, const char *name, uint64_t n,
-                   const uint8_t root[static TREE_HASH]);
+/* Counts the local entry top/rel that errno (ESTALE: it was replaced) says can't be taken. */
+void tree_fault_errno(struct worker *w, const char *top, const char *rel);
+
+/* Counts what a walk of the local folder top found and is no file or folder, unless o passes over it. */
+void tree_pass_over(struct worker *w, const struct tree_options *o, const char *top,
+                    const struct walk_entry *entry);
+
+/* Begins to walk through the local folder fd (stays the caller's), called file, as o says. */
+enum err tree_walk(const struct tree_options *o, int fd, const char *file,
+                   struct walk **out) MUST_CHECK;
 
 /* A walk's passes(): the filter of a struct tree_options. */
 bool tree_passes(void *tree_options, const char *path, bool folder);

@@ -67,6 +67,19 @@ test_expect_success 'by root: a time alone moves nothing, a content of the same 
 	consign --json sync --checksum alice:/up1 down1 >out && test "$(sum good out)" = 1 && alike src down1
 '
 
+test_expect_success 'by root: what the server has no root stored of it hashes, and what is equal does not move' '
+	cp -r src files/alice/unhashed && { test -z "$ACCOUNT" || chown -R "$ACCOUNT:" files/alice/unhashed; } &&
+	consign --json sync --checksum src alice:/unhashed >out && test "$(sum good out)" = 0 && test "$(sum same out)" = 8 &&
+	consign --json sync --checksum alice:/unhashed down1 >out && test "$(sum good out)" = 0 && test "$(sum same out)" = 8 &&
+	for name in a/b/c/long a/b/small; do
+		printf w | dd of=files/alice/unhashed/$name bs=1 seek=60000 conv=notrunc status=none || return 1
+	done &&
+	consign --json sync -j 3 --checksum alice:/unhashed down1 >out && test "$(sum good out)" = 2 &&
+	test "$(sum same out)" = 6 && diff -r -x .consign down1 files/alice/unhashed &&
+	consign --json sync -j 3 --checksum src alice:/unhashed >out && test "$(sum good out)" = 2 &&
+	diff -r src files/alice/unhashed && consign sync alice:/up1 down1
+'
+
 test_expect_success 'a dry run says so and does nothing' '
 	random_file src/dry 20 && touch files/alice/up1/extra && consign sync --dry-run --delete src alice:/up1 >out &&
 	grep "^would send src/dry$" out && grep "^would delete alice:/up1/extra$" out && test ! -e files/alice/up1/dry &&
