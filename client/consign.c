@@ -34,7 +34,7 @@ const struct command commands[] = {
     {"mkdir", "NAME:/PATH", "Make a folder", command_mkdir},
     {"rm", "NAME:/PATH...", "Remove files, empty folders or unfinished parts", command_rm},
     {"mv", "NAME:/PATH NAME:/PATH", "Rename within one root", command_mv},
-    {"verify", "FILE NAME:/PATH", "Compare a local with a remote file by their roots",
+    {"verify", "LOCAL NAME:/PATH", "Compare local with remote files by their roots",
      command_verify},
     {"hash", "FILE...", "Print length and root of local files", command_hash},
     {"whoami", "NAME:", "Show who the server takes us for", command_whoami},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* consign hash and verify: contents by their roots. */
+/* consign hash: roots of local files. */
 #include "client.h"
 
 #include "log.h"
@@ -112,53 +112,4 @@ enum err command_hash(const struct command *self, int argc, const char **argv)
     free(engine);
     poptFreeContext(ctx);
     return worst;
-}
-
-static enum err compare(struct link *l, const char *file, const struct remote *r)
-{
-    struct xfer_result mine;
-    struct fs_info theirs;
-    char a[2 * TREE_HASH + 1], b[2 * TREE_HASH + 1], shown[PATH_MAX_BYTES + 80];
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return log_fail_errno("%s", file);
-    enum err e = root_of(fd, file, l->engine, &mine);
-    close(fd);
-    if (e == ERR_OK)
-        e = link_stat(l, r->path, true, false, &theirs);
-    if (e != ERR_OK)
-        return e;
-    remote_text(r, r->path, shown, sizeof shown);
-    if (!theirs.has_root)
-        return log_fail(ERR_TYPE, "%s: not a file", shown);
-    show_hex(mine.root, a);
-    show_hex(theirs.root, b);
-    bool same = mine.length == theirs.size && memcmp(mine.root, theirs.root, TREE_HASH) == 0;
-    if (options.json)
-        show_json("verify", "file", file, "remote", shown, "equal", same ? "#true" : "#false",
-                  "root", a, "remote_root", b, NULL);
-    else if (same)
-        show_line("%s and %s are equal: %llu bytes, root %s", file, shown,
-                  (unsigned long long)mine.length, a);
-    return same ? ERR_OK
-                : log_fail(ERR_DIFFER,
-                           "%s (%llu bytes, root %s) and %s (%llu bytes, root %s) differ", file,
-                           (unsigned long long)mine.length, a, shown,
-                           (unsigned long long)theirs.size, b);
-}
-
-enum err command_verify(const struct command *self, int argc, const char **argv)
-{
-    struct link l = {.chan.failed = true};
-    struct remote r = {0};
-    const char **args;
-    poptContext ctx;
-    enum err e = command_parse(self, argc, argv, NULL, 2, 2, &ctx, &args);
-    if (e == ERR_OK && (e = remote_parse(args[1], &r)) == ERR_OK &&
-        (e = link_open(r.profile, &l)) == ERR_OK)
-        e = compare(&l, args[0], &r);
-    link_close(&l);
-    remote_release(&r);
-    poptFreeContext(ctx);
-    return e;
 }
