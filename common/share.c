@@ -29,7 +29,8 @@ enum err share_new(uint64_t chunks, unsigned chunk_log2, struct share **out)
     if (s) {
         s->chunks = chunks;
         s->chunk_log2 = chunk_log2;
-        s->per = SHARE_BYTES >> chunk_log2 ? SHARE_BYTES >> chunk_log2 : 1;
+        s->per = (uint64_t)SHARE_BYTES >> chunk_log2;
+        s->per = s->per > 0 ? s->per : 1;
         s->n = (size_t)((chunks + s->per - 1) / s->per);
         s->holder = malloc(s->n + 1);
         s->hashes = calloc((size_t)chunks + 1, TREE_HASH);

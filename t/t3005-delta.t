@@ -86,8 +86,10 @@ test_expect_success 'shrunk, cut inside a chunk, grown, grown inside the last ch
 '
 
 test_expect_success 'files of zeros, of one chunk and of less' '
-	fresh && head -c $((9 * MIB)) /dev/zero >new && put_moves $((9 * MIB)) new &&
-	truncate -s $((30 * MIB)) new && put_moves 0 new &&
+	fresh && head -c $((9 * MIB)) /dev/zero >new && consign --json put new alice:/f >out &&
+	test "$(result zeros out)" = $((9 * MIB)) && same_file new files/alice/f &&
+	truncate -s $((30 * MIB)) new && consign --json put new alice:/f >out && test "$(result moved out)" = 0 &&
+	same_file new files/alice/f &&
 	for n in 0 1 $MIB $((MIB + 1)); do
 		head -c $n source >new && consign --json put new alice:/f >out && same_file new files/alice/f || return 1
 	done
