@@ -100,7 +100,7 @@ cut_once() {
 	moved_=$(number moved second)
 	test "$moved_" -le $((LENGTH > least_ ? LENGTH - least_ : 0)) ||
 		{ echo "moved $moved_, though $least_ were there" && return 1; }
-	test $((moved_ + $(number kept second))) = $LENGTH
+	test $((moved_ + $(number kept second) + $(number copied second))) = $LENGTH
 }
 
 test_expect_success 'a site, a relay' '
