@@ -36,6 +36,7 @@ change_content() {
 	touch -r "$1" stamp && dd if=second of="$1" bs=$MIB skip=14 seek=14 count=1 conv=notrunc status=none &&
 		touch -r stamp "$1"
 }
+rename() { mv "$1" "$1.away"; }
 replace() { cp second other && mv other "$1"; }
 replace_by_folder() { rm "$1" && mkdir "$1"; }
 
@@ -61,24 +62,25 @@ while_moving() {
 	echo "$1, $2: status $CODE: $(cat err)"
 }
 
-# A source that lost its name only may well be sent as it was.
+# A source that lost its name only may well be sent as it was, and is where its hashes are stored.
 ended_well() {
-	case $CODE,$1 in
-	0,vanish | 0,replace | 0,replace_by_folder) same_file first "$2" ;;
-	65,*) grep "changed while it was read\|does not match its hash" err && same_file old "$2" ;;
+	case $CODE,$1,$2 in
+	0,*,vanish | 0,*,rename | 0,*,replace | 0,*,replace_by_folder) same_file first "$3" ;;
+	65,get,vanish | 65,get,rename | 65,get,replace | 65,get,replace_by_folder) false ;;
+	65,*) grep "changed while it was read\|does not match its hash" err && same_file old "$3" ;;
 	*) false ;;
 	esac
 }
 
-for how in shrink shrink_to_nothing grow vanish change_content replace replace_by_folder; do
+for how in shrink shrink_to_nothing grow vanish rename change_content replace replace_by_folder; do
 	test_expect_success "upload of a source that changes ($how): told, the old file stays, the next one is right" '
 		rm -rf source files/alice/f && echo old >old && consign -q put old alice:/f && while_moving put $how &&
-		ended_well $how files/alice/f && rm -rf source && cp second source && consign -q put source alice:/f &&
+		ended_well put $how files/alice/f && rm -rf source && cp second source && consign -q put source alice:/f &&
 		same_file second files/alice/f && test -z "$(parts files/alice)"
 	'
 	test_expect_success "download of a file that changes ($how): likewise" '
 		rm -rf back files/alice/f && mkdir back && cp old back/f && consign -q put first alice:/f &&
-		while_moving get $how && ended_well $how back/f && rm -rf files/alice/f && at_server second alice/f &&
+		while_moving get $how && ended_well get $how back/f && rm -rf files/alice/f && at_server second alice/f &&
 		consign -q get alice:/f back/f && same_file second back/f && test ! -e back/.consign
 	'
 done

@@ -463,6 +463,79 @@ static void a_source_that_changed_is_not_committed(void **unused)
     close(s.fd);
 }
 
+/* A file of this length with a stored tree, open, and then without its name. */
+static void open_stored(uint64_t length, struct fs_source *s)
+{
+    struct xfer_result r;
+    make_source(length, s);
+    assert_int_equal(transfer(s, &r, 0), ERR_OK);
+    close(s->fd);
+    assert_int_equal(fs_open_source(&files, "/there", s), ERR_OK);
+    assert_true(s->tree >= 0 || s->has_root);
+    assert_int_equal(fs_remove(&files, "/there", false), ERR_OK);
+}
+
+static void close_stored(struct fs_source *s)
+{
+    close(s->fd);
+    if (s->tree >= 0)
+        close(s->tree);
+}
+
+/* The time of change tells of the name's end, too, but the content is proven. */
+static void a_source_that_lost_its_name_is_sent(void **unused)
+{
+    struct fs_source s;
+    struct xfer_result r;
+    (void)unused;
+    for (uint64_t length = 1 << 20; length <= 3 << 20; length += 2 << 20) {
+        open_stored(length, &s);
+        assert_int_equal(transfer(&s, &r, 0), ERR_OK);
+        assert_int_equal(r.moved, length);
+        expect_there(&s, &r);
+        close_stored(&s);
+    }
+}
+
+/* Without a stored tree nothing but the time of change shows that it was not written. */
+static void a_source_without_a_tree_must_keep_its_time_of_change(void **unused)
+{
+    struct fs_source s;
+    struct xfer_result r;
+    (void)unused;
+    open_stored(3 << 20, &s);
+    int tree = s.tree;
+    s.tree = -1;
+    log_quiet(true);
+    assert_int_equal(transfer(&s, &r, 1), ERR_CHANGED);
+    log_quiet(false);
+    s.tree = tree;
+    close_stored(&s);
+}
+
+/* A writer may put everything back but the time of change: then the chunk's hash tells. */
+static void a_stored_source_that_was_written_is_refused(void **unused)
+{
+    struct fs_source s;
+    struct xfer_result r;
+    uint8_t byte;
+    char self[64];
+    (void)unused;
+    open_stored(3 << 20, &s);
+    snprintf(self, sizeof self, "/proc/self/fd/%d", s.fd);
+    int fd = open(self, O_RDWR | O_CLOEXEC);
+    const struct timespec times[2] = {s.st.st_atim, s.st.st_mtim};
+    assert_true(fd >= 0 && pread(fd, &byte, 1, 2 << 20) == 1);
+    byte ^= 1;
+    assert_int_equal(pwrite(fd, &byte, 1, 2 << 20), 1);
+    assert_int_equal(futimens(fd, times), 0);
+    close(fd);
+    log_quiet(true);
+    assert_int_equal(transfer(&s, &r, 1), ERR_CORRUPT);
+    log_quiet(false);
+    close_stored(&s);
+}
+
 /* ---- an old version ---- */
 
 /* The source with bytes [at, at + n) changed, by a writer of its own. */
@@ -728,6 +801,9 @@ int main(void)
         cmocka_unit_test(hashes_out_of_order_are_refused),
         cmocka_unit_test(an_end_in_words_keeps_its_status),
         cmocka_unit_test(a_source_that_changed_is_not_committed),
+        cmocka_unit_test(a_source_that_lost_its_name_is_sent),
+        cmocka_unit_test(a_source_without_a_tree_must_keep_its_time_of_change),
+        cmocka_unit_test(a_stored_source_that_was_written_is_refused),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, set_up, tear_down);
