@@ -36,17 +36,14 @@ static enum err remove_all(struct link *l, const struct remote *first, const cha
 {
     enum err worst = ERR_OK;
     for (int i = 0; args[i]; i++) {
-        struct remote r = {0};
+        char path[PATH_MAX_BYTES + 1];
         uint32_t id = l->next_id++;
-        enum err e = remote_parse(args[i], &r);
-        if (e == ERR_OK && !remote_same(&r, first))
-            e = log_fail(ERR_USAGE, "%s: all names must be at one server", args[i]);
+        enum err e = remote_also(first, args[i], path);
         if (e == ERR_OK)
             e = CHAN_SEND(&l->chan, remove, REMOVE, .id = id, .flags = flags,
-                          .path = slice_str(r.path));
+                          .path = slice_str(path));
         if (e == ERR_OK)
             e = link_await(l, id, args[i], NULL, NULL);
-        remote_release(&r);
         if (worst == ERR_OK)
             worst = e;
         if (l->chan.failed)
@@ -86,25 +83,23 @@ enum err command_mv(const struct command *self, int argc, const char **argv)
         {"no-overwrite", 'n', POPT_ARG_NONE, &no_overwrite, 0, "Replace nothing that exists", NULL},
         POPT_TABLEEND};
     struct link l = {.chan.failed = true};
-    struct remote from = {0}, to = {0};
+    struct remote from = {0};
+    char to[PATH_MAX_BYTES + 1];
     const char **args;
     poptContext ctx;
     enum err e = command_parse(self, argc, argv, table, 2, 2, &ctx, &args);
     if (e == ERR_OK && (e = remote_parse(args[0], &from)) == ERR_OK)
-        e = remote_parse(args[1], &to);
-    if (e == ERR_OK && !remote_same(&from, &to))
-        e = log_fail(ERR_USAGE, "both names must be at one server");
+        e = remote_also(&from, args[1], to);
     if (e == ERR_OK && (e = link_open(from.profile, &l)) == ERR_OK) {
         uint32_t id = l.next_id++;
         e = CHAN_SEND(&l.chan, rename, RENAME, .id = id,
                       .flags = no_overwrite ? 0 : MSG_RENAME_OVERWRITE,
-                      .from = slice_str(from.path), .to = slice_str(to.path));
+                      .from = slice_str(from.path), .to = slice_str(to));
         if (e == ERR_OK)
             e = link_await(&l, id, args[0], NULL, NULL);
     }
     link_close(&l);
     remote_release(&from);
-    remote_release(&to);
     poptFreeContext(ctx);
     return e;
 }

@@ -38,6 +38,7 @@ enum err command_parse(const struct command *self, int argc, const char **argv,
 struct profile {
     char *name;
     char *host, *port;
+    bool addressed; /* host and port are not the profile's own: consign://HOST[:PORT] gave them */
     char *ca, *crl;
     bool crl_require;
     char *certificate, *key;
@@ -75,8 +76,11 @@ enum err profile_rate(struct profile *p, const char *text) MUST_CHECK;
 /* path at r's server as the user would write it: "NAME:/PATH". */
 void remote_text(const struct remote *r, const char *path, char *out, size_t cap);
 
-/* Whether both are at the same server by the same profile. */
-bool remote_same(const struct remote *a, const struct remote *b);
+/* The path of one more text of a command, which must name the same server in the same way. What the
+ * profile says is not read again: it may have been replaced meanwhile. ERR_USAGE or ERR_NAME,
+ * logged. */
+enum err remote_also(const struct remote *first, const char *text,
+                     char path[static PATH_MAX_BYTES + 1]) MUST_CHECK;
 
 /* ---- the connection ---- */
 

@@ -74,15 +74,12 @@ static enum err get_all(struct get *g, const char **args, int n, bool into, cons
 {
     enum err e = work_open(&g->worker, &g->work, &g->link);
     for (int i = 0; i < n - 1 && e == ERR_OK; i++) {
-        struct remote from = {0};
-        char local[PATH_NAME_MAX + 2];
-        if ((e = remote_parse(args[i], &from)) == ERR_OK && !remote_same(&from, g->work.at))
-            e = log_fail(ERR_USAGE, "%s: all sources must be at one server", args[i]);
+        char path[PATH_MAX_BYTES + 1], local[PATH_NAME_MAX + 2];
+        if ((e = remote_also(g->work.at, args[i], path)) != ERR_OK)
+            break;
         /* "/" itself has no name: what is in it goes into the folder. */
-        snprintf(local, sizeof local, "/%s", path_base(from.path));
-        if (e == ERR_OK)
-            e = get_argument(g, from.path, into ? local : name);
-        remote_release(&from);
+        snprintf(local, sizeof local, "/%s", path_base(path));
+        e = get_argument(g, path, into ? local : name);
     }
     return work_close(&g->worker, e);
 }

@@ -180,6 +180,7 @@ static enum err set_address(struct profile *p, struct address *a)
         free(p->port);
         p->host = a->host;
         p->port = a->port;
+        p->addressed = true;
         *a = (struct address){0};
     }
     if (!p->port && !(p->port = strdup(DEFAULT_PORT)))
@@ -260,13 +261,13 @@ static enum err split(const char *text, struct profile *p, struct address *a, co
     return url ? split_authority(text + sizeof scheme - 1, a, path) : ERR_OK;
 }
 
-static enum err split_path(const char *path, struct remote *r)
+static enum err split_path(const char *text, char path[static PATH_MAX_BYTES + 1], bool *folder)
 {
-    size_t n = strlen(path);
-    r->folder = n <= 1 || path[n - 1] == '/';
-    if (n > 1 && r->folder)
+    size_t n = strlen(text);
+    *folder = n <= 1 || text[n - 1] == '/';
+    if (n > 1 && *folder)
         n--;
-    return path_parse(n ? slice_of(path, n) : slice_str("/"), r->path);
+    return path_parse(n ? slice_of(text, n) : slice_str("/"), path);
 }
 
 static enum err set_pace(struct profile *p)
@@ -291,7 +292,7 @@ enum err remote_parse(const char *text, struct remote *out)
     p->compress = XFER_COMPRESS_AUTO;
     enum err e = split(text, p, &address, &path);
     if (e == ERR_OK)
-        e = split_path(path, out);
+        e = split_path(path, out->path, &out->folder);
     if (e == ERR_OK)
         e = read_profile(p, &address);
     if (e == ERR_OK)
@@ -323,11 +324,31 @@ void remote_release(struct remote *r)
     r->profile = NULL;
 }
 
-bool remote_same(const struct remote *a, const struct remote *b)
+/* Whether a text that names a profile, and a server where it has an address, means that of p. */
+static bool same_server(const struct profile *p, const char *name, const struct address *a)
 {
-    return strcmp(a->profile->name, b->profile->name) == 0 &&
-           strcmp(a->profile->host, b->profile->host) == 0 &&
-           strcmp(a->profile->port, b->profile->port) == 0;
+    if (strcmp(name, p->name) != 0 || (!a->host && p->addressed))
+        return false;
+    return !a->host || (strcmp(a->host, p->host) == 0 &&
+                        strcmp(a->port ? a->port : DEFAULT_PORT, p->port) == 0);
+}
+
+enum err remote_also(const struct remote *first, const char *text,
+                     char path[static PATH_MAX_BYTES + 1])
+{
+    struct profile named = {0};
+    struct address address = {0};
+    const char *rest = "";
+    bool folder;
+    enum err e = split(text, &named, &address, &rest);
+    if (e == ERR_OK && !same_server(first->profile, named.name, &address))
+        e = log_fail(ERR_USAGE, "%s: all names must be at one server", text);
+    if (e == ERR_OK)
+        e = split_path(rest, path, &folder);
+    release_profile(&named);
+    free(address.host);
+    free(address.port);
+    return e;
 }
 
 void remote_text(const struct remote *r, const char *path, char *out, size_t cap)

@@ -85,6 +85,40 @@ for how in shrink shrink_to_nothing grow vanish rename change_content replace re
 	'
 done
 
+# ---- a configuration that does not stand still ----
+
+# held COMMAND...: while it waits for the server, profile [relayed] moves to another port. Its exit status is $CODE.
+held() {
+	cp "$CLIENT_CONF" conf.then && RUNS=$((RUNS + 1)) && relay_do "stall next up 0 ever" || return 1
+	within 60 consign "$@" >out 2>err &
+	client_=$!
+	soon "relay_do stats && grep \"^$RUNS open\" relay.stats" && conf "$CLIENT_CONF" relayed port 1 && relay_do go || return 1
+	wait $client_
+	CODE=$?
+	mv conf.then "$CLIENT_CONF"
+	echo "$1: status $CODE: $(cat err)"
+}
+
+test_expect_success 'a command reads the configuration once: what replaces it meanwhile is for the next' '
+	for name in a b c; do consign -q put old alice:/$name || return 1; done &&
+	held get relayed:/a relayed:/b ./ && test $CODE = 0 && same_file old a && same_file old b &&
+	held mv relayed:/a relayed:/d && test $CODE = 0 && same_file old files/alice/d &&
+	held rm relayed:/b relayed:/c relayed:/d && test $CODE = 0 && test ! -e files/alice/b && test ! -e files/alice/d
+'
+
+test_expect_success 'names at another server, or of the same in another way, are refused' '
+	for name in a b c; do consign -q put old alice:/$name || return 1; done &&
+	test_expect_code 64 consign rm alice:/a bob:/b "consign://127.0.0.1:$PORT/b" 2>err && test "$(grep -c "one server" err)" = 2 &&
+	test ! -e files/alice/a && test_expect_code 64 consign mv alice:/b bob:/d &&
+	test_expect_code 64 consign get alice:/b bob:/c . && sed "s/^.alice.$/[default]/" "$CLIENT_CONF" >mine &&
+	at=consign://127.0.0.1 && consign --config mine mv $at:$PORT/b $at:$PORT/d &&
+	test_expect_code 64 consign --config mine mv $at:$PORT/d $at:1/e &&
+	test_expect_code 64 consign --config mine mv $at:$PORT/d $at/e &&
+	test_expect_code 64 consign --config mine mv $at:$PORT/d default:/e &&
+	consign --config mine mv default:/d $at:$PORT/e && consign --config mine rm default:/c default:/e &&
+	test ! -e files/alice/e
+'
+
 # ---- names, sizes, times, modes ----
 
 test_expect_success 'names that differ only in case or normalisation, both ways' '
