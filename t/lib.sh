@@ -6,6 +6,8 @@
 # test_expect_code, test_when_finished and test_done. Here:
 #
 #   site_setup                  CA, server and users alice and bob, keys in a token
+#   file_key USER               a new certificate for USER, with its key in a file: where no token is the subject, as
+#                               a login to one takes long on a busy machine
 #   start_server [NAME]         starts consignd with NAME.conf (default: server), waits until it is ready
 #   stop_server [NAME]          ends it in an orderly way: fails when it didn't end well
 #   kill_server [NAME]          ends it with SIGKILL
@@ -221,6 +223,12 @@ site_user() {
 		conf "$CLIENT_CONF" "$1" key "$(key_of_ "$1.issued")" &&
 		conf "$CLIENT_CONF" "$1" module "$SOFTHSM_MODULE" &&
 		conf "$CLIENT_CONF" "$1" pin "$SOFTHSM_PIN_FILE"
+}
+
+file_key() {
+	consign-pki issue client "CN=$1,O=Site" --file-key --pin "$SOFTHSM_PIN_FILE" --out "$1-file.pem" >"$1.issued" &&
+		conf "$CLIENT_CONF" "$1" certificate "$TRASH/$1-file.pem" &&
+		conf "$CLIENT_CONF" "$1" key "$(key_of_ "$1.issued")"
 }
 
 key_of_() {

@@ -104,9 +104,7 @@ cut_once() {
 }
 
 test_expect_success 'a site, a relay' '
-	site_setup && consign-pki issue client "CN=alice,O=Site" --file-key --pin "$SOFTHSM_PIN_FILE" --out file.pem >issued &&
-	conf "$CLIENT_CONF" alice certificate "$TRASH/file.pem" && conf "$CLIENT_CONF" alice key "$(key_of_ issued)" &&
-	start_server && random_file f $LENGTH && start_relay
+	site_setup && file_key alice && start_server && random_file f $LENGTH && start_relay
 '
 
 # $WHOLE: what a direction carries when nothing is cut.

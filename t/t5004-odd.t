@@ -18,9 +18,7 @@ else
 fi
 
 test_expect_success 'a site, a relay that holds little' '
-	site_setup && consign-pki issue client "CN=alice,O=Site" --file-key --pin "$SOFTHSM_PIN_FILE" --out file.pem >issued &&
-	conf "$CLIENT_CONF" alice certificate "$TRASH/file.pem" && conf "$CLIENT_CONF" alice key "$(key_of_ issued)" &&
-	start_server && start_relay "buffer 65536" && random_file first $((16 * MIB)) &&
+	site_setup && file_key alice && start_server && start_relay "buffer 65536" && random_file first $((16 * MIB)) &&
 	random_file second $((16 * MIB))
 '
 

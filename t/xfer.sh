@@ -10,8 +10,8 @@
 #   tree_file FOLDER FILE where the stored tree of FOLDER/FILE is kept
 #   at_server FILE NAME   copies FILE to NAME below files/, as the account that the store has
 #   cut_at BYTES FOLDER OUT COMMAND...  runs a transfer with its output in OUT, and kills it as soon as
-#                         the part below FOLDER has so many bytes; fails when it ended before.
-#                         Prints its pid. With CUT_BY set, sends that signal and leaves it
+#                         the part below FOLDER has so many bytes; fails when it ended before: let a relay hold
+#                         it. Prints its pid. With CUT_BY set, sends that signal and leaves it
 #
 # A relay between client and server (relay.py says which commands it takes):
 #
@@ -19,7 +19,11 @@
 #                           but for the port
 #   relay_do COMMAND        returns once it is in force
 #   relay_count N up|down   bytes that connection N passed on
+#   relay_hold up|down BYTES  the next connection is to stand still there; relay_held waits until it does, and
+#                           relay_do go lets it go on
 #   relay_records N up|down the TLS records of connection N, TYPE:LENGTH ...
+#   place BYTES             where in its direction the first BYTES (whole chunks) of a content that does not
+#                           compress are through with their hashes, and hardly more
 #   stop_relay
 
 soon() {
@@ -101,8 +105,22 @@ relay_count() {
 	relay_do stats && awk -v n="$1" -v way="$2" '$1 == n { print $(way == "up" ? 4 : 6) }' relay.stats
 }
 
+relay_hold() {
+	relay_do stats && HELD=$(($(wc -l <relay.stats) + 1)) && HELD_WAY=$1 HELD_AT=$2 &&
+		relay_do "stall next $1 $2 ever"
+}
+
+relay_held() {
+	soon "test \$(relay_count $HELD $HELD_WAY) -ge $HELD_AT"
+}
+
 relay_records() {
 	relay_do stats && sed -n "s/^$1 .* $2-records\\([^a-z]*\\).*/\\1/p" relay.stats
+}
+
+# 22 bytes for a record of 16 KiB, some for each message; and what the handshake and the requests take.
+place() {
+	echo $(($1 + $1 / 500 + 100000))
 }
 
 stop_relay() {
