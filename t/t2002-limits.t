@@ -141,11 +141,11 @@ test_expect_success 'what may be ignored does not keep a transfer alive' '
 
 test_expect_success 'a server that stands still: the client gives up after its own limit' '
 	conf server.conf limits stall 60s && restart_server &&
-	random_file big 67108864 && consign put big alice:/ && conf "$CLIENT_CONF" alice stall 2s &&
+	random_file big 67108864 && consign put big alice:/ && conf "$CLIENT_CONF" alice stall 5s &&
 	mkdir -p here &&
-	pid=$(CUT_BY=STOP cut_at 1 here get.out consign get alice:/big here/ 2>get.err) &&
-	stopped=$(pgrep -P "$SERVER_PID") && test_when_finished "kill -CONT $(echo $stopped)" &&
-	kill -STOP $stopped && kill -CONT "$pid" && soon "! kill -0 $pid" &&
+	start_relay && relay_hold down $(place 9437184) && { consign get relayed:/big here/ >get.out 2>get.err & } && client=$! &&
+	relay_held && stopped=$(pgrep -P "$SERVER_PID") && test_when_finished "kill -CONT $(echo $stopped)" &&
+	kill -STOP $stopped && relay_do go && { wait $client; test $? = 75; } && stop_relay &&
 	grep -E "stalled|silent" get.err && test ! -e here/big
 '
 

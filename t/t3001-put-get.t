@@ -161,7 +161,7 @@ test_expect_success 'rm goes on after a name that is not there' '
 
 test_expect_success 'rm --part, where there is a part and where there is none' '
 	random_file big 33554432 && test_expect_code 66 consign rm --part alice:/cut &&
-	cut_at 1 files/alice out consign --json put big alice:/cut &&
+	start_relay && relay_do "cut next up $(place 8388608) fin" && test_expect_code 75 consign put big relayed:/cut && stop_relay &&
 	soon "consign ls --pending alice:/ >out; test \$(grep -c alice:/cut: out) = 1 && ! grep now out" &&
 	consign rm --part alice:/cut && test -z "$(parts files/alice)" && test ! -e files/alice/cut
 '

@@ -60,20 +60,22 @@ shown() {
 }
 
 test_expect_success 'an upload that runs: whose, what, how far; and gone when it is over' '
-	random_file big 67108864 && pid=$(CUT_BY=STOP cut_at 8388608 files/alice out consign --json put big alice:/up) &&
+	random_file big 67108864 && start_relay && relay_hold up $(place 9437184) &&
+	{ consign -q put big relayed:/up & } && client=$! && relay_held &&
 	soon "shown alice put /up" && test "$(field sessions.0.transfer.total)" = 67108864 &&
 	test "$(field sessions.0.transfer.done)" -gt 0 && test "$(field sessions.0.transfer.done)" -lt 67108864 &&
 	test "$(field sessions.0.transfer.moved)" -gt 0 && test "$(field sessions.0.transfer.phase)" = moving &&
 	test "$(field sessions.1)" = - && status >out &&
 	grep "^session .* pid .* from 127.0.0.1:[0-9]*, user alice, since" out &&
-	grep "^  put /up: moving, .* of 64.0 MiB, .*/s$" out && kill -CONT $pid &&
+	grep "^  put /up: moving, .* of 64.0 MiB, .*/s$" out && relay_do go && wait $client &&
 	soon "status --json >out.json && test \$(field sessions.0) = -" && same_file big files/alice/up
 '
 
 test_expect_success 'a download that runs, by a name that must not reach a terminal' '
 	name=$(printf "x\\342\\200\\256y") && consign mv alice:/up "alice:/$name" && mkdir down &&
-	pid=$(CUT_BY=STOP cut_at 8388608 down out consign --json get "alice:/$name" down/) && soon "shown alice get \"/$name\"" &&
-	status >out && grep "^  get /x.xe2.x80.xaey: moving" out && ! grep "$name" out out.json && kill -CONT $pid &&
+	relay_hold down $(place 9437184) && { consign -q get "relayed:/$name" down/ & } && client=$! && relay_held &&
+	soon "shown alice get \"/$name\"" &&
+	status >out && grep "^  get /x.xe2.x80.xaey: moving" out && ! grep "$name" out out.json && relay_do go && wait $client && stop_relay &&
 	soon "status --json >out.json && test \$(field sessions.0) = -" && same_file big "down/$name"
 '
 

@@ -15,8 +15,7 @@ small() {
 }
 
 test_expect_success 'a site' '
-	site_setup && conf server.conf limits stall 2s && conf server.conf limits min-rate 1M &&
-	conf server.conf limits drain 20s && start_server &&
+	site_setup && file_key alice && conf server.conf limits drain 120s && start_server && start_relay &&
 	random_file big 50331648 && echo text >f
 '
 
@@ -37,44 +36,23 @@ test_expect_success 'a root that can only be read, a source that can'"'"'t' '
 	test_expect_code 65 consign put ro alice:/x 2>err && grep "put -r" err
 '
 
-# Between the client and the server: forwards, until so many bytes went one way; then cuts without a word.
-relay() {
-	perl -MIO::Socket::INET -MIO::Select -e '
-		my ($to, $up, $down) = @ARGV;
-		my $l = IO::Socket::INET->new(LocalAddr => "127.0.0.1", Listen => 1) or die;
-		$| = 1; print $l->sockport, "\n"; close STDOUT;
-		my $c = $l->accept; my $s = IO::Socket::INET->new("127.0.0.1:$to") or die;
-		my $sel = IO::Select->new($c, $s);
-		while (1) {
-			for my $f ($sel->can_read(60)) {
-				my ($t, $left) = $f == $c ? ($s, \$up) : ($c, \$down);
-				my $n = sysread $f, my $b, $$left < 65536 ? $$left : 65536;
-				exit 0 if !$n; $$left -= $n;
-				for (my $o = 0; $o < $n;) { my $w = syswrite $t, $b, $n - $o, $o; exit 0 if !$w; $o += $w }
-				exit 0 if $$left <= 0;
-			}
-		}' "$PORT" "$1" "$2" >relay.port &
-	soon "test -s relay.port"
-}
-
-# cut UP DOWN COMMAND...: through a relay that cuts after so many bytes.
+# cut up|down BYTES COMMAND...: the line is cut after so many.
 cut() {
-	rm -f relay.port && relay "$1" "$2" && shift 2 && conf "$CLIENT_CONF" alice port "$(cat relay.port)" || return 1
+	relay_do "cut next $1 $2 fin" && shift 2 || return 1
 	within 60 "$@" >out 2>err
 	code_=$?
-	conf "$CLIENT_CONF" alice port "$PORT"
 	echo "cut: status $code_: $(cat err)"
 	test $code_ -eq 75
 }
 
 test_expect_success 'a line cut in the handshake, in the verdict, in a request' '
-	for n in 1 100 700 900; do cut $n 100000000 consign stat alice:/ || return 1; done &&
-	for n in 1 100 700 1000; do cut 100000000 $n consign stat alice:/ || return 1; done
+	for n in 1 100 700 900; do cut up $n consign stat relayed:/ || return 1; done &&
+	for n in 1 100 700 1000; do cut down $n consign stat relayed:/ || return 1; done
 '
 
 test_expect_success 'uploads cut at many bytes resume, and are whole' '
 	for n in 2000 1100000 5000000 20000001 20000000; do
-		cut $n 100000000 consign put big alice:/big && test ! -e files/alice/big || return 1
+		cut up $n consign put big relayed:/big && test ! -e files/alice/big || return 1
 	done &&
 	consign --json put big alice:/big >last && same_file big files/alice/big &&
 	test "$(result kept last)" -ge 41943040
@@ -82,22 +60,23 @@ test_expect_success 'uploads cut at many bytes resume, and are whole' '
 
 test_expect_success 'downloads cut at many bytes resume, and are whole' '
 	for n in 2000 1100000 5000000 20000001 20000000; do
-		cut 100000000 $n consign get alice:/big back && test ! -e back || return 1
+		cut down $n consign get relayed:/big back && test ! -e back || return 1
 	done &&
 	consign --json get alice:/big back >last && same_file big back && test "$(result kept last)" -ge 41943040
 '
 
 test_expect_success 'a client that stops in the middle is ended by the server, its part kept' '
-	rm files/alice/big && pid=$(CUT_BY=STOP cut_at 8388608 files/alice out consign put big alice:/big) &&
+	conf server.conf limits stall 2s && restart_server && stop_relay && start_relay && rm files/alice/big &&
+	relay_hold up $(place 9437184) && pid=$(CUT_BY=STOP cut_at 8388608 files/alice out consign put big relayed:/big) &&
 	soon "grep \"fell silent\\|stalled\" server.audit" && soon "! consign ls --pending alice:/ | grep now" &&
-	kill -KILL "$pid" && consign -q put big alice:/big && same_file big files/alice/big
+	kill -KILL "$pid" && relay_do go && consign -q put big alice:/big && same_file big files/alice/big
 '
 
 test_expect_success 'more sessions than the user may have: refused with a reason, try again later' '
-	conf map bob sessions 1 && restart_server &&
-	pid=$(CUT_BY=STOP cut_at 1 files/bob out consign put big bob:/big) &&
-	test_expect_code 75 consign whoami bob: 2>err && grep "sessions already" err &&
-	kill -KILL "$pid" && soon "consign whoami bob:"
+	conf map alice sessions 1 && conf server.conf limits stall "" && restart_server && stop_relay && start_relay &&
+	relay_hold up $(place 9437184) && { consign put big relayed:/more >out & } && client=$! && relay_held &&
+	test_expect_code 75 consign whoami alice: 2>err && grep "sessions already" err &&
+	kill -KILL $client && relay_do go && soon "consign whoami alice:" && conf map alice sessions "" && restart_server
 '
 
 test_expect_success 'a broken map is refused whole; the one that runs is kept' '
@@ -106,9 +85,10 @@ test_expect_success 'a broken map is refused whole; the one that runs is kept' '
 '
 
 test_expect_success 'SIGTERM: what runs is finished, nothing new is taken, status 0' '
-	rm files/alice/big && pid=$(CUT_BY=STOP cut_at 8388608 files/alice out consign put big alice:/big) &&
+	stop_relay && start_relay && rm files/alice/big && relay_hold up $(place 9437184) &&
+	{ consign put big relayed:/big >out & } && relay_held &&
 	kill -TERM "$SERVER_PID" && soon "grep -q stopping: server.log" && test_must_fail consign whoami alice: &&
-	kill -CONT "$pid" && soon "test -e files/alice/big" && same_file big files/alice/big &&
+	relay_do go && soon "test -e files/alice/big" && same_file big files/alice/big &&
 	soon "test -s server.status" && test "$(cat server.status)" -eq 0 && SERVERS=
 '
 
