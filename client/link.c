@@ -4,6 +4,7 @@
 
 #include "cert.h"
 #include "log.h"
+#include "patience.h"
 #include "token.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -248,11 +249,13 @@ enum err link_await(struct link *l, uint32_t id, const char *what, link_take *ta
 {
     struct frame f;
     struct msg_done m;
+    struct patience patience;
     enum err e;
-    while ((e = chan_recv(&l->chan, &f, XFER_WAIT_MS)) == ERR_OK) {
+    patience_begin(&patience, &l->chan);
+    while ((e = patience_recv(&patience, &f)) == ERR_OK) {
         if (f.type == MSG_DONE)
             break;
-        if (f.type >= MSG_IGNORABLE || f.type == MSG_PROGRESS)
+        if (f.type == MSG_PROGRESS)
             continue;
         if ((e = take_answer(&f, id, take, arg)) != ERR_OK) {
             /* What else is on its way answers nothing that would be asked now. */

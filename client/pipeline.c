@@ -2,6 +2,7 @@
 #include "pipeline.h"
 
 #include "log.h"
+#include "patience.h"
 
 enum { POLL_EVERY = 16 }; /* requests between two looks at the socket */
 
@@ -55,14 +56,14 @@ static enum err on_done(struct pipeline *p, const struct frame *f)
 }
 
 /* The next frame, which is for the oldest request. */
-static enum err take(struct pipeline *p)
+static enum err take(struct pipeline *p, struct patience *patience)
 {
     struct frame f;
     log_clear_reason();
-    enum err e = chan_recv(&p->link->chan, &f, XFER_WAIT_MS);
+    enum err e = patience_recv(patience, &f);
     if (e == ERR_TIMEOUT)
         return log_fail(e, "the server does not answer");
-    if (e != ERR_OK || f.type >= MSG_IGNORABLE || f.type == MSG_PROGRESS)
+    if (e != ERR_OK || f.type == MSG_PROGRESS)
         return e;
     if (p->n == 0)
         return chan_unexpected(&f, "as nothing was asked for");
@@ -73,18 +74,22 @@ static enum err take(struct pipeline *p)
 
 enum err pipeline_wait(struct pipeline *p, size_t left)
 {
+    struct patience patience;
     enum err e = ERR_OK;
+    patience_begin(&patience, &p->link->chan);
     while (e == ERR_OK && p->n > left)
-        e = take(p);
+        e = take(p, &patience);
     return e == ERR_OK ? e : lose(p, e);
 }
 
 enum err pipeline_until(struct pipeline *p, uint32_t id)
 {
+    struct patience patience;
     enum err e = ERR_OK;
+    patience_begin(&patience, &p->link->chan);
     /* Ids go up by one for each request of a connection. */
     while (e == ERR_OK && p->n > 0 && (int32_t)(oldest(p)->id - id) <= 0)
-        e = take(p);
+        e = take(p, &patience);
     return e == ERR_OK ? e : lose(p, e);
 }
 
@@ -97,9 +102,11 @@ static enum err on_pong(struct request *q, const struct frame *f, enum err statu
 
 static enum err take_ready(struct pipeline *p, enum err e)
 {
+    struct patience patience;
     p->unpolled = 0;
+    patience_begin(&patience, &p->link->chan);
     while (e == ERR_OK && p->n > 0 && chan_ready(&p->link->chan))
-        e = take(p);
+        e = take(p, &patience);
     return e == ERR_OK ? e : lose(p, e);
 }
 

@@ -51,7 +51,7 @@ enum msg_file_type {
     MSG_FAULT = 6, /* ITEM: it can't be taken; mode is the status that says why */
 };
 enum msg_kind { MSG_KIND_PLAIN = 0, MSG_KIND_DEFLATE = 1 };
-enum msg_phase { MSG_PHASE_HASHING = 1, MSG_PHASE_COMMITTING = 2 };
+enum msg_phase { MSG_PHASE_HASHING = 1, MSG_PHASE_COMMITTING = 2, MSG_PHASE_BUSY = 3 };
 
 /* Flags of STAT, MKDIR, REMOVE, RENAME, PUT, GET, WALK and STATS; unknown bits are refused. */
 enum {

@@ -8,6 +8,7 @@
 #include "log.h"
 #include "match.h"
 #include "old.h"
+#include "patience.h"
 #include "xfer.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,18 +69,25 @@ struct receiver {
 
 /* ---- what goes back ---- */
 
-static enum err hashing(void *arg, uint64_t done, uint64_t total)
+/* Lets the sender hear of us, when it is time. */
+static enum err tell_progress(struct receiver *r, enum msg_phase phase, uint64_t done,
+                              uint64_t total)
 {
-    struct receiver *r = arg;
     int64_t now = tls_now_ms();
-    if (r->x->event)
-        r->x->event(r->x->event_arg, XFER_HASHING, done, total);
     if (now - r->tick_ms < TICK_MS)
         return ERR_OK;
     r->tick_ms = now;
-    enum err e = CHAN_SEND(r->x->chan, progress, PROGRESS, .id = r->x->id,
-                           .phase = MSG_PHASE_HASHING, .done = done, .total = total);
+    enum err e = CHAN_SEND(r->x->chan, progress, PROGRESS, .id = r->x->id, .phase = (uint8_t)phase,
+                           .done = done, .total = total);
     return e == ERR_OK ? chan_flush(r->x->chan) : e;
+}
+
+static enum err hashing(void *arg, uint64_t done, uint64_t total)
+{
+    struct receiver *r = arg;
+    if (r->x->event)
+        r->x->event(r->x->event_arg, XFER_HASHING, done, total);
+    return tell_progress(r, MSG_PHASE_HASHING, done, total);
 }
 
 /* Sends the hashes the sender may know now: it works in the window of the cursor, so that one and
@@ -423,6 +431,7 @@ static enum err on_commit(struct receiver *r, const struct frame *f)
         return settle_share(r);
     if (r->x->event)
         r->x->event(r->x->event_arg, XFER_COMMITTING, m.length, m.length);
+    r->tick_ms = tls_now_ms();
     enum err e = lane_wait(&r->lane);
     if (e == ERR_OK && r->cursor < r->chunks)
         e = part_skip(&r->part, r->cursor, r->chunks - r->cursor);
@@ -433,6 +442,8 @@ static enum err on_commit(struct receiver *r, const struct frame *f)
     if (memcmp(r->result->root, m.root, TREE_HASH) != 0)
         return log_fail(ERR_CORRUPT, "%s: the root of what arrived is not the sender's",
                         r->x->name);
+    if ((e = tell_progress(r, MSG_PHASE_COMMITTING, m.length, m.length)) != ERR_OK)
+        return e;
     return r->sink->commit(r->sink->arg, &r->files, &r->offer);
 }
 
@@ -491,12 +502,14 @@ static enum err on_done_instead(struct receiver *r, const struct frame *f)
 
 static enum err take_offer(struct receiver *r)
 {
+    struct patience patience;
     struct frame f;
     enum err e;
+    patience_begin(&patience, r->x->chan);
     do {
-        if ((e = chan_recv(r->x->chan, &f, r->x->chan->limits.stall_ms)) == ERR_TIMEOUT)
+        if ((e = patience_recv(&patience, &f)) == ERR_TIMEOUT)
             return log_fail(e, "%s: no offer from the sender", r->x->name);
-    } while (e == ERR_OK && (f.type == MSG_PROGRESS || f.type >= MSG_IGNORABLE));
+    } while (e == ERR_OK && f.type == MSG_PROGRESS);
     if (e != ERR_OK)
         return e;
     if (f.type == MSG_DONE)
@@ -612,7 +625,7 @@ static enum err begin(struct receiver *r)
 static enum err drain(const struct xfer *x, unsigned chunk_log2, bool *sender_done)
 {
     uint64_t left = DRAIN_MAX;
-    int64_t due = tls_now_ms() + XFER_WAIT_MS;
+    int64_t due = tls_now_ms() + PATIENCE_MS;
     struct frame f;
     enum err e = ERR_OK;
     if (chunk_log2 <= TREE_CHUNK_LOG2_MAX)

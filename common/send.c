@@ -4,6 +4,7 @@
 #include "log.h"
 #include "match.h"
 #include "packer.h"
+#include "patience.h"
 #include "xfer.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -48,10 +49,10 @@ struct sender {
     } wants[WANTS];
     unsigned n_wants;
     uint8_t stored_root[TREE_HASH];
-    int64_t wait_ms; /* for the receiver's next word */
-    bool ready;      /* READY came */
-    bool over;       /* the receiver said DONE */
-    enum err status; /* with this */
+    struct patience patience; /* for the receiver's next word */
+    bool ready;               /* READY came */
+    bool over;                /* the receiver said DONE */
+    enum err status;          /* with this */
 };
 
 enum { THEIRS = XFER_WINDOW * XFER_WINDOWS, RUN_MS = 5000 };
@@ -104,7 +105,7 @@ static enum err on_progress(struct sender *s, const struct frame *f)
     struct msg_progress m;
     if (!CHAN_GET(f, progress, &m) || m.id != s->x->id)
         return chan_malformed(f);
-    if (s->x->event)
+    if (s->x->event && m.phase != MSG_PHASE_BUSY)
         s->x->event(s->x->event_arg,
                     m.phase == MSG_PHASE_COMMITTING ? XFER_COMMITTING : XFER_PEER_HASHING, m.done,
                     m.total);
@@ -127,7 +128,7 @@ static enum err on_want(struct sender *s, const struct frame *f)
 static enum err take_frame(struct sender *s, struct msg_ready *ready)
 {
     struct frame f;
-    enum err e = chan_recv(s->x->chan, &f, s->wait_ms);
+    enum err e = patience_recv(&s->patience, &f);
     if (e == ERR_TIMEOUT)
         return log_fail(e, "%s: no answer from the receiver", s->x->name);
     if (e != ERR_OK)
@@ -150,10 +151,19 @@ static enum err take_frame(struct sender *s, struct msg_ready *ready)
         }
         break;
     default:
-        if (f.type >= MSG_IGNORABLE)
-            return ERR_OK;
+        break;
     }
     return chan_unexpected(&f, "while a file is sent to it");
+}
+
+/* Takes what has come. */
+static enum err take_ready(struct sender *s)
+{
+    enum err e = ERR_OK;
+    patience_begin(&s->patience, s->x->chan);
+    while (e == ERR_OK && !s->over && chan_ready(s->x->chan))
+        e = take_frame(s, NULL);
+    return e;
 }
 
 /* ---- hashes ---- */
@@ -302,6 +312,8 @@ static enum err send_chunk(struct sender *s, uint64_t index)
     bool has = false, sent = false;
     enum err e;
 
+    if (index < s->have && index >= s->have_known)
+        patience_begin(&s->patience, s->x->chan);
     while (index < s->have && index >= s->have_known && !s->over)
         if ((e = take_frame(s, NULL)) != ERR_OK)
             return e;
@@ -374,9 +386,8 @@ static enum err send_range(struct sender *s, uint64_t first, uint64_t count)
         s->cursor = i + 1;
         if (e != ERR_OK)
             return e;
-        while (!s->over && chan_ready(s->x->chan))
-            if ((e = take_frame(s, NULL)) != ERR_OK)
-                return e;
+        if ((e = take_ready(s)) != ERR_OK)
+            return e;
         if (s->x->event) {
             uint64_t done = (i + 1) << s->chunk_log2;
             s->x->event(s->x->event_arg, XFER_MOVING, done < s->length ? done : s->length,
@@ -392,6 +403,8 @@ static enum err send_wanted(struct sender *s)
     enum err e = ERR_OK;
     while (e == ERR_OK && !s->over) {
         if (s->n_wants == 0) {
+            /* Other connections may be at theirs for long: what is done here does not grow then. */
+            patience_begin(&s->patience, s->x->chan);
             e = take_frame(s, NULL);
             continue;
         }
@@ -421,9 +434,7 @@ static enum err wait_for_streams(struct sender *s, enum share_state *state)
         if (e == ERR_OK)
             e = chan_flush(s->x->chan);
     }
-    while (e == ERR_OK && !s->over && chan_ready(s->x->chan))
-        e = take_frame(s, NULL);
-    return e;
+    return e == ERR_OK ? take_ready(s) : e;
 }
 
 /* What the streams of this process deal out among themselves. Stream 0 stays until all is sent. */
@@ -472,6 +483,18 @@ static enum err check_source(const struct sender *s)
     return part_stamp_eq(&before, &after) ? ERR_OK : changed(s);
 }
 
+/* Waits for DONE, before which the receiver may have to sync. */
+static enum err await_done(struct sender *s)
+{
+    enum err e = ERR_OK;
+    patience_begin(&s->patience, s->x->chan);
+    if (s->patience.silent_ms < XFER_SYNC_MS)
+        s->patience.silent_ms = XFER_SYNC_MS;
+    while (e == ERR_OK && !s->over)
+        e = take_frame(s, NULL);
+    return e;
+}
+
 static enum err commit(struct sender *s)
 {
     struct msg_commit m = {.id = s->x->id, .length = s->length};
@@ -485,9 +508,8 @@ static enum err commit(struct sender *s)
     enum err e = chan_end(s->x->chan, at);
     if (e == ERR_OK && s->x->event)
         s->x->event(s->x->event_arg, XFER_COMMITTING, s->length, s->length);
-    s->wait_ms = XFER_WAIT_MS;
-    while (e == ERR_OK && !s->over)
-        e = take_frame(s, NULL);
+    if (e == ERR_OK)
+        e = await_done(s);
     return e;
 }
 
@@ -495,9 +517,8 @@ static enum err commit(struct sender *s)
 static enum err leave(struct sender *s)
 {
     enum err e = CHAN_SEND(s->x->chan, finish, FINISH, .id = s->x->id);
-    s->wait_ms = XFER_WAIT_MS;
-    while (e == ERR_OK && !s->over)
-        e = take_frame(s, NULL);
+    if (e == ERR_OK)
+        e = await_done(s);
     return e;
 }
 
@@ -509,9 +530,8 @@ static enum err abort_send(struct sender *s, enum err why)
                            .reason = slice_str(s->over ? "" : log_reason()));
     if (e == ERR_OK)
         e = chan_flush(s->x->chan);
-    s->wait_ms = XFER_WAIT_MS;
-    while (e == ERR_OK && !s->over)
-        e = take_frame(s, NULL);
+    if (e == ERR_OK)
+        (void)await_done(s);
     if (ours) /* DONE repeats what we said */
         s->result->peer_said = false;
     return why;
@@ -555,6 +575,7 @@ static enum err offer(struct sender *s)
                   .chunk_log2 = (uint8_t)s->chunk_log2, .mtime_s = (uint64_t)st->st_mtim.tv_sec,
                   .mtime_ns = (uint32_t)st->st_mtim.tv_nsec, .mode = st->st_mode & 0777,
                   .shared = s->wanted, .allocated = allocated < s->length ? allocated : s->length);
+    patience_begin(&s->patience, s->x->chan);
     while (e == ERR_OK && !s->ready && !s->over)
         e = take_frame(s, &ready);
     if (e != ERR_OK || s->over)
@@ -595,11 +616,7 @@ static enum err end(struct sender *s, enum err e)
 
 enum err xfer_send(const struct xfer *x, const struct fs_source *source, struct xfer_result *result)
 {
-    struct sender s = {.x = x,
-                       .source = source,
-                       .result = result,
-                       .run.told_ms = tls_now_ms(),
-                       .wait_ms = x->chan->limits.stall_ms};
+    struct sender s = {.x = x, .source = source, .result = result, .run.told_ms = tls_now_ms()};
     *result = (struct xfer_result){0};
     packer_init(&s.packer, x->chan, x->compress);
     enum err e = prepare(&s);

@@ -26,12 +26,13 @@
 #include "tree.h"
 
 enum {
-    XFER_WINDOW = MSG_HAVE_MAX,    /* chunk hashes in one HAVE */
-    XFER_WINDOWS = 2,              /* windows the receiver is ahead of the sender */
-    XFER_PIECE = MSG_DATA_MAX,     /* bytes read, hashed and sent at once */
-    XFER_COPY_MAX = 64 << 20,      /* bytes in a COPY, where that is more than a chunk */
-    XFER_TICK_MS = 1000,           /* a side that waits for others is heard of so often */
-    XFER_WAIT_MS = 10 * 60 * 1000, /* for an answer that may take syncing at the other side */
+    XFER_WINDOW = MSG_HAVE_MAX, /* chunk hashes in one HAVE */
+    XFER_WINDOWS = 2,           /* windows the receiver is ahead of the sender */
+    XFER_PIECE = MSG_DATA_MAX,  /* bytes read, hashed and sent at once */
+    XFER_COPY_MAX = 64 << 20,   /* bytes in a COPY, where that is more than a chunk */
+    XFER_TICK_MS = 1000,        /* a side that waits for others is heard of so often */
+    XFER_SYNC_MS =
+        2 * 60 * 1000, /* a receiver may be silent so long while the kernel syncs for it */
 };
 
 enum xfer_phase { XFER_HASHING, XFER_PEER_HASHING, XFER_MOVING, XFER_COMMITTING };

@@ -5,7 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { STORE_WAIT_MS = 10 * 60 * 1000 }; /* a sync of a slow disk */
+enum {
+    STORE_WAIT_MS = 10 * 60 * 1000, /* a sync of a slow disk */
+    BUSY_MS = 1000,
+};
 
 /* Without its store a session can do nothing more; the same request may succeed over another connection. */
 static enum err gone(struct files *f, enum err e)
@@ -17,7 +20,12 @@ static enum err gone(struct files *f, enum err e)
 /* One message of the store's. */
 static enum err next(struct files *f, struct ipc_in *in)
 {
-    enum err e = ipc_recv(f->fd, f->buffer, sizeof f->buffer, in, STORE_WAIT_MS);
+    enum err e = ERR_TIMEOUT;
+    for (int waited = 0; e == ERR_TIMEOUT && waited < STORE_WAIT_MS; waited += BUSY_MS) {
+        if (waited > 0 && f->busy)
+            f->busy(f->busy_arg);
+        e = ipc_recv(f->fd, f->buffer, sizeof f->buffer, in, BUSY_MS);
+    }
     return e == ERR_OK ? e : gone(f, e);
 }
 

@@ -9,8 +9,10 @@
 #include "ipc.h"
 
 struct files {
-    int fd;    /* the store's socket */
-    bool gone; /* it did not answer: the session must end */
+    int fd;                  /* the store's socket */
+    bool gone;               /* it did not answer: the session must end */
+    void (*busy)(void *arg); /* called every second while it is waited for; may be NULL */
+    void *busy_arg;
     uint8_t buffer[IPC_MAX];
 };
 

@@ -289,6 +289,16 @@ static const struct row {
     {MSG_STATS, requests_stats},
 };
 
+/* The store takes its time: the peer hears of it. A channel that fails here fails at the answer, too. */
+static void tell_busy(void *arg)
+{
+    struct requests *r = arg;
+    if (CHAN_SEND(r->chan, progress, PROGRESS, .id = r->busy_id, .phase = MSG_PHASE_BUSY) !=
+            ERR_OK ||
+        chan_flush(r->chan) != ERR_OK)
+        log_debug("the peer can not be told that its request takes long");
+}
+
 enum err requests_serve(struct requests *r)
 {
     struct frame f;
@@ -296,6 +306,8 @@ enum err requests_serve(struct requests *r)
     enum err e = chan_recv(r->chan, &f, 0);
     if (e != ERR_OK)
         return e == ERR_TIMEOUT ? ERR_OK : e;
+    r->files.busy = tell_busy;
+    r->files.busy_arg = r;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (rows[i].type != f.type)
             continue;
@@ -303,6 +315,7 @@ enum err requests_serve(struct requests *r)
         if (f.type != MSG_SMALL && (f.type != MSG_FETCH || requests_gathered(r)) &&
             (e = requests_settle(r)) != ERR_OK)
             return e;
+        r->busy_id = f.n < 4 ? 0 : wire_load_u32(f.body); /* every request begins with its id */
         e = rows[i].handle(r, &f);
         return e == ERR_OK && r->files.gone ? log_fail(ERR_CONN, "the store is gone") : e;
     }

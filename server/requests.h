@@ -12,6 +12,7 @@
 struct requests {
     struct chan *chan;
     struct files files;
+    uint32_t busy_id; /* the oldest request that is not answered */
     int scribe;
     unsigned told; /* records that the scribe has not answered yet */
     const struct map_user *user;

@@ -67,6 +67,7 @@ enum err requests_settle(struct requests *r)
     struct gathering *all = r->gathering;
     if (!requests_gathered(r))
         return r->told > 0 ? requests_heard(r) : ERR_OK;
+    r->busy_id = all->list[0].id;
     enum err e = all->sent > 0 ? files_group(&r->files, on_failed, all) : ERR_OK;
     if (e == ERR_OK)
         e = answer(r, all);

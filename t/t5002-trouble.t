@@ -79,6 +79,26 @@ test_expect_success 'more sessions than the user may have: refused with a reason
 	kill -KILL $client && relay_do go && soon "consign whoami alice:" && conf map alice sessions "" && restart_server
 '
 
+# The session of the only connection, and its store: the master's youngest children.
+held_pids() { pgrep -P "$SERVER_PID" | sort -n | tail -n 2; }
+
+# A small file of which the server has the beginning.
+held_small() {
+	random_file small 131072 && rm -f files/alice/small && stop_relay && conf "$CLIENT_CONF" alice stall 2s && start_relay &&
+		conf "$CLIENT_CONF" alice stall "" && relay_hold up 60000 && { within 60 consign -q put small relayed:/small 2>err & } &&
+		client=$! && relay_held
+}
+
+test_expect_success 'a store that takes longer than the client would wait for silence: it hears that it is busy' '
+	held_small && store=$(held_pids | tail -n 1) && kill -STOP $store && relay_do go &&
+	sleep 5 && kill -0 $client && kill -CONT $store && wait $client && same_file small files/alice/small
+'
+
+test_expect_success 'a session that stands still: the client gives up after its limit, not after ten minutes' '
+	held_small && stopped=$(held_pids) && kill -STOP $stopped && relay_do go &&
+	{ wait $client; test $? = 75; } && grep "stalled\|does not answer" err && kill -CONT $stopped
+'
+
 test_expect_success 'a broken map is refused whole; the one that runs is kept' '
 	cp map good && echo nonsense >>map && kill -HUP "$SERVER_PID" && soon "grep CONFIG server.audit" &&
 	consign stat alice:/ && cp good map

@@ -7,6 +7,7 @@
 #include "lib/pair.h"
 #include "log.h"
 #include "match.h"
+#include "patience.h"
 #include "xfer.h"
 
 #include <fcntl.h>
@@ -102,6 +103,61 @@ static void a_cut_is_not_an_orderly_end(void **unused)
     assert_true(log_reason()[0]);
     log_quiet(false);
     chan_release(&c);
+}
+
+/* ---- patience ---- */
+
+static int send_ignorable(struct chan *c)
+{
+    enum err e;
+    do {
+        e = chan_end(c, chan_begin(c, MSG_IGNORABLE));
+    } while (e == ERR_OK && chan_flush(c) == ERR_OK);
+    return 0;
+}
+
+static void what_may_be_ignored_is_not_heard_of(void **unused)
+{
+    struct chan c;
+    struct frame f;
+    struct patience p;
+    (void)unused;
+    int pid = pair_start(send_ignorable, &c);
+    assert_int_equal(chan_recv(&c, &f, 10000), ERR_OK);
+    patience_begin(&p, &c);
+    p.silent_ms = 100;
+    assert_int_equal(patience_recv(&p, &f), ERR_TIMEOUT);
+    assert_false(c.failed);
+    chan_release(&c);
+    assert_true(pair_end(pid) >= 0);
+}
+
+static int send_progress(struct chan *c)
+{
+    struct frame f;
+    for (uint64_t done = 0; done < 3; done++)
+        if (CHAN_SEND(c, progress, PROGRESS, .phase = 1, .done = done / 2) != ERR_OK)
+            return 1;
+    return chan_recv(c, &f, 10000) == ERR_CONN ? 0 : 2;
+}
+
+/* As if the last that came anew had come long ago. */
+static void progress_must_go_on(void **unused)
+{
+    struct chan c;
+    struct frame f;
+    struct patience p;
+    (void)unused;
+    int pid = pair_start(send_progress, &c);
+    patience_begin(&p, &c);
+    assert_int_equal(patience_recv(&p, &f), ERR_OK);
+    p.moved_ms -= PATIENCE_MS;
+    assert_int_equal(patience_recv(&p, &f), ERR_TIMEOUT);
+    assert_int_equal(patience_recv(&p, &f), ERR_OK);
+    assert_int_equal(p.done, 1);
+    chan_bye(&c);
+    chan_release(&c);
+    expect_end(pid, 0);
 }
 
 /* ---- transfers ---- */
@@ -789,6 +845,8 @@ int main(void)
         cmocka_unit_test(frames_go_there_and_back),
         cmocka_unit_test(a_frame_over_the_limit_is_refused_by_its_length),
         cmocka_unit_test(a_cut_is_not_an_orderly_end),
+        cmocka_unit_test(what_may_be_ignored_is_not_heard_of),
+        cmocka_unit_test(progress_must_go_on),
         cmocka_unit_test(whole_files_of_many_lengths),
         cmocka_unit_test(a_receiver_that_dies_is_resumed),
         cmocka_unit_test(a_thread_gives_the_same),
