@@ -35,6 +35,8 @@ void ipc_session_text(uint64_t session, char out[static IPC_SESSION_TEXT])
              (uint32_t)session);
 }
 
+enum { HEAD = 4 + 1 }; /* of a message in a bundle */
+
 /* Ancillary data, aligned as the kernel wants it. */
 union control {
     struct cmsghdr head;
@@ -138,6 +140,52 @@ enum err ipc_send(int fd, uint8_t type, const struct buf *body, const int *fds, 
             return rc;
     }
     return ERR_OK;
+}
+
+size_t ipc_begin(struct buf *bundle, uint8_t type)
+{
+    size_t at = bundle->len;
+    wire_put_u32(bundle, 0);
+    wire_put_u8(bundle, type);
+    return at;
+}
+
+bool ipc_end(struct buf *bundle, size_t at)
+{
+    if (bundle->bad) {
+        bundle->len = at;
+        bundle->bad = false;
+        return false;
+    }
+    wire_store_u32(bundle->data + at, (uint32_t)(bundle->len - at - HEAD));
+    return true;
+}
+
+enum err ipc_send_bundle(int fd, struct buf *bundle)
+{
+    enum err e = bundle->len == 0 ? ERR_OK : ipc_send(fd, IPC_BUNDLE, bundle, NULL, 0, false);
+    buf_clear(bundle);
+    return e;
+}
+
+bool ipc_next(const struct ipc_in *in, struct slice *rest, struct ipc_in *out)
+{
+    if (!rest->p) {
+        *rest = slice_of(in->body, in->n);
+        if (in->type != IPC_BUNDLE) {
+            *out = (struct ipc_in){.type = in->type, .body = in->body, .n = in->n};
+            rest->n = 0;
+            return true;
+        }
+    }
+    if (rest->n < HEAD)
+        return false;
+    size_t n = wire_load_u32(rest->p);
+    if (n > rest->n - HEAD)
+        return false;
+    *out = (struct ipc_in){.type = rest->p[4], .body = rest->p + HEAD, .n = n};
+    *rest = slice_of(rest->p + HEAD + n, rest->n - HEAD - n);
+    return true;
 }
 
 /* Gathers every descriptor that the kernel installed, whatever else is wrong with the message. */

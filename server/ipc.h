@@ -7,8 +7,8 @@
  *   master  - scribe    ATTACH, REOPEN, RECORD ->  <- RECORDED
  *   master  - session   <- GRANT  GRANTED ->
  *   session - keeper    SIGN ->  <- SIGNED       one signature, then the keeper closes
- *   session - scribe    RECORD ->  <- RECORDED
- *   session - store     ST_* ->  <- ST_INFO, ST_PART, ST_ITEMS, ANSWER
+ *   session - scribe    RECORD, BUNDLE ->  <- RECORDED
+ *   session - store     ST_*, BUNDLE ->  <- ST_INFO, ST_PART, ST_ITEMS, ANSWER, BUNDLE
  */
 #ifndef CONSIGND_IPC_H
 #define CONSIGND_IPC_H
@@ -76,6 +76,25 @@ enum err ipc_send(int fd, uint8_t type, const struct buf *body, const int *fds, 
         ipc_rc_;                                                                                   \
     })
 #define IPC_SEND(fd, name, NAME, ...) IPC_SEND_FDS(fd, name, NAME, NULL, 0, __VA_ARGS__)
+
+/* Several messages in one datagram (BUNDLE), which saves the system calls and wake-ups of all but one: they are
+ * gathered in a buf whose bound is at most IPC_MAX - 1, and sent by ipc_send_bundle, which empties it and sends
+ * nothing when it is empty. IPC_ADD(&b, record, RECORD, &m) is false, and nothing was added, when it has no room
+ * for one more (or m is not well-formed). */
+size_t ipc_begin(struct buf *bundle, uint8_t type);
+bool ipc_end(struct buf *bundle, size_t at) MUST_CHECK;
+enum err ipc_send_bundle(int fd, struct buf *bundle) MUST_CHECK;
+#define IPC_ADD(bundle, name, NAME, m)                                                             \
+    ({                                                                                             \
+        size_t ipc_at_ = ipc_begin(bundle, IPC_##NAME);                                            \
+        (void)ipc_put_##name(bundle, m);                                                           \
+        ipc_end(bundle, ipc_at_);                                                                  \
+    })
+
+/* The messages that are in in: itself, or those of a BUNDLE, one after the other; rest is what is left of it and
+ * begins as {0}. False when there is none left; then rest->n is not 0 if what is left is none. They bring no
+ * descriptors. */
+bool ipc_next(const struct ipc_in *in, struct slice *rest, struct ipc_in *out) MUST_CHECK;
 
 /* Receives one message into buffer (size bytes: IPC_MAX or IPC_SMALL). ERR_CONN (silent) when the
  * other side closed; ERR_TIMEOUT (silent) after timeout_ms without one (-1: no limit); ERR_PROTO,

@@ -2,7 +2,6 @@
 #include "requests_internal.h"
 
 #include "log.h"
-#include "scribe.h"
 #include "text.h"
 #include <stdio.h>
 #include <string.h>
@@ -21,29 +20,18 @@ enum err requests_tell(struct requests *r, const struct deed *d, enum err status
         text_hex(d->moved->root, TREE_HASH, root);
     }
     bool whole = d->moved && !d->partial && status == ERR_OK;
-    enum err e = r->told < SCRIBE_AHEAD ? ERR_OK : requests_heard(r);
-    if (e != ERR_OK)
-        return e;
-    e = scribe_tell(r->scribe, d->op, "status", err_name(status), "user", r->user->name, "path",
-                    d->path, "to", d->to, "length", whole ? length : NULL, "moved",
-                    d->moved ? moved : NULL, "copied", d->moved && d->moved->copied ? copied : NULL,
-                    "root", whole ? root : NULL, "reason", status == ERR_OK ? NULL : reason, NULL);
-    r->told += e == ERR_OK;
-    return e;
-}
-
-enum err requests_heard(struct requests *r)
-{
-    unsigned n = r->told;
-    r->told = 0;
-    return scribe_heard(r->scribe, n);
+    return scribe_add(&r->records, d->op, "status", err_name(status), "user", r->user->name, "path",
+                      d->path, "to", d->to, "length", whole ? length : NULL, "moved",
+                      d->moved ? moved : NULL, "copied",
+                      d->moved && d->moved->copied ? copied : NULL, "root", whole ? root : NULL,
+                      "reason", status == ERR_OK ? NULL : reason, NULL);
 }
 
 enum err requests_record(struct requests *r, const struct deed *d, enum err status)
 {
     const char *reason = d->moved && d->moved->peer_said ? d->moved->reason : log_reason();
     enum err e = requests_tell(r, d, status, reason);
-    return e == ERR_OK ? requests_heard(r) : e;
+    return e == ERR_OK ? scribe_wait(&r->records) : e;
 }
 
 enum err requests_answer(struct requests *r, uint32_t id, enum err status)

@@ -7,14 +7,14 @@
 #include "chan.h"
 #include "files.h"
 #include "map.h"
+#include "scribe.h"
 #include "tree.h"
 
 struct requests {
     struct chan *chan;
     struct files files;
     uint32_t busy_id; /* the oldest request that is not answered */
-    int scribe;
-    unsigned told; /* records that the scribe has not answered yet */
+    struct scribe_batch records;
     const struct map_user *user;
     const struct tree_engine *engine;
     struct board *board;         /* where the running transfer is told of */
@@ -31,6 +31,7 @@ enum err requests_serve(struct requests *r) MUST_CHECK;
 /* The peer is silent for the moment: finishes what was gathered. Errors as above. */
 enum err requests_settle(struct requests *r) MUST_CHECK;
 
+/* What was recorded is in the audit log then, or there is a warning. */
 void requests_release(struct requests *r);
 
 #endif

@@ -15,11 +15,10 @@ struct deed {
     bool partial; /* moved is some chunks of a content */
 };
 
-/* Tells the scribe of it, without waiting for the record to be written: requests_heard does. reason
- * is that of a failure. */
+/* Adds a record of it to r->records, without waiting for that to be written: scribe_wait does. reason is that of a
+ * failure. */
 enum err requests_tell(struct requests *r, const struct deed *d, enum err status,
                        const char *reason) MUST_CHECK;
-enum err requests_heard(struct requests *r) MUST_CHECK;
 
 /* Records it with its outcome; the reason of a failure is log_reason(), or the peer's. */
 enum err requests_record(struct requests *r, const struct deed *d, enum err status) MUST_CHECK;

@@ -48,7 +48,7 @@ static enum err answer(struct requests *r, struct gathering *all)
         e = requests_tell(r, &d, g->status, g->result.reason);
     }
     if (e == ERR_OK)
-        e = requests_heard(r);
+        e = scribe_wait(&r->records);
     for (size_t i = 0; e == ERR_OK && i < all->n; i++) {
         const struct gathered *g = &all->list[i];
         e = CHAN_SEND(r->chan, done, DONE, .id = g->id, .status = (uint16_t)g->status,
@@ -66,7 +66,7 @@ enum err requests_settle(struct requests *r)
 {
     struct gathering *all = r->gathering;
     if (!requests_gathered(r))
-        return r->told > 0 ? requests_heard(r) : ERR_OK;
+        return scribe_wait(&r->records);
     r->busy_id = all->list[0].id;
     enum err e = all->sent > 0 ? files_group(&r->files, on_failed, all) : ERR_OK;
     if (e == ERR_OK)
@@ -84,6 +84,9 @@ void requests_release(struct requests *r)
         free(r->gathering->list[i].path);
     free(r->gathering);
     r->gathering = NULL;
+    if (scribe_wait(&r->records) != ERR_OK)
+        log_warn("records of the session are not in the audit log");
+    scribe_batch_release(&r->records);
 }
 
 static enum err check(struct requests *r, const struct msg_small *m, struct gathered *g)
@@ -198,6 +201,8 @@ enum err requests_fetch(struct requests *r, const struct frame *f)
     }
     snprintf(reason, sizeof reason, "%s", e == ERR_OK ? "" : log_reason());
     enum err told = requests_tell(r, &d, e, reason);
+    if (told == ERR_OK)
+        told = scribe_send(&r->records);
     if (told == ERR_OK && e == ERR_OK)
         told = send_content(r, id, &info, bytes);
     if (told != ERR_OK)

@@ -16,17 +16,24 @@
 #include <time.h>
 #include <unistd.h>
 
-/* FIELDS_MAX is the bound that ipc.def sets. */
-enum { FIELDS_MAX = 10240, READY_MS = 10 * 1000, ANSWER_MS = 30 * 1000, DRAIN_MS = 2 * 1000 };
+/* FIELDS_MAX is the bound that ipc.def sets; AHEAD, the messages that may be under way. */
+enum {
+    FIELDS_MAX = 10240,
+    AHEAD = 64,
+    READY_MS = 10 * 1000,
+    ANSWER_MS = 30 * 1000,
+    DRAIN_MS = 2 * 1000
+};
 
 struct scribe {
     int folder;              /* -1: the log is standard output */
     char name[NAME_MAX + 1]; /* of the file in folder */
     int fd;
     bool regular;
-    bool torn; /* the log ends inside a line: the next one begins with a newline */
-    uint64_t seq;
-    struct buf line;
+    bool torn;         /* the log ends inside a line: the next one begins with a newline */
+    uint64_t seq;      /* of the last line */
+    struct buf lines;  /* to be written together */
+    uint64_t gathered; /* so many */
 };
 
 /* Whether the last line that stands in the file has no end, as after a crash of the host. */
@@ -88,7 +95,7 @@ static enum err open_target(struct scribe *s, const char *file)
     return ERR_OK;
 }
 
-/* Takes back the n bytes of a line that the log holds only in part. */
+/* Takes back the n bytes of lines that the log holds only in part. */
 static void cut(struct scribe *s, size_t n)
 {
     struct stat st;
@@ -98,7 +105,7 @@ static void cut(struct scribe *s, size_t n)
     s->torn = true;
 }
 
-static enum err write_line(struct scribe *s, const uint8_t *p, size_t n)
+static enum err write_all(struct scribe *s, const uint8_t *p, size_t n)
 {
     size_t done = 0;
     while (done < n) {
@@ -117,21 +124,35 @@ static enum err write_line(struct scribe *s, const uint8_t *p, size_t n)
     return ERR_OK;
 }
 
+/* Writes the lines that are gathered; of those that are not, the numbers are free again. */
+static enum err write_lines(struct scribe *s)
+{
+    enum err rc = s->lines.len ? write_all(s, s->lines.data, s->lines.len) : ERR_OK;
+    if (rc)
+        s->seq -= s->gathered;
+    s->gathered = 0;
+    buf_clear(&s->lines);
+    return rc;
+}
+
+/* Adds the line of a record. */
 static enum err record(struct scribe *s, const struct hub_client *from, const struct ipc_record *m)
 {
     struct scribe_facts facts = {.seq = s->seq + 1, .session = from->session, .peer = from->peer};
+    size_t before = s->lines.len;
     clock_gettime(CLOCK_REALTIME, &facts.time);
-    buf_clear(&s->line);
-    if (s->torn)
-        buf_put(&s->line, "\n", 1);
-    const char *wrong = scribe_line_put(&s->line, &facts, m);
-    if (wrong)
+    if (s->torn && before == 0)
+        buf_put(&s->lines, "\n", 1);
+    const char *wrong = scribe_line_put(&s->lines, &facts, m);
+    if (wrong) {
+        s->lines.len = before;
+        s->lines.bad = false;
         return log_fail(ERR_IO, "audit log: record of session %s refused: %s", from->session,
                         wrong);
-    enum err rc = write_line(s, s->line.data, s->line.len);
-    if (!rc)
-        s->seq++;
-    return rc;
+    }
+    s->seq++;
+    s->gathered++;
+    return s->lines.len >= SCRIBE_LINE_MAX ? write_lines(s) : ERR_OK;
 }
 
 static enum hub_next answer(const struct hub_client *to, enum err status)
@@ -149,16 +170,25 @@ static enum hub_next handle(void *arg, const struct hub_client *from, const stru
 {
     struct scribe *s = arg;
     struct ipc_record m;
+    struct ipc_in one;
+    struct slice rest = {0};
+    enum err rc = ERR_OK;
     if (from->control && in->type == IPC_REOPEN) {
         if (s->folder >= 0 && open_log(s))
             log_warn("audit log: the old file stays in use");
         return HUB_KEEP;
     }
-    if (in->type != IPC_RECORD || in->n_fds || !ipc_get_record(in->body, in->n, &m)) {
-        log_warn("session %s, peer %s: malformed audit record; closed", from->session, from->peer);
-        return HUB_CLOSE;
+    bool whole = in->n_fds == 0;
+    while (whole && ipc_next(in, &rest, &one)) {
+        whole = one.type == IPC_RECORD && ipc_get_record(one.body, one.n, &m);
+        enum err added = whole ? record(s, from, &m) : ERR_OK;
+        rc = rc ? rc : added;
     }
-    return answer(from, record(s, from, &m));
+    enum err written = write_lines(s);
+    if (whole && rest.n == 0)
+        return answer(from, rc ? rc : written);
+    log_warn("session %s, peer %s: malformed audit record; closed", from->session, from->peer);
+    return HUB_CLOSE;
 }
 
 /* The scribe outlives a stop of the server until the last session has said its last: it is the end
@@ -187,7 +217,7 @@ static enum err confine(struct scribe *s, int control)
 static _Noreturn void live(struct scribe *s, int control)
 {
     ignore_signals();
-    buf_init(&s->line, 2 * SCRIBE_LINE_MAX);
+    buf_init(&s->lines, 2 * SCRIBE_LINE_MAX);
     enum err rc = confine(s, control);
     if (!rc)
         rc = IPC_SEND(control, recorded, RECORDED, .status = ERR_OK);
@@ -247,43 +277,62 @@ out:
     return rc;
 }
 
-static enum err tell(int fd, const char *event, va_list ap)
+/* The fields of a record; sticky failure as in buf.h. */
+static void put_fields(struct buf *fields, va_list ap)
 {
-    struct buf fields;
-    enum err rc = ERR_LIMIT;
-    buf_init(&fields, FIELDS_MAX);
     for (const char *key; (key = va_arg(ap, const char *));) {
         const char *value = va_arg(ap, const char *);
         if (!value)
             continue;
-        buf_put(&fields, key, strlen(key) + 1);
-        buf_put(&fields, value, strlen(value) + 1);
+        buf_put(fields, key, strlen(key) + 1);
+        buf_put(fields, value, strlen(value) + 1);
     }
-    if (!fields.bad)
-        rc = IPC_SEND(fd, record, RECORD, .event = slice_str(event),
-                      .fields = slice_of(fields.data, fields.len));
-    buf_release(&fields);
+}
+
+static enum err sent(enum err rc, const char *event)
+{
     if (rc == ERR_CONN)
         return log_fail(rc, "audit log: the scribe is gone");
-    if (rc)
-        return log_fail(ERR_IO, "audit log: record %s can't be sent", event);
-    return ERR_OK;
+    return rc ? log_fail(ERR_IO, "audit log: record %s can't be sent", event) : ERR_OK;
 }
 
-enum err scribe_tell(int fd, const char *event, ...)
+enum err scribe_record(int fd, const char *event, ...)
 {
+    struct buf fields;
     va_list ap;
+    buf_init(&fields, FIELDS_MAX);
     va_start(ap, event);
-    enum err rc = tell(fd, event, ap);
+    put_fields(&fields, ap);
     va_end(ap);
-    return rc;
+    enum err rc = fields.bad ? ERR_LIMIT
+                             : IPC_SEND(fd, record, RECORD, .event = slice_str(event),
+                                        .fields = slice_of(fields.data, fields.len));
+    buf_release(&fields);
+    rc = sent(rc, event);
+    return rc ? rc : await(fd, ANSWER_MS);
 }
 
-enum err scribe_heard(int fd, unsigned n)
+/* ---- many ---- */
+
+void scribe_batch_init(struct scribe_batch *b, int fd)
+{
+    *b = (struct scribe_batch){.fd = fd};
+    buf_init(&b->fields, FIELDS_MAX);
+    buf_init(&b->records, IPC_SMALL - 1);
+}
+
+void scribe_batch_release(struct scribe_batch *b)
+{
+    buf_release(&b->fields);
+    buf_release(&b->records);
+}
+
+/* The answers to all that was sent. */
+static enum err hear(struct scribe_batch *b)
 {
     enum err rc = ERR_OK;
-    while (n-- > 0) {
-        enum err one = await(fd, ANSWER_MS);
+    for (; b->sent > 0; b->sent--) {
+        enum err one = await(b->fd, ANSWER_MS);
         if (one == ERR_CONN)
             return one;
         rc = rc ? rc : one;
@@ -291,11 +340,38 @@ enum err scribe_heard(int fd, unsigned n)
     return rc;
 }
 
-enum err scribe_record(int fd, const char *event, ...)
+enum err scribe_send(struct scribe_batch *b)
+{
+    if (b->records.len == 0)
+        return ERR_OK;
+    enum err rc = b->sent < AHEAD ? ERR_OK : hear(b);
+    if (!rc)
+        rc = sent(ipc_send_bundle(b->fd, &b->records), "batch");
+    b->sent += !rc;
+    return rc;
+}
+
+enum err scribe_wait(struct scribe_batch *b)
+{
+    enum err rc = scribe_send(b);
+    return rc ? rc : hear(b);
+}
+
+enum err scribe_add(struct scribe_batch *b, const char *event, ...)
 {
     va_list ap;
+    buf_clear(&b->fields);
     va_start(ap, event);
-    enum err rc = tell(fd, event, ap);
+    put_fields(&b->fields, ap);
     va_end(ap);
-    return rc ? rc : scribe_heard(fd, 1);
+    struct ipc_record m = {.event = slice_str(event),
+                           .fields = slice_of(b->fields.data, b->fields.len)};
+    if (b->fields.bad)
+        return sent(ERR_LIMIT, event);
+    if (IPC_ADD(&b->records, record, RECORD, &m))
+        return ERR_OK;
+    enum err rc = scribe_send(b);
+    if (rc)
+        return rc;
+    return IPC_ADD(&b->records, record, RECORD, &m) ? ERR_OK : sent(ERR_LIMIT, event);
 }

@@ -6,15 +6,16 @@
  *
  * time, seq, session and peer are the scribe's own (the master told it which session has which
  * socket); event and the rest come from that session, every value a JSON string with all but
- * printable ASCII and valid UTF-8 escaped. A line is written by one write, at most 64 KiB. A record
- * that can't be written whole is answered with ERR_IO (ERR_NOSPACE when the disk is full), and the
- * partial line is cut off again (ftruncate); what asked for it must not go on as if it were
+ * printable ASCII and valid UTF-8 escaped. A line has at most 64 KiB; those of records that come together are
+ * written by one write. When that can't be done whole, the answer is ERR_IO (ERR_NOSPACE when the disk is full),
+ * and what was written of it is cut off again (ftruncate); what asked for it must not go on as if it were
  * recorded. Names of events and keys are 1 to 32 of [a-z0-9_-], a key comes once; other records are
  * refused with ERR_IO. The scribe has no signal to end it: it ends when control closes, after what
  * sessions have sent by then, for at most 2 s. */
 #ifndef CONSIGND_SCRIBE_H
 #define CONSIGND_SCRIBE_H
 
+#include "buf.h"
 #include "err.h"
 #include <sys/types.h>
 
@@ -27,10 +28,18 @@ enum err scribe_start(const char *file, int *control, pid_t *pid) MUST_CHECK;
  * most 10240 bytes in all. ERR_IO, ERR_NOSPACE or ERR_CONN (the scribe is gone), logged. */
 enum err scribe_record(int fd, const char *event, ...) __attribute__((sentinel)) MUST_CHECK;
 
-/* The two steps of it, for many records at once: scribe_tell does not wait, scribe_heard waits until
- * n records that were told are written. At most SCRIBE_AHEAD may be under way. */
-enum { SCRIBE_AHEAD = 64 };
-enum err scribe_tell(int fd, const char *event, ...) __attribute__((sentinel)) MUST_CHECK;
-enum err scribe_heard(int fd, unsigned n) MUST_CHECK;
+/* Many records at once: scribe_add gathers, and sends now and then; scribe_send sends what was gathered;
+ * scribe_wait sends it and waits until all are written. Errors as above, of any of them. */
+struct scribe_batch {
+    int fd;
+    struct buf fields, records;
+    unsigned sent; /* messages that are not answered yet */
+};
+void scribe_batch_init(struct scribe_batch *b, int fd);
+void scribe_batch_release(struct scribe_batch *b);
+enum err scribe_add(struct scribe_batch *b, const char *event, ...)
+    __attribute__((sentinel)) MUST_CHECK;
+enum err scribe_send(struct scribe_batch *b) MUST_CHECK;
+enum err scribe_wait(struct scribe_batch *b) MUST_CHECK;
 
 #endif

@@ -86,13 +86,14 @@ static const char *put_fields(struct buf *out, struct slice rest)
 const char *scribe_line_put(struct buf *out, const struct scribe_facts *facts,
                             const struct ipc_record *record)
 {
+    size_t before = out->len;
     if (!is_name(record->event))
         return "an event that is not allowed";
     put_head(out, facts);
     put_pair(out, "event", record->event);
     const char *wrong = put_fields(out, record->fields);
     text_put(out, "}\n");
-    if (!wrong && (out->bad || out->len > SCRIBE_LINE_MAX))
+    if (!wrong && (out->bad || out->len - before > SCRIBE_LINE_MAX))
         return "a line that is too long";
     return wrong;
 }

@@ -255,7 +255,7 @@ static enum err serve(struct session *s)
     int64_t wait_ms = (int64_t)s->config->request_s * 1000;
     enum err e = ERR_OK;
     r->chan = &s->chan;
-    r->scribe = s->start->scribe;
+    scribe_batch_init(&r->records, s->start->scribe);
     r->user = s->user;
     r->board = s->start->board;
     r->engine = tree_engine(s->config->approved);

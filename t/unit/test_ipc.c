@@ -303,6 +303,63 @@ static void a_full_socket_is_busy(void **state)
     close(pair[1]);
 }
 
+/* Adds messages until there is no room, and finds as many, in order. */
+static void a_bundle_holds_what_was_added(void **state)
+{
+    int pair[2];
+    uint8_t buffer[IPC_MAX];
+    struct ipc_in in, one;
+    struct slice rest = {0};
+    struct ipc_sign m = {.data = slice_of(pool, 200)}, got;
+    struct buf b;
+    uint32_t n = 0;
+    (void)state;
+    open_pair(pair);
+    buf_init(&b, IPC_SMALL - 1);
+    while (IPC_ADD(&b, sign, SIGN, &m))
+        m.algorithm = ++n;
+    assert_true(n > 70 && n < 82 && !b.bad);
+    assert_int_equal(ipc_send_bundle(pair[0], &b), ERR_OK);
+    assert_int_equal(b.len, 0);
+    assert_int_equal(ipc_send_bundle(pair[0], &b), ERR_OK);
+    assert_int_equal(ipc_recv(pair[1], buffer, IPC_SMALL, &in, 0), ERR_OK);
+    for (uint32_t i = 0; i < n; i++) {
+        assert_true(ipc_next(&in, &rest, &one) && one.type == IPC_SIGN);
+        assert_true(ipc_get_sign(one.body, one.n, &got) && got.algorithm == i);
+        assert_true(slice_eq(got.data, m.data));
+    }
+    assert_true(!ipc_next(&in, &rest, &one) && rest.n == 0);
+    assert_int_equal(ipc_recv(pair[1], buffer, IPC_SMALL, &in, 0), ERR_TIMEOUT);
+    buf_release(&b);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void a_single_message_is_its_own_bundle(void **state)
+{
+    struct ipc_in in = {.type = IPC_REOPEN, .body = pool, .n = 3}, one;
+    struct slice rest = {0};
+    (void)state;
+    assert_true(ipc_next(&in, &rest, &one));
+    assert_true(one.type == IPC_REOPEN && one.body == pool && one.n == 3);
+    assert_true(!ipc_next(&in, &rest, &one) && rest.n == 0);
+}
+
+static void a_bundle_that_is_cut_shows(void **state)
+{
+    static const uint8_t two[] = {0, 0, 0, 1, IPC_REOPEN, 'x', 0, 0, 0, 2, IPC_REOPEN, 'y', 'z'};
+    (void)state;
+    for (size_t n = 0; n <= sizeof two; n++) {
+        struct ipc_in in = {.type = IPC_BUNDLE, .body = two, .n = n}, one;
+        struct slice rest = {0};
+        unsigned found = 0;
+        while (ipc_next(&in, &rest, &one))
+            found++;
+        assert_int_equal(found, n == sizeof two ? 2 : n >= 6);
+        assert_int_equal(rest.n == 0, n == 0 || n == 6 || n == sizeof two);
+    }
+}
+
 static void names_and_numbers(void **state)
 {
     char text[IPC_SESSION_TEXT];
@@ -327,6 +384,9 @@ int main(void)
         cmocka_unit_test(empty_is_not_the_end),
         cmocka_unit_test(the_other_side_gone),
         cmocka_unit_test(a_full_socket_is_busy),
+        cmocka_unit_test(a_bundle_holds_what_was_added),
+        cmocka_unit_test(a_single_message_is_its_own_bundle),
+        cmocka_unit_test(a_bundle_that_is_cut_shows),
         cmocka_unit_test(names_and_numbers),
     };
     for (size_t i = 0; i < sizeof pool; i++)

@@ -255,6 +255,75 @@ static void a_full_disk_is_an_error_and_leaves_no_part_of_a_line(void **state)
     assert_non_null(strstr(read_log(path), "\"seq\":3,\"event\":\"fourth\""));
 }
 
+static void many_records_are_written_in_order(void **state)
+{
+    enum { MANY = 20000 };
+    struct scribe_batch b;
+    char number[16], wide[1001];
+    (void)state;
+    fresh();
+    memset(wide, 1, 1000); /* six times as long in the log */
+    wide[1000] = '\0';
+    struct running r = start(path);
+    int fd = attach(r, 1, "p");
+    scribe_batch_init(&b, fd);
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(number, sizeof number, "%u", i + 1);
+        assert_int_equal(scribe_add(&b, "x", "n", number, "wide", i % 100 ? NULL : wide, NULL),
+                         ERR_OK);
+    }
+    assert_int_equal(scribe_wait(&b), ERR_OK);
+    assert_int_equal(scribe_record(fd, "last", NULL), ERR_OK);
+    scribe_batch_release(&b);
+    close(fd);
+    stop(r);
+    assert_json(path);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    for (unsigned i = 0; i < MANY; i++) {
+        assert_non_null(fgets(text, sizeof text, f));
+        snprintf(wide, sizeof wide,
+                 "\"seq\":%u,\"session\":\"0-1\",\"peer\":\"p\",\"event\":\"x\",\"n\":\"%u\"",
+                 i + 1, i + 1);
+        assert_non_null(strstr(text, wide));
+    }
+    assert_non_null(fgets(text, sizeof text, f));
+    assert_non_null(strstr(text, "\"event\":\"last\"}\n"));
+    assert_null(fgets(text, sizeof text, f));
+    fclose(f);
+}
+
+/* What can't be written together is not there at all; a bad one among good ones is missed alone. */
+static void a_batch_that_fails_is_heard_of(void **state)
+{
+    struct rlimit old, small;
+    struct scribe_batch b;
+    (void)state;
+    fresh();
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small = (struct rlimit){300, old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    struct running r = start(path);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    scribe_batch_init(&b, r.control);
+    assert_int_equal(scribe_add(&b, "first", NULL), ERR_OK);
+    assert_int_equal(scribe_add(&b, "Bad", NULL), ERR_OK);
+    assert_int_equal(scribe_add(&b, "second", NULL), ERR_OK);
+    assert_int_equal(scribe_wait(&b), ERR_IO);
+    assert_int_equal(count_lines(read_log(path)), 2);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(scribe_add(&b, "much", NULL), ERR_OK);
+    assert_int_equal(scribe_wait(&b), ERR_IO);
+    assert_int_equal(count_lines(read_log(path)), 2);
+    assert_int_equal(scribe_add(&b, "third", NULL), ERR_OK);
+    assert_int_equal(scribe_wait(&b), ERR_OK);
+    assert_int_equal(scribe_wait(&b), ERR_OK);
+    scribe_batch_release(&b);
+    stop(r);
+    assert_json(path);
+    assert_non_null(strstr(read_log(path), "\"seq\":3,\"event\":\"third\""));
+}
+
 /* Starts a scribe whose log is standard output, which is to. */
 static struct running start_on_stdout(int to)
 {
@@ -418,6 +487,8 @@ int main(void)
         cmocka_unit_test(only_the_master_attaches),
         cmocka_unit_test(who_does_not_read_answers_is_closed_alone),
         cmocka_unit_test(a_full_disk_is_an_error_and_leaves_no_part_of_a_line),
+        cmocka_unit_test(many_records_are_written_in_order),
+        cmocka_unit_test(a_batch_that_fails_is_heard_of),
         cmocka_unit_test(standard_output_is_a_log_too),
         cmocka_unit_test(a_torn_last_line_does_not_swallow_the_next),
         cmocka_unit_test(rotation),
