@@ -8,6 +8,7 @@
 enum {
     STORE_WAIT_MS = 10 * 60 * 1000, /* a sync of a slow disk */
     BUSY_MS = 1000,
+    BUNDLE_BYTES = 64 * 1024, /* from there on the store is given to do */
 };
 
 /* Without its store a session can do nothing more; the same request may succeed over another connection. */
@@ -55,7 +56,16 @@ static enum err await(struct files *f, enum err sent)
 
 enum err files_ready(struct files *f)
 {
+    buf_init(&f->out, IPC_MAX - 1);
     return await(f, ERR_OK);
+}
+
+void files_close(struct files *f)
+{
+    buf_release(&f->out);
+    if (f->fd >= 0)
+        close(f->fd);
+    f->fd = -1;
 }
 
 static enum err read_info(const struct ipc_in *in, struct fs_info *out, char name[static 4097])
@@ -307,12 +317,15 @@ enum err files_small(struct files *f, const struct fs_small *file)
                              .mtime_ns = file->mtime_ns,
                              .path = slice_str(file->path),
                              .bytes = slice_of(file->bytes, file->n)};
-    struct buf b;
+    enum err e = ERR_OK;
     memcpy(m.root, file->root, TREE_HASH);
-    buf_init(&b, IPC_MAX);
-    enum err e =
-        ipc_put_st_small(&b, &m) ? ipc_send(f->fd, IPC_ST_SMALL, &b, NULL, 0, false) : ERR_LIMIT;
-    buf_release(&b);
+    if (!IPC_ADD(&f->out, st_small, ST_SMALL, &m)) {
+        e = ipc_send_bundle(f->fd, &f->out);
+        if (e == ERR_OK && !IPC_ADD(&f->out, st_small, ST_SMALL, &m))
+            e = ERR_LIMIT;
+    }
+    if (e == ERR_OK && f->out.len >= BUNDLE_BYTES)
+        e = ipc_send_bundle(f->fd, &f->out);
     return e == ERR_OK ? e : gone(f, e);
 }
 
@@ -321,7 +334,9 @@ enum err files_group(struct files *f, files_failed_fn *failed, void *arg)
     struct ipc_st_failed m;
     struct ipc_in in;
     char reason[257];
-    enum err e = IPC_SEND(f->fd, st_group, ST_GROUP, );
+    enum err e = ipc_send_bundle(f->fd, &f->out);
+    if (e == ERR_OK)
+        e = IPC_SEND(f->fd, st_group, ST_GROUP, );
     if (e != ERR_OK)
         return gone(f, e);
     while ((e = next(f, &in)) == ERR_OK && in.type == IPC_ST_FAILED) {

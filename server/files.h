@@ -13,11 +13,13 @@ struct files {
     bool gone;               /* it did not answer: the session must end */
     void (*busy)(void *arg); /* called every second while it is waited for; may be NULL */
     void *busy_arg;
+    struct buf out; /* requests that are sent together */
     uint8_t buffer[IPC_MAX];
 };
 
-/* Waits for the store's first word: whether it is ready. */
+/* Waits for the store's first word: whether it is ready. fd is set, the rest 0. */
 enum err files_ready(struct files *f) MUST_CHECK;
+void files_close(struct files *f);
 enum err files_stat(struct files *f, const char *path, struct fs_info *out) MUST_CHECK;
 enum err files_list(struct files *f, const char *path, fs_entry_fn *each, void *arg) MUST_CHECK;
 /* A page of items, each behind its length (msg.h); borrowed. */
@@ -51,7 +53,7 @@ enum err files_discard(struct files *f, const char *path) MUST_CHECK;
 enum err files_list_pending(struct files *f, const char *path, fs_pending_fn *each,
                             void *arg) MUST_CHECK;
 
-/* Small files: each is on its way at once, files_group asks what became of them all. failed is called
+/* Small files: each is on its way soon, files_group asks what became of them all. failed is called
  * for those that are not there, by their number since the last call. Of what was sent when this
  * fails nothing is known. */
 typedef void files_failed_fn(void *arg, size_t index, enum err status, const char *reason);

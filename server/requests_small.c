@@ -87,6 +87,7 @@ void requests_release(struct requests *r)
     if (scribe_wait(&r->records) != ERR_OK)
         log_warn("records of the session are not in the audit log");
     scribe_batch_release(&r->records);
+    files_close(&r->files);
 }
 
 static enum err check(struct requests *r, const struct msg_small *m, struct gathered *g)

@@ -413,6 +413,17 @@ enum err store_prepare(struct fs *fs, const struct config *config, const struct 
     return e;
 }
 
+/* One datagram. */
+static enum err serve(struct store *s, const struct ipc_in *in)
+{
+    struct ipc_in one;
+    struct slice rest = {0};
+    enum err e = ERR_OK;
+    while (e == ERR_OK && ipc_next(in, &rest, &one))
+        e = serve_one(s, &one);
+    return e == ERR_OK && rest.n > 0 ? ERR_PROTO : e;
+}
+
 int store_main(const struct config *config, const struct map_user *user, int fd)
 {
     struct store s = {.fd = fd, .part = {.data = -1, .journal = -1}, .pages.fd = fd};
@@ -434,7 +445,7 @@ int store_main(const struct config *config, const struct map_user *user, int fd)
     log_quiet(true);
     enum err sent = answer(&s, e, NULL, 0);
     while (e == ERR_OK && sent == ERR_OK && ipc_recv(fd, buffer, IPC_MAX, &in, -1) == ERR_OK) {
-        sent = serve_one(&s, &in);
+        sent = serve(&s, &in);
         ipc_drop(&in);
     }
     free(buffer);
