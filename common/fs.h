@@ -157,10 +157,17 @@ struct fs_source {
 /* Needs FS_READ. Not a regular file: ERR_TYPE. The caller closes both descriptors. */
 enum err fs_open_source(struct fs *fs, const char *path, struct fs_source *out) MUST_CHECK;
 
-/* The whole content of a small file, to bytes (FS_SMALL_MAX). info->root is the stored one if there
+/* Small files, one after the other: what neighbours have in common stays open until fs_reader_rest, to be
+ * called when there is a pause. fs must outlive the reader. */
+struct fs_reader;
+enum err fs_reader_new(struct fs *fs, struct fs_reader **out) MUST_CHECK;
+void fs_reader_rest(struct fs_reader *r);
+void fs_reader_free(struct fs_reader *r); /* NULL is allowed */
+
+/* The whole content of a small file, to bytes (FS_SMALL_MAX + 1). info->root is the stored one if there
  * is one. ERR_LIMIT, silent, for a longer file; ERR_CHANGED when it changed meanwhile. Needs
  * FS_READ. */
-enum err fs_read_small(struct fs *fs, const char *path, uint8_t *bytes,
+enum err fs_read_small(struct fs_reader *r, const char *path, uint8_t *bytes,
                        struct fs_info *info) MUST_CHECK;
 
 /* A part opened to be received into: locked for this owner (an open file description lock on the

@@ -143,7 +143,11 @@ enum err fs_drop_part(int parts, const struct fs_names *names) MUST_CHECK;
 
 /* ---- fs_tree.c: files to read, and stored trees ---- */
 
-/* The file that stands at place's last name, as fs_open_source gives it; false (silent) when there is
+/* The file that stands at place's last name in dir, as fs_open_source gives it but without what is stored of its
+ * hashes. */
+enum err fs_open_in(const struct fs_place *at, int dir, struct fs_source *out) MUST_CHECK;
+
+/* The same as fs_open_source gives it; false (silent) when there is
  * none that may be read, or it lies on another filesystem than dev. */
 bool fs_open_old(const struct fs_place *at, dev_t dev, struct fs_source *out);
 

@@ -142,22 +142,18 @@ static bool is_own(const struct fs_place *at, const struct stat *st)
     return st->st_nlink == 1 || (fstat(at->root->fd, &root) == 0 && st->st_uid == root.st_uid);
 }
 
-static enum err open_file(const struct fs_place *at, struct fs_source *out)
+enum err fs_open_in(const struct fs_place *at, int dir, struct fs_source *out)
 {
-    const char *name;
-    int dir;
-    enum err e = fs_open_parent(at, O_PATH, &dir, &name);
-    if (e != ERR_OK)
-        return e;
-    out->fd = fs_open_regular(dir, name, O_RDONLY, &out->st);
-    if (out->fd >= 0 && !is_own(at, &out->st))
-        e = log_fail(ERR_TYPE, "%s: has a second name (hard link) and another owner than its root",
-                     at->path);
-    else if (out->fd < 0)
-        e = errno == ELOOP || errno == ENOTSUP ? fs_fail_type(at->path, out->st.st_mode)
-                                               : log_fail_errno("%s", at->path);
-    fs_close(&dir);
-    return e;
+    *out = (struct fs_source){.tree = -1};
+    out->fd = fs_open_regular(dir, path_base(at->path), O_RDONLY, &out->st);
+    if (out->fd < 0)
+        return errno == ELOOP || errno == ENOTSUP ? fs_fail_type(at->path, out->st.st_mode)
+                                                  : log_fail_errno("%s", at->path);
+    if (is_own(at, &out->st))
+        return ERR_OK;
+    fs_close(&out->fd);
+    return log_fail(ERR_TYPE, "%s: has a second name (hard link) and another owner than its root",
+                    at->path);
 }
 
 static void open_tree(const struct fs_root *root, struct fs_source *out)
@@ -190,56 +186,19 @@ bool fs_open_old(const struct fs_place *at, dev_t dev, struct fs_source *out)
 enum err fs_open_source(struct fs *fs, const char *path, struct fs_source *out)
 {
     struct fs_place at;
+    const char *name;
+    int dir;
     *out = (struct fs_source){.fd = -1, .tree = -1};
     enum err e = fs_allow(fs, path, FS_READ, &at);
     if (e != ERR_OK)
         return e;
     if (!at.root || at.rel[0] == '\0')
         return fs_fail_type(path, S_IFDIR);
-    if ((e = open_file(&at, out)) != ERR_OK) {
-        fs_close(&out->fd);
+    if ((e = fs_open_parent(&at, O_PATH, &dir, &name)) != ERR_OK)
         return e;
-    }
-    open_tree(at.root, out);
-    return ERR_OK;
-}
-
-/* Reads st_size bytes and finds the end there. */
-static enum err read_whole(int fd, const char *path, uint64_t size, uint8_t *bytes)
-{
-    uint8_t beyond;
-    uint64_t got = 0;
-    ssize_t n = 1;
-    while (n > 0 && got < size) {
-        n = read(fd, bytes + got, (size_t)(size - got));
-        if (n < 0 && errno == EINTR)
-            n = 1;
-        else if (n < 0)
-            return log_fail_errno("%s: reading", path);
-        else
-            got += (uint64_t)n;
-    }
-    if (got == size && read(fd, &beyond, 1) == 0)
-        return ERR_OK;
-    return log_fail(ERR_CHANGED, "%s: the file changed while it was read", path);
-}
-
-enum err fs_read_small(struct fs *fs, const char *path, uint8_t *bytes, struct fs_info *info)
-{
-    struct fs_source s;
-    *info = (struct fs_info){0};
-    enum err e = fs_open_source(fs, path, &s);
-    if (e != ERR_OK)
-        return e;
-    *info = (struct fs_info){.type = MSG_FILE,
-                             .mode = s.st.st_mode & 0777,
-                             .size = (uint64_t)s.st.st_size,
-                             .mtime_s = s.st.st_mtim.tv_sec,
-                             .mtime_ns = (uint32_t)s.st.st_mtim.tv_nsec,
-                             .has_root = s.has_root};
-    memcpy(info->root, s.root, TREE_HASH);
-    e = info->size > FS_SMALL_MAX ? ERR_LIMIT : read_whole(s.fd, path, info->size, bytes);
-    fs_close(&s.fd);
-    fs_close(&s.tree);
+    e = fs_open_in(&at, dir, out);
+    fs_close(&dir);
+    if (e == ERR_OK)
+        open_tree(at.root, out);
     return e;
 }

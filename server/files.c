@@ -353,34 +353,52 @@ enum err files_group(struct files *f, files_failed_fn *failed, void *arg)
     return e;
 }
 
-enum err files_fetch(struct files *f, const char *path, struct fs_info *info, struct slice *bytes)
+bool files_ask(struct files *f, const char *path)
+{
+    struct ipc_st_fetch m = {.path = slice_str(path)};
+    return IPC_ADD(&f->out, st_fetch, ST_FETCH, &m);
+}
+
+enum err files_fetch(struct files *f)
+{
+    enum err e = ipc_send_bundle(f->fd, &f->out);
+    return e == ERR_OK ? e : gone(f, e);
+}
+
+static enum err content(const struct ipc_in *in, files_content_fn *each, void *arg)
 {
     struct ipc_st_content m;
-    struct ipc_in in, last;
-    uint8_t end[IPC_SMALL];
-    *info = (struct fs_info){.type = MSG_FILE};
-    *bytes = (struct slice){0};
-    enum err e = IPC_SEND(f->fd, st_fetch, ST_FETCH, .path = slice_str(path));
+    char reason[513];
+    if (in->type != IPC_ST_CONTENT || !ipc_get_st_content(in->body, in->n, &m))
+        return log_fail(ERR_INTERNAL, "the store sent a malformed content");
+    struct files_content c = {.status = err_from_wire(m.status),
+                              .reason = reason,
+                              .longer = m.longer,
+                              .info = {.type = MSG_FILE,
+                                       .mode = m.mode,
+                                       .size = m.bytes.n,
+                                       .mtime_s = (int64_t)m.mtime_s,
+                                       .mtime_ns = m.mtime_ns,
+                                       .has_root = m.has_root},
+                              .bytes = m.bytes};
+    memcpy(c.info.root, m.root, TREE_HASH);
+    log_scrub(reason, sizeof reason, m.reason.p, m.reason.n);
+    return each(arg, &c);
+}
+
+enum err files_contents(struct files *f, files_content_fn *each, void *arg)
+{
+    struct ipc_in in, one;
+    struct slice rest = {0};
+    enum err e = next(f, &in);
     if (e != ERR_OK)
-        return gone(f, e);
-    if ((e = next(f, &in)) != ERR_OK)
         return e;
     ipc_drop(&in);
-    if (in.type != IPC_ST_CONTENT)
-        return verdict(&in);
-    if (!ipc_get_st_content(in.body, in.n, &m))
-        return log_fail(ERR_INTERNAL, "the store sent a malformed content");
-    info->mode = m.mode;
-    info->size = m.bytes.n;
-    info->mtime_s = (int64_t)m.mtime_s;
-    info->mtime_ns = m.mtime_ns;
-    info->has_root = m.has_root;
-    memcpy(info->root, m.root, TREE_HASH);
-    *bytes = m.bytes;
-    if ((e = ipc_recv(f->fd, end, sizeof end, &last, STORE_WAIT_MS)) != ERR_OK)
-        return gone(f, e);
-    ipc_drop(&last);
-    return verdict(&last);
+    while (e == ERR_OK && ipc_next(&in, &rest, &one))
+        e = content(&one, each, arg);
+    if (e == ERR_OK && rest.n > 0)
+        e = log_fail(ERR_INTERNAL, "the store sent a malformed bundle");
+    return e;
 }
 
 enum err files_parents(struct files *f, const char *path)

@@ -60,10 +60,20 @@ typedef void files_failed_fn(void *arg, size_t index, enum err status, const cha
 enum err files_small(struct files *f, const struct fs_small *file) MUST_CHECK;
 enum err files_group(struct files *f, files_failed_fn *failed, void *arg) MUST_CHECK;
 
-/* The content lies in f's buffer until the next call; bytes->p is NULL for a file that is no small
- * one. */
-enum err files_fetch(struct files *f, const char *path, struct fs_info *info,
-                     struct slice *bytes) MUST_CHECK;
+/* Small files the other way: files_ask gathers (false: there is no room for one more), files_fetch has them
+ * sent for, files_contents calls each for the next ones of them, in the order they were asked for, until all have
+ * come. What a content borrows lies in f's buffer until the next call. */
+struct files_content {
+    enum err status;
+    const char *reason; /* of a failure */
+    bool longer;        /* it is no small file */
+    struct fs_info info;
+    struct slice bytes;
+};
+typedef enum err files_content_fn(void *arg, const struct files_content *content);
+bool files_ask(struct files *f, const char *path) MUST_CHECK;
+enum err files_fetch(struct files *f) MUST_CHECK;
+enum err files_contents(struct files *f, files_content_fn *each, void *arg) MUST_CHECK;
 enum err files_parents(struct files *f, const char *path) MUST_CHECK;
 enum err files_attributes(struct files *f, const char *path,
                           const struct fs_attributes *a) MUST_CHECK;

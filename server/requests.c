@@ -300,8 +300,7 @@ enum err requests_serve(struct requests *r)
         if (rows[i].type != f.type)
             continue;
         /* Requests are carried out and answered in order. */
-        if (f.type != MSG_SMALL && (f.type != MSG_FETCH || requests_gathered(r)) &&
-            (e = requests_settle(r)) != ERR_OK)
+        if ((e = requests_settle_before(r, f.type)) != ERR_OK)
             return e;
         r->busy_id = f.n < 4 ? 0 : wire_load_u32(f.body); /* every request begins with its id */
         e = rows[i].handle(r, &f);

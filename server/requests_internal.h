@@ -44,8 +44,8 @@ enum err requests_get(struct requests *r, const struct frame *f) MUST_CHECK;
 
 /* ---- requests_small.c ---- */
 
-/* Whether small files wait to be answered. */
-bool requests_gathered(const struct requests *r);
+/* Finishes what was gathered, unless it is of the same type. */
+enum err requests_settle_before(struct requests *r, uint8_t type) MUST_CHECK;
 
 enum err requests_small(struct requests *r, const struct frame *f) MUST_CHECK;
 enum err requests_fetch(struct requests *r, const struct frame *f) MUST_CHECK;

@@ -12,24 +12,34 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LOCK_WAIT_MS = 10 * 1000 }; /* for the part of a connection that was just lost */
+enum {
+    LOCK_WAIT_MS = 10 * 1000, /* for the part of a connection that was just lost */
+    BUNDLE_BYTES = 64 * 1024, /* of contents: from there on they are sent */
+};
 
 struct store {
     struct fs fs;
     int fd;
-    struct fs_group *group; /* of small files */
-    enum err told;          /* whether the session could be told of those that failed */
-    struct fs_part part;    /* open for the session; data < 0: none */
+    struct fs_group *group;   /* of small files */
+    struct fs_reader *reader; /* of others */
+    struct buf out;           /* their contents */
+    enum err told;            /* whether the session could be told of those that failed */
+    struct fs_part part;      /* open for the session; data < 0: none */
     struct store_pages pages;
     char path[PATH_MAX_BYTES + 1], path2[PATH_MAX_BYTES + 1];
 };
 
+static struct slice reason(void)
+{
+    struct slice text = slice_str(log_reason());
+    text.n = text.n > 512 ? 512 : text.n;
+    return text;
+}
+
 static enum err answer(const struct store *s, enum err status, const int *fds, unsigned n_fds)
 {
-    struct slice reason = status == ERR_OK ? (struct slice){0} : slice_str(log_reason());
-    reason.n = reason.n > 512 ? 512 : reason.n;
     return IPC_SEND_FDS(s->fd, answer, ANSWER, fds, n_fds, .status = (uint16_t)status,
-                        .reason = reason);
+                        .reason = status == ERR_OK ? (struct slice){0} : reason());
 }
 
 static void release_part(struct store *s)
@@ -243,10 +253,10 @@ static bool do_small(struct store *s, const struct ipc_in *in, enum err *status)
     return fs_group_add(s->group, &file);
 }
 
-static void tell_failure(void *arg, size_t index, enum err status, const char *reason)
+static void tell_failure(void *arg, size_t index, enum err status, const char *why)
 {
     struct store *s = arg;
-    struct slice text = slice_str(reason);
+    struct slice text = slice_str(why);
     text.n = text.n > 256 ? 256 : text.n;
     if (status != ERR_OK && s->told == ERR_OK)
         s->told = IPC_SEND(s->fd, st_failed, ST_FAILED, .index = (uint32_t)index,
@@ -264,34 +274,40 @@ static bool do_group(struct store *s, const struct ipc_in *in, enum err *status)
     return true;
 }
 
-static enum err send_content(const struct store *s, const struct fs_info *i, const uint8_t *bytes)
+static enum err add_content(struct store *s, const struct ipc_st_content *m)
 {
-    struct ipc_st_content m = {.mode = i->mode,
-                               .mtime_s = (uint64_t)i->mtime_s,
-                               .mtime_ns = i->mtime_ns,
-                               .has_root = i->has_root,
-                               .bytes = slice_of(bytes, (size_t)i->size)};
-    struct buf b;
-    memcpy(m.root, i->root, TREE_HASH);
-    buf_init(&b, IPC_MAX);
-    enum err e = ipc_put_st_content(&b, &m) ? ipc_send(s->fd, IPC_ST_CONTENT, &b, NULL, 0, false)
-                                            : ERR_LIMIT;
-    buf_release(&b);
-    return e;
+    if (s->out.len < BUNDLE_BYTES && IPC_ADD(&s->out, st_content, ST_CONTENT, m))
+        return ERR_OK;
+    enum err e = ipc_send_bundle(s->fd, &s->out);
+    if (e != ERR_OK)
+        return e;
+    return IPC_ADD(&s->out, st_content, ST_CONTENT, m) ? ERR_OK : ERR_LIMIT;
 }
 
+/* The answer goes out when there is a good deal, or nothing more to do. */
 static bool do_fetch(struct store *s, const struct ipc_in *in, enum err *status)
 {
-    static uint8_t bytes[FS_SMALL_MAX];
+    static uint8_t bytes[FS_SMALL_MAX + 1];
     struct ipc_st_fetch m;
-    struct fs_info info;
+    struct fs_info i = {0};
     if (!ipc_get_st_fetch(in->body, in->n, &m))
         return false;
-    if ((*status = path_parse(m.path, s->path)) == ERR_OK &&
-        (*status = fs_read_small(&s->fs, s->path, bytes, &info)) == ERR_OK)
-        *status = send_content(s, &info, bytes);
-    else if (*status == ERR_LIMIT)
-        *status = ERR_OK;
+    enum err e = path_parse(m.path, s->path);
+    if (e == ERR_OK)
+        e = fs_read_small(s->reader, s->path, bytes, &i);
+    struct ipc_st_content c = {.longer = e == ERR_LIMIT};
+    if (e == ERR_OK) {
+        c.mode = i.mode;
+        c.mtime_s = (uint64_t)i.mtime_s;
+        c.mtime_ns = i.mtime_ns;
+        c.has_root = i.has_root;
+        c.bytes = slice_of(bytes, (size_t)i.size);
+        memcpy(c.root, i.root, TREE_HASH);
+    } else if (!c.longer) {
+        c.status = (uint16_t)e;
+        c.reason = reason();
+    }
+    *status = add_content(s, &c);
     return true;
 }
 
@@ -370,7 +386,7 @@ static const struct row {
     {IPC_ST_PART_OPEN, true, do_part_open}, {IPC_ST_COMMIT, false, do_commit},
     {IPC_ST_RELEASE, false, do_release},    {IPC_ST_DISCARD, false, do_discard},
     {IPC_ST_PENDING, false, do_pending},    {IPC_ST_SMALL, true, do_small},
-    {IPC_ST_GROUP, false, do_group},        {IPC_ST_FETCH, false, do_fetch},
+    {IPC_ST_GROUP, false, do_group},        {IPC_ST_FETCH, true, do_fetch},
     {IPC_ST_PARENTS, false, do_parents},    {IPC_ST_ATTRIBUTES, false, do_attributes},
     {IPC_ST_WALK, false, do_walk},          {IPC_ST_NEXT, false, do_next},
     {IPC_ST_STATS, false, do_stats},        {IPC_ST_SHARE, false, do_share},
@@ -421,6 +437,9 @@ static enum err serve(struct store *s, const struct ipc_in *in)
     enum err e = ERR_OK;
     while (e == ERR_OK && ipc_next(in, &rest, &one))
         e = serve_one(s, &one);
+    fs_reader_rest(s->reader);
+    if (e == ERR_OK)
+        e = ipc_send_bundle(s->fd, &s->out);
     return e == ERR_OK && rest.n > 0 ? ERR_PROTO : e;
 }
 
@@ -433,11 +452,14 @@ int store_main(const struct config *config, const struct map_user *user, int fd)
     snprintf(context, sizeof context, "store user=%s", user->name);
     log_context(context);
     s.pages.fs = &s.fs;
+    buf_init(&s.out, IPC_MAX - 1);
     enum err e = confine_start(&fd, 1);
     if (e == ERR_OK && !buffer)
         e = log_fail(ERR_INTERNAL, "out of memory");
     if (e == ERR_OK)
         e = fs_group_new(&s.fs, &s.group);
+    if (e == ERR_OK)
+        e = fs_reader_new(&s.fs, &s.reader);
     if (e == ERR_OK)
         e = store_prepare(&s.fs, config, user);
     probe_run("store");
@@ -449,6 +471,8 @@ int store_main(const struct config *config, const struct map_user *user, int fd)
         ipc_drop(&in);
     }
     free(buffer);
+    buf_release(&s.out);
+    fs_reader_free(s.reader);
     fs_group_free(s.group);
     return err_exit(e);
 }

@@ -163,6 +163,53 @@ static void stored_roots_come_when_asked_for(void **state)
 
 /* ---- roots below ---- */
 
+static enum err read_text(struct fs_reader *r, const char *path, const char *text)
+{
+    static uint8_t bytes[FS_SMALL_MAX + 1];
+    struct fs_info info;
+    enum err e = fs_read_small(r, path, bytes, &info);
+    if (e == ERR_OK && (info.type != MSG_FILE || info.size != strlen(text) ||
+                        memcmp(bytes, text, strlen(text)) != 0))
+        fail_msg("%s: not \"%s\"", path, text);
+    return e == ERR_OK && !info.has_root ? ERR_NOENT : e;
+}
+
+/* What is kept open for neighbours is never taken for another folder's. */
+static void small_files_are_read_in_any_order(void **state)
+{
+    struct fs_reader *r;
+    struct fs_info info;
+    (void)state;
+    root("/", "in", FS_ALL);
+    folder("two");
+    root("/other", "two", FS_ALL);
+    assert_int_equal(fs_mkdir(&fs, "/d", 0755, false), ERR_OK);
+    assert_int_equal(fs_mkdir(&fs, "/dd", 0755, false), ERR_OK);
+    upload("/x", "top", &info);
+    upload("/d/x", "in d", &info);
+    upload("/dd/x", "in dd", &info);
+    upload("/other/x", "in another root", &info);
+    assert_int_equal(fs_reader_new(&fs, &r), ERR_OK);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(read_text(r, "/d/x", "in d"), ERR_OK);
+        assert_int_equal(read_text(r, "/x", "top"), ERR_OK);
+        assert_int_equal(read_text(r, "/dd/x", "in dd"), ERR_OK);
+        assert_int_equal(read_text(r, "/dd/y", ""), ERR_NOENT);
+        assert_int_equal(read_text(r, "/dd/x", "in dd"), ERR_OK);
+        assert_int_equal(read_text(r, "/missing/x", ""), ERR_NOENT);
+        assert_int_equal(read_text(r, "/missing/x", ""), ERR_NOENT);
+        assert_int_equal(read_text(r, "/other/x", "in another root"), ERR_OK);
+        assert_int_equal(read_text(r, "/d", ""), ERR_TYPE);
+        assert_int_equal(read_text(r, "/", ""), ERR_TYPE);
+        if (i > 0)
+            fs_reader_rest(r);
+    }
+    assert_int_equal(fs_rename(&fs, "/d", "/e", false), ERR_OK);
+    assert_int_equal(fs_rename(&fs, "/dd", "/d", false), ERR_OK);
+    assert_int_equal(read_text(r, "/d/x", "in dd"), ERR_OK);
+    fs_reader_free(r);
+}
+
 static void roots_below_show_and_shadow(void **state)
 {
     (void)state;
@@ -348,6 +395,7 @@ int main(void)
         TEST(it_takes_the_right_to_list),
         TEST(details_are_told),
         TEST(stored_roots_come_when_asked_for),
+        TEST(small_files_are_read_in_any_order),
         TEST(roots_below_show_and_shadow),
         TEST(roots_without_one_above),
         TEST(folders_enclose_what_is_in_them),
