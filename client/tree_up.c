@@ -224,10 +224,10 @@ static enum err send_folders(struct going_up *g)
 
 /* ---- the whole ---- */
 
-static enum err begin(struct going_up *g)
+static enum err begin(struct going_up *g, bool folders)
 {
     walk_close(g->walk);
-    return tree_walk(g->o, g->top, g->file, &g->walk);
+    return tree_walk(g->o, folders, g->top, g->file, &g->walk);
 }
 
 enum err tree_up(struct worker *w, const struct tree_options *o, int fd, const char *file,
@@ -239,13 +239,13 @@ enum err tree_up(struct worker *w, const struct tree_options *o, int fd, const c
         return log_fail(ERR_INTERNAL, "out of memory for a tree");
     }
     *g = (struct going_up){.w = w, .o = o, .top = fd, .file = file, .path = path};
-    enum err e = begin(g);
+    enum err e = begin(g, false);
     if (e != ERR_OK) {
         e = batch_fail(&w->work->batch, e);
     } else if ((e = send_files(g)) == ERR_OK && (e = work_settle(w)) == ERR_OK) {
         if (o->delete)
             e = tree_prune_remote(w, o, g->top, path);
-        if (e == ERR_OK && !o->dry_run && (e = begin(g)) == ERR_OK)
+        if (e == ERR_OK && !o->dry_run && (e = begin(g, true)) == ERR_OK)
             e = send_folders(g);
     }
     /* What is under way may belong to g. */

@@ -102,10 +102,16 @@ void tree_pass_over(struct worker *w, const struct tree_options *o, const char *
                                           : "neither a file nor a folder");
 }
 
-enum err tree_walk(const struct tree_options *o, int fd, const char *file, struct walk **out)
+static bool folder_passes(void *arg, const char *path, bool folder)
+{
+    return folder && tree_passes(arg, path, folder);
+}
+
+enum err tree_walk(const struct tree_options *o, bool folders, int fd, const char *file,
+                   struct walk **out)
 {
     bool follow = o->links && strcmp(o->links, "follow") == 0;
-    struct walk_options how = {tree_passes, (void *)(uintptr_t)o, follow};
+    struct walk_options how = {folders ? folder_passes : tree_passes, (void *)(uintptr_t)o, follow};
     int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     *out = NULL;
     return own >= 0 && walk_open(own, &how, out) == ERR_OK ? ERR_OK : log_fail_errno("%s", file);

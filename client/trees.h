@@ -70,8 +70,9 @@ void tree_fault_errno(struct worker *w, const char *top, const char *rel);
 void tree_pass_over(struct worker *w, const struct tree_options *o, const char *top,
                     const struct walk_entry *entry);
 
-/* Begins to walk through the local folder fd (stays the caller's), called file, as o says. */
-enum err tree_walk(const struct tree_options *o, int fd, const char *file,
+/* Begins to walk through the local folder fd (stays the caller's), called file, as o says; folders: only
+ * they are reported. */
+enum err tree_walk(const struct tree_options *o, bool folders, int fd, const char *file,
                    struct walk **out) MUST_CHECK;
 
 /* A walk's passes(): the filter of a struct tree_options. */

@@ -254,7 +254,7 @@ static enum err verify_tree(struct verify *v)
         remote_text(v->work.at, v->work.at->path, remote, sizeof remote);
         return log_fail(ERR_TYPE, "%s: not a folder, but %s is", remote, v->file);
     }
-    e = tree_walk(&v->tree, v->fd, v->file, &v->walk);
+    e = tree_walk(&v->tree, false, v->fd, v->file, &v->walk);
     if (e == ERR_OK)
         e = worker_init(&v->worker, &v->work, &v->link);
     if (e == ERR_OK && (e = go_through_local(v)) == ERR_OK && (e = go_through_remote(v)) == ERR_OK)

@@ -39,9 +39,10 @@ void job_free(struct job *j)
     free(j);
 }
 
-enum err job_done(struct job *j, enum err e, const char *reason, uint64_t wire)
+/* Says what became of it. */
+static enum err tell(const struct job *j, enum err e, const char *reason, uint64_t wire)
 {
-    struct work *w = j->worker->work;
+    const struct work *w = j->worker->work;
     char remote[PATH_MAX_BYTES + 80];
     struct show show;
     remote_text(w->at, j->path, remote, sizeof remote);
@@ -52,6 +53,14 @@ enum err job_done(struct job *j, enum err e, const char *reason, uint64_t wire)
         show.started_ms = j->started_ms;
         show_result(&show, e, &j->result, wire);
     }
+    return e;
+}
+
+enum err job_done(struct job *j, enum err e, const char *reason, uint64_t wire)
+{
+    struct work *w = j->worker->work;
+    if (e != ERR_OK || !w->tree || options.json || options.verbose)
+        e = tell(j, e, reason, wire);
     e = batch_count(&w->batch, e, &j->result);
     job_free(j);
     return e;

@@ -146,22 +146,27 @@ const char *fs_rel(const struct fs_root *root, const char *path)
     return path[n] == '/' ? path + n + 1 : "";
 }
 
+static enum err no_right(const char *path, unsigned any_of)
+{
+    char missing[64];
+    fs_rights_text(any_of, missing, sizeof missing);
+    return log_fail(ERR_DENIED, "%s: no right here (it would take: %s)", path, missing);
+}
+
 enum err fs_allow(struct fs *fs, const char *path, unsigned any_of, struct fs_place *out)
 {
-    char legal[PATH_MAX_BYTES + 1], missing[64];
     /* Whoever calls has checked the path already; a single ".." that slipped through would be one
      * too many. */
-    enum err e = path_parse(slice_str(path), legal);
+    enum err e = path_check(slice_str(path));
     if (e != ERR_OK)
         return e;
     *out = (struct fs_place){.root = fs_root_of(fs, path), .path = path, .rel = ""};
-    fs_rights_text(any_of, missing, sizeof missing);
     if (!out->root && (any_of & ~(unsigned)(FS_LIST | FS_READ)))
-        return log_fail(ERR_DENIED, "%s: no right here (it would take: %s)", path, missing);
+        return no_right(path, any_of);
     if (!out->root)
         return fs_above_roots(fs, path) ? ERR_OK : log_fail(ERR_NOENT, "%s: does not exist", path);
     if ((out->root->rights & any_of) == 0)
-        return log_fail(ERR_DENIED, "%s: no right here (it would take: %s)", path, missing);
+        return no_right(path, any_of);
     out->rel = fs_rel(out->root, path);
     return ERR_OK;
 }

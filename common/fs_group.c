@@ -16,6 +16,7 @@
 enum {
     SYNC_EACH = 16, /* so many files are synced one by one; for more the whole filesystem is */
     SYNC_DEVICES = 4,
+    MANY = 16, /* for so many one look at all parts is cheaper than one for each */
     STAGED_NAME = 44,
     REASON = 256,
     TRIES = 100,
@@ -57,10 +58,12 @@ struct fs_group {
     struct fs_slots slots;
     char made[PATH_MAX_BYTES + 1]; /* the folder that was last seen to be there */
     struct folder {
-        char path[PATH_MAX_BYTES + 1];
+        char path[PATH_MAX_BYTES + 1]; /* up to and with the last slash */
+        size_t n;
         int fd; /* -1: none is open */
         bool changed;
-    } folder; /* the one that names were last given in */
+    } folder;   /* the one that names were last given in */
+    bool parts; /* the root may have unfinished transfers */
 };
 
 /* ---- syncing ---- */
@@ -291,14 +294,15 @@ static void leave_folder(struct fs_group *g)
 /* Opens the folder that s's name is given in, unless it is open already. */
 static enum err enter_folder(struct fs_group *g, const struct staged *s)
 {
-    const char *name;
-    char path[PATH_MAX_BYTES + 1];
-    snprintf(path, sizeof path, "%.*s", (int)(path_base(s->path) - s->path), s->path);
-    if (g->folder.fd >= 0 && strcmp(g->folder.path, path) == 0)
+    const char *name = path_base(s->path);
+    size_t n = (size_t)(name - s->path);
+    if (g->folder.fd >= 0 && g->folder.n == n && memcmp(g->folder.path, s->path, n) == 0)
         return ERR_OK;
     leave_folder(g);
     enum err e = fs_open_parent(&s->at, O_RDONLY, &g->folder.fd, &name);
-    memcpy(g->folder.path, path, sizeof path);
+    memcpy(g->folder.path, s->path, n);
+    g->folder.path[n] = '\0';
+    g->folder.n = n;
     g->folder.changed = false;
     return e;
 }
@@ -353,15 +357,32 @@ static void drop_part(const struct fs_group *g, const struct staged *s)
     fs_close(&journal.fd);
 }
 
+/* Whether a journal lies in parts: of many files it is not worth while to look for that of each. */
+static bool has_journals(int parts)
+{
+    const struct dirent *entry;
+    DIR *dir = fs_opendir(parts, ".");
+    bool found = false;
+    while (dir && !found && (entry = readdir(dir)))
+        found = fs_has_suffix(entry->d_name, ".journal");
+    if (!dir)
+        return true;
+    closedir(dir);
+    return found;
+}
+
 static void finish(struct fs_group *g, struct staged *s)
 {
-    bool own = use_root(g, s->at.root) == ERR_OK;
+    bool same = g->root == s->at.root, own = use_root(g, s->at.root) == ERR_OK;
+    if (own && !same)
+        g->parts = has_journals(g->service.parts);
     if (own && s->aside[0])
         (void)unlinkat(g->service.parts, s->aside, 0);
     if (!own || s->status != ERR_OK)
         return;
     keep_root(g, s);
-    drop_part(g, s);
+    if (g->parts)
+        drop_part(g, s);
 }
 
 static void each_staged(struct fs_group *g, enum err (*step)(struct fs_group *, struct staged *))
@@ -383,6 +404,7 @@ void fs_group_commit(struct fs_group *g, fs_group_fn *each, void *arg)
     each_staged(g, give_name);
     leave_folder(g);
     fail_all(g, sync_all(&g->folders));
+    g->parts = !g->root || g->n < MANY || has_journals(g->service.parts);
     for (size_t i = 0; i < g->n; i++)
         if (g->files[i].at.root)
             finish(g, &g->files[i]);

@@ -35,7 +35,7 @@ static enum err refuse(struct slice s, const char *why)
                     why);
 }
 
-enum err path_parse(struct slice s, char path[static PATH_MAX_BYTES + 1])
+enum err path_check(struct slice s)
 {
     const char *at = (const char *)s.p;
     size_t left = s.n;
@@ -53,6 +53,14 @@ enum err path_parse(struct slice s, char path[static PATH_MAX_BYTES + 1])
         at += n + 1;
         left -= n + 1;
     }
+    return ERR_OK;
+}
+
+enum err path_parse(struct slice s, char path[static PATH_MAX_BYTES + 1])
+{
+    enum err e = path_check(s);
+    if (e != ERR_OK)
+        return e;
     memcpy(path, s.p, s.n);
     path[s.n] = '\0';
     return ERR_OK;

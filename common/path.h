@@ -17,7 +17,10 @@ enum { PATH_MAX_BYTES = 4096, PATH_NAME_MAX = 255 };
 /* consign's own folder below a root (staging, stored trees). */
 #define PATH_SERVICE ".consign"
 
-/* Checks that s is a legal path and copies it to path (ended by NUL). ERR_NAME, logged with why. */
+/* Checks that s is a legal path. ERR_NAME, logged with why. */
+enum err path_check(struct slice s) MUST_CHECK;
+
+/* The same, and copies it to path (ended by NUL). */
 enum err path_parse(struct slice s, char path[static PATH_MAX_BYTES + 1]) MUST_CHECK;
 
 /* Whether name (n bytes) is one legal component. */

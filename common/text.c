@@ -50,12 +50,27 @@ static void put_escape(struct buf *out, uint32_t point)
     text_put(out, text);
 }
 
+/* How many bytes from s on are printable ASCII that stands for itself. */
+static size_t plain(const uint8_t *s, size_t n)
+{
+    size_t i = 0;
+    while (i < n && s[i] >= 0x20 && s[i] < 0x7f && s[i] != '"' && s[i] != '\\')
+        i++;
+    return i;
+}
+
 void text_json(struct buf *out, struct slice s)
 {
     text_put(out, "\"");
     for (size_t i = 0; i < s.n;) {
         uint32_t point;
-        size_t len = text_char(s.p + i, s.n - i, &point);
+        size_t len = plain(s.p + i, s.n - i);
+        if (len > 0) {
+            buf_put(out, s.p + i, len);
+            i += len;
+            continue;
+        }
+        len = text_char(s.p + i, s.n - i, &point);
         if (len && text_visible(point) && point != '"' && point != '\\')
             buf_put(out, s.p + i, len);
         else

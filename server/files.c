@@ -368,11 +368,10 @@ enum err files_fetch(struct files *f)
 static enum err content(const struct ipc_in *in, files_content_fn *each, void *arg)
 {
     struct ipc_st_content m;
-    char reason[513];
     if (in->type != IPC_ST_CONTENT || !ipc_get_st_content(in->body, in->n, &m))
         return log_fail(ERR_INTERNAL, "the store sent a malformed content");
     struct files_content c = {.status = err_from_wire(m.status),
-                              .reason = reason,
+                              .reason = m.reason,
                               .longer = m.longer,
                               .info = {.type = MSG_FILE,
                                        .mode = m.mode,
@@ -382,7 +381,6 @@ static enum err content(const struct ipc_in *in, files_content_fn *each, void *a
                                        .has_root = m.has_root},
                               .bytes = m.bytes};
     memcpy(c.info.root, m.root, TREE_HASH);
-    log_scrub(reason, sizeof reason, m.reason.p, m.reason.n);
     return each(arg, &c);
 }
 

@@ -65,8 +65,8 @@ enum err files_group(struct files *f, files_failed_fn *failed, void *arg) MUST_C
  * come. What a content borrows lies in f's buffer until the next call. */
 struct files_content {
     enum err status;
-    const char *reason; /* of a failure */
-    bool longer;        /* it is no small file */
+    struct slice reason; /* of a failure */
+    bool longer;         /* it is no small file */
     struct fs_info info;
     struct slice bytes;
 };

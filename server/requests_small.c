@@ -212,11 +212,12 @@ static enum err on_content(void *arg, const struct files_content *c)
     if (!g)
         return log_fail(ERR_INTERNAL, "the store sent a content that was not asked for");
     r->gathering->come++;
+    g->status = c->status;
     g->longer = c->longer;
     g->info = c->info;
     g->bytes = c->bytes;
     if (c->status != ERR_OK)
-        fail(g, c->status, c->reason);
+        log_scrub(g->result.reason, sizeof g->result.reason, c->reason.p, c->reason.n);
     else if (!g->longer && prove(r, g) != ERR_OK)
         fail(g, ERR_CORRUPT, log_reason());
     return ERR_OK;
