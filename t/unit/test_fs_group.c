@@ -567,6 +567,28 @@ static void a_client_keeps_none(void **state)
     assert_false(there("in/.consign"));
 }
 
+/* By itself, and in a group that is large enough for one look at all parts. */
+static void an_unfinished_transfer_to_the_name_is_dropped(void **state)
+{
+    struct fs_part part;
+    char path[16];
+    (void)state;
+    for (int others = 0; others < 20; others += 19) {
+        assert_int_equal(fs_open_part(&site_fs, "/f", 100000, true, 0, &part), ERR_OK);
+        close(part.data);
+        close(part.journal);
+        assert_false(nothing_aside("in"));
+        add("/f", "whole");
+        for (int i = 0; i < others; i++) {
+            snprintf(path, sizeof path, "/f%d", i);
+            add(path, "another");
+        }
+        assert_int_equal(commit(), others + 1);
+        assert_int_equal(outcome.status[0], ERR_OK);
+        assert_true(nothing_aside("in"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -591,6 +613,7 @@ int main(void)
         IN_BOTH(roots_are_kept),
         IN_BOTH(a_sweep_leaves_the_roots),
         IN_BOTH(a_damaged_slot_tells_nothing),
+        IN_BOTH(an_unfinished_transfer_to_the_name_is_dropped),
         IN_BOTH(a_client_keeps_none),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
