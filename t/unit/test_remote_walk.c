@@ -13,6 +13,9 @@
 
 #include <cmocka.h>
 
+/* The command line of the program, which a test has none of. */
+struct options options;
+
 enum { WAIT = 10000 };
 
 /* A client connected to side. */
