@@ -127,6 +127,11 @@ static enum err sink_share(void *arg, const struct fs_part *part)
     return fs_share_part(below(arg), part);
 }
 
+static enum err sink_unshare(void *arg, const struct fs_part *part)
+{
+    return fs_unshare_part(below(arg), part);
+}
+
 enum err download_join(struct job *j, uint64_t token, struct fs_part *out)
 {
     return fs_join_part(&j->worker->work->fs, below(j), token, out);
@@ -155,8 +160,11 @@ static enum err get_long(struct worker *w, struct job *j)
     struct work *work = w->work;
     struct chan *c = &w->link->chan;
     char shown[PATH_MAX_BYTES + 80];
-    struct xfer_sink sink = {
-        .open = sink_open, .share = sink_share, .commit = sink_commit, .arg = j};
+    struct xfer_sink sink = {.open = sink_open,
+                             .share = sink_share,
+                             .unshare = sink_unshare,
+                             .commit = sink_commit,
+                             .arg = j};
     struct show show;
     uint64_t before = tls_bytes_in(c->tls);
     struct xfer x = {.chan = c,

@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { JOINED_WAIT_MS = 10 * 1000 }; /* for connections that were just lost */
+
 struct opening {
     const char *owner;
     uint64_t length;
@@ -241,6 +243,12 @@ enum err fs_open_part(struct fs *fs, const char *path, uint64_t length, unsigned
 enum err fs_share_part(const char *path, const struct fs_part *part)
 {
     return fs_lock_share(part->journal, path);
+}
+
+enum err fs_unshare_part(const char *path, const struct fs_part *part)
+{
+    enum err e = fs_lock_regain(part->journal, path, JOINED_WAIT_MS);
+    return e == ERR_BUSY ? log_fail(e, "%s: another connection still writes to it", path) : e;
 }
 
 static enum err cannot_join(const char *path)

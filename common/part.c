@@ -336,11 +336,18 @@ enum err part_begin(struct part *p, int data, int journal, uint64_t length, unsi
                        : take_basis(p, length, chunk_log2, recheck, engine, progress, progress_arg);
 }
 
+/* Behind the slots. */
+static uint64_t claims_at(const struct part *p)
+{
+    return PART_SLOTS + p->chunks * TREE_HASH;
+}
+
 enum err part_share(struct part *p, uint64_t token)
 {
     p->shared = true;
     p->header.token = token;
-    return void_stamp(p);
+    enum err e = claims_make(&p->claims, p->journal, claims_at(p), p->chunks);
+    return e == ERR_OK ? void_stamp(p) : e;
 }
 
 enum err part_join(struct part *p, int data, int journal, uint64_t length, unsigned chunk_log2,
@@ -353,8 +360,10 @@ enum err part_join(struct part *p, int data, int journal, uint64_t length, unsig
     if (e != ERR_OK || p->header.token != token || p->header.length != length ||
         p->header.chunk_log2 != chunk_log2 || p->header.stamped)
         return log_fail(ERR_CHANGED, "the transfer to join is another one by now");
-    e = make_maps(p, length, chunk_log2);
-    return e == ERR_OK ? find_slots(p) : e;
+    if ((e = make_maps(p, length, chunk_log2)) == ERR_OK &&
+        (e = claims_open(&p->claims, journal, claims_at(p), p->chunks)) == ERR_OK)
+        e = find_slots(p);
+    return e;
 }
 
 void part_release(struct part *p)
@@ -366,6 +375,7 @@ void part_release(struct part *p)
     free(p->seen);
     free(p->filled);
     free(p->pending);
+    claims_close(&p->claims);
     *p = (struct part){.data = -1, .journal = -1};
 }
 
@@ -412,6 +422,10 @@ enum err part_claim(struct part *p, uint64_t first, uint64_t count)
                          (unsigned long long)i);
         else if (has_bit(p->filled, i))
             e = distrust(p, i);
+        if (e == ERR_OK && p->shared && p->claimed != i + 1) {
+            claims_take(&p->claims, i);
+            p->claimed = i + 1;
+        }
     }
     return e;
 }
@@ -558,6 +572,30 @@ static enum err root_from_slots(const struct part *p, const struct tree_engine *
     return tree_root_end(&r, root) ? ERR_OK : log_fail(ERR_INTERNAL, "a root of too few chunks");
 }
 
+/* A slot vouches for what one connection wrote; where there was another one it may be of either. */
+static enum err check_claims(struct part *p, const struct tree_engine *engine)
+{
+    uint8_t slot[TREE_HASH], hash[TREE_HASH];
+    enum err e = part_checkpoint(p);
+    for (uint64_t i = 0; e == ERR_OK && i < p->chunks; i++) {
+        if (!claims_several(&p->claims, i))
+            continue;
+        if ((e = part_slots_read(p->journal, i, 1, slot)) == ERR_OK)
+            e = tree_file_chunk(p->data, "what was received", p->header.length,
+                                p->header.chunk_log2, i, engine, hash);
+        if (e != ERR_OK || memcmp(hash, slot, TREE_HASH) == 0)
+            continue;
+        e = write_slot(p, i, empty_slot);
+        if (e == ERR_OK)
+            e = log_fail(ERR_CORRUPT, "chunk %llu came over two connections, and not the same",
+                         (unsigned long long)i);
+    }
+    claims_close(&p->claims);
+    if (e == ERR_OK && ftruncate(p->journal, (off_t)claims_at(p)) < 0)
+        e = log_fail_errno("cutting a journal");
+    return e;
+}
+
 enum err part_finish(struct part *p, const struct tree_engine *engine,
                      uint8_t root[static TREE_HASH])
 {
@@ -569,6 +607,8 @@ enum err part_finish(struct part *p, const struct tree_engine *engine,
                         (unsigned long long)p->settled, (unsigned long long)p->chunks);
     if (ftruncate(p->data, (off_t)p->header.length) < 0)
         return log_fail_errno("setting the length of what was received");
+    if (p->shared && (e = check_claims(p, engine)) != ERR_OK)
+        return e;
     /* Those who joined have ended: their slots and what they wrote are synced with the rest. */
     p->unordered = p->unordered || p->skipped > 0;
     p->shared = false;

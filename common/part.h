@@ -17,6 +17,7 @@
 #ifndef CONSIGN_PART_H
 #define CONSIGN_PART_H
 
+#include "claims.h"
 #include "tree.h"
 #include <sys/stat.h>
 
@@ -77,8 +78,10 @@ struct part {
     bool
         unordered; /* slots on the disk may be older than those in the journal: sync before a stamp */
     bool shared;   /* other processes write other chunks of it: no stamp before the end */
-    uint64_t skipped; /* chunks left to them */
-    enum err failed;  /* a checkpoint or sync failed: nothing may be written any more */
+    uint64_t skipped;     /* chunks left to them */
+    struct claims claims; /* of all who write to it; and the last one that this one made: */
+    uint64_t claimed;     /* its chunk's number + 1 */
+    enum err failed;      /* a checkpoint or sync failed: nothing may be written any more */
 };
 
 /* Takes over both descriptors (also when it fails; they are closed by part_release). The journal's
@@ -136,8 +139,10 @@ bool part_settled(const struct part *p, uint64_t index);
 /* Syncs the data, fills the slots, stamps, syncs the journal. */
 enum err part_checkpoint(struct part *p) MUST_CHECK;
 
-/* All chunks settled, here or by those who joined and have ended (else ERR_PROTO): sets the data file's size to length, checkpoints, computes
- * the root from the slots, writes it to the header as complete, and returns it. */
+/* All chunks settled, here or by those who joined (else ERR_PROTO), none of whom is there any more: sets the data
+ * file's size to length, checkpoints, computes the root from the slots, writes it to the header as complete, and
+ * returns it. A chunk that more than one wrote to is hashed anew: ERR_CORRUPT when that is not what its slot
+ * says. */
 enum err part_finish(struct part *p, const struct tree_engine *engine,
                      uint8_t root[static TREE_HASH]) MUST_CHECK;
 

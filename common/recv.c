@@ -435,6 +435,8 @@ static enum err on_commit(struct receiver *r, const struct frame *f)
     enum err e = lane_wait(&r->lane);
     if (e == ERR_OK && r->cursor < r->chunks)
         e = part_skip(&r->part, r->cursor, r->chunks - r->cursor);
+    if (e == ERR_OK && r->part.shared)
+        e = r->sink->unshare(r->sink->arg, &r->files);
     if (e == ERR_OK)
         e = part_finish(&r->part, r->x->engine, r->result->root);
     if (e != ERR_OK)

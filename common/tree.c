@@ -291,3 +291,20 @@ enum err tree_file(int fd, const char *name, uint64_t length, unsigned chunk_log
     tree_chunk_release(&w.chunk);
     return e;
 }
+
+enum err tree_file_chunk(int fd, const char *name, uint64_t length, unsigned chunk_log2,
+                         uint64_t index, const struct tree_engine *engine,
+                         uint8_t hash[static TREE_HASH])
+{
+    struct walk w = {.fd = fd, .name = name, .length = length, .chunk_log2 = chunk_log2};
+    enum err e = tree_chunk_init(&w.chunk, engine, chunk_log2);
+    if (e != ERR_OK)
+        return e;
+    w.piece = malloc(READ_BYTES);
+    tree_zeros_init(&w.zeros, &w.chunk, length, chunk_log2);
+    hole_map_init(&w.holes, fd);
+    e = w.piece ? hash_chunk(&w, index, hash) : log_fail(ERR_INTERNAL, "%s: out of memory", name);
+    free(w.piece);
+    tree_chunk_release(&w.chunk);
+    return e;
+}

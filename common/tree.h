@@ -137,4 +137,9 @@ enum err tree_file(int fd, const char *name, uint64_t length, unsigned chunk_log
                    const struct tree_engine *engine, const struct tree_visitor *visitor,
                    uint8_t root[static TREE_HASH]) MUST_CHECK;
 
+/* The hash of one chunk of such a file, likewise. */
+enum err tree_file_chunk(int fd, const char *name, uint64_t length, unsigned chunk_log2,
+                         uint64_t index, const struct tree_engine *engine,
+                         uint8_t hash[static TREE_HASH]) MUST_CHECK;
+
 #endif

@@ -95,6 +95,8 @@ struct xfer_sink {
     enum err (*open)(void *arg, uint64_t length, bool sparse, struct fs_part *out);
     /* Lets others join the part. NULL: they can't. */
     enum err (*share)(void *arg, const struct fs_part *part);
+    /* Before a shared part is finished: no more may join, and waits for those who did. ERR_BUSY when they stay. */
+    enum err (*unshare)(void *arg, const struct fs_part *part);
     /* Makes the finished part visible and durable. */
     enum err (*commit)(void *arg, const struct fs_part *part, const struct msg_offer *offer);
     /* The part is finished or given up: both descriptors are closed already. May be NULL. */

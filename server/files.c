@@ -257,6 +257,11 @@ enum err files_share_part(struct files *f, const char *path)
     return await(f, IPC_SEND(f->fd, st_share, ST_SHARE, .path = slice_str(path)));
 }
 
+enum err files_unshare_part(struct files *f, const char *path)
+{
+    return await(f, IPC_SEND(f->fd, st_share, ST_SHARE, .end = true, .path = slice_str(path)));
+}
+
 enum err files_join_part(struct files *f, const char *path, uint64_t token, struct fs_part *out)
 {
     int fds[IPC_FDS];

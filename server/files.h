@@ -44,6 +44,7 @@ enum err files_open_source(struct files *f, const char *path, struct fs_source *
 enum err files_open_part(struct files *f, const char *path, uint64_t length, unsigned flags,
                          struct fs_part *out) MUST_CHECK;
 enum err files_share_part(struct files *f, const char *path) MUST_CHECK;
+enum err files_unshare_part(struct files *f, const char *path) MUST_CHECK;
 enum err files_join_part(struct files *f, const char *path, uint64_t token,
                          struct fs_part *out) MUST_CHECK;
 enum err files_commit(struct files *f, const struct fs_commit *how) MUST_CHECK;

@@ -47,6 +47,13 @@ static enum err upload_share(void *arg, const struct fs_part *part)
     return files_share_part(&u->r->files, u->r->path);
 }
 
+static enum err upload_unshare(void *arg, const struct fs_part *part)
+{
+    struct upload *u = arg;
+    (void)part;
+    return files_unshare_part(&u->r->files, u->r->path);
+}
+
 static enum err upload_commit(void *arg, const struct fs_part *part, const struct msg_offer *o)
 {
     struct upload *u = arg;
@@ -135,6 +142,7 @@ enum err requests_put(struct requests *r, const struct frame *f)
                      .shared = m.flags & MSG_PUT_SHARE};
     struct xfer_sink sink = {.open = upload_open,
                              .share = upload_share,
+                             .unshare = upload_unshare,
                              .commit = upload_commit,
                              .release = upload_release,
                              .record = upload_record,

@@ -151,7 +151,7 @@ static bool do_share(struct store *s, const struct ipc_in *in, enum err *status)
     if (s->part.data < 0)
         *status = log_fail(ERR_PROTO, "no open part to share");
     else if ((*status = path_parse(m.path, s->path)) == ERR_OK)
-        *status = fs_share_part(s->path, &s->part);
+        *status = m.end ? fs_unshare_part(s->path, &s->part) : fs_share_part(s->path, &s->part);
     return true;
 }
 

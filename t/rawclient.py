@@ -13,8 +13,8 @@ STEP is one of
     WAIT NAME              prints frames up to one of that name
     ONLINE command         runs it; the connection stays open meanwhile
 At the end it prints what is left to come until the server closes, after saying that no more will be sent.
-A frame is printed as NAME, and the status and reason of those that have one; the end as EOF. The items of
-ITEMS follow it, one a line.
+A frame is printed as NAME, and the status and reason of those that have one, the token of a READY that has one;
+the end as EOF. The items of ITEMS follow it, one a line.
 The tables are this file's own, so that a change of msg.def by mistake shows."""
 import os
 import socket
@@ -155,6 +155,8 @@ class Server:
                         at += 4
                         at += 2 + struct.unpack(">H", body[at:at + 2])[0]
                     text += " " + ERRORS[status] + " " + body[at + 2:].decode("utf-8", "replace")
+            if name == "READY" and any(body[-8:]):
+                text += " %d" % struct.unpack(">Q", body[-8:])
             print(text.rstrip(), flush=True)
             if name == "ITEMS":
                 show_items(body[4:])
