@@ -63,7 +63,7 @@ misplaced() {
 }
 
 # The modules of common/, each of which may include those before it.
-order='err buf wire text log path walk conf deflate gauge hole tree codec msg part token cert fs tls pace chan patience lane share match old xfer'
+order='err buf wire text log path walk conf deflate gauge hole tree codec msg claims part token cert fs tls pace chan patience lane share match old xfer'
 
 upward() {
 	includes | awk -v order="$order" '

@@ -145,4 +145,50 @@ for k in 3 5; do
 	'
 done
 
+for j in "" "-j 3"; do
+	test_expect_success "put: the client is killed, and the repeat (put $j) goes on" '
+		again && pid=$(cut_at $((40 * MIB)) files/alice leg1 consign put -j 3 --rate 60M source alice:/f) && nothing_there &&
+		soon "! consign ls --pending alice:/ | grep now" && put $j source alice:/f && arrived_up &&
+		test $(result moved out) -lt $LENGTH
+	'
+	test_expect_success "get: the client is killed, and the repeat (get $j) goes on" '
+		again && consign put source alice:/f && cut_at $((40 * MIB)) . leg1 consign get -j 3 --rate 60M alice:/f f && nothing_there . &&
+		get $j alice:/f f && arrived_down && test $(result moved out) -lt $LENGTH
+	'
+	test_expect_success "put: the whole server is killed, and the repeat (put $j) goes on" '
+		again && { put -j 3 --rate 60M source alice:/f & } && pid=$! && victim 1 files/alice/.consign/parts/*.data >victim &&
+		all=$(sessions) && kill_server && kill -KILL $all && test_expect_code 75 wait $pid && nothing_there && start_server &&
+		put $j source alice:/f && arrived_up && test $(result moved out) -lt $LENGTH
+	'
+done
+
+test_expect_success 'where only two sessions are allowed, or one' '
+	again && conf map alice sessions 2 && restart_server && put -j 6 source alice:/f && arrived_up && again &&
+	consign put source alice:/f && get -j 6 alice:/f f && arrived_down && again &&
+	conf map alice sessions 1 && restart_server && put -j 6 source alice:/f && arrived_up && get -j 6 alice:/f f && arrived_down &&
+	conf map alice sessions "" && restart_server
+'
+
+test_expect_success 'the source changes meanwhile: said so, nothing visible' '
+	again && cp -p source moving && { put -j 3 --rate 60M moving alice:/f & } && pid=$! &&
+	victim 1 files/alice/.consign/parts/*.data >victim && printf x | dd of=moving bs=1 conv=notrunc status=none &&
+	test_expect_code 65 wait $pid && grep "changed while" err && nothing_there
+'
+
+test_expect_success 'the file is replaced at the server meanwhile: the one or the other, or nothing' '
+	again && consign put other alice:/g && consign put source alice:/f && { get -j 3 --rate 60M alice:/f f & } && pid=$! &&
+	victim 1 .consign/parts/*.data >victim && consign mv alice:/g alice:/f &&
+	if wait $pid; then same_file source f || same_file other f; else nothing_there .; fi
+'
+
+test_expect_success 'a file without a stored tree comes over one connection' '
+	again && at_server source alice/f && get -j 3 alice:/f f && arrived_down && moved_at_most 0
+'
+
+test_expect_success 'over a similar file: little is moved' '
+	again && consign put source alice:/f && cp source similar && printf changed | dd of=similar bs=1 seek=50000000 conv=notrunc status=none &&
+	put -j 3 similar alice:/f && arrived_up similar && test $(result moved out) -le $((2 * MIB)) &&
+	cp similar f && consign put source alice:/f && get -j 3 alice:/f f && arrived_down && test $(result moved out) -le $((2 * MIB))
+'
+
 test_done

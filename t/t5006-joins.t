@@ -183,7 +183,12 @@ for steps in "GET path=/f|WANT first=0 count=1" "GET flags=8 path=/f|WANT first=
 	"GET flags=8 path=/f|WANT first=1 count=1" "GET flags=8 path=/f|WANT first=18446744073709551615 count=1" \
 	"GET flags=8 path=/f|WANT first=0 count=18446744073709551615"; do
 	test_expect_success "refused: $steps" '
-		raw "${steps%|*}" "WAIT OFFER" READY "${steps#*|}" >out; cat out && grep PROTO out
+		raw "${steps%|*}" "WAIT OFFER" READY "${steps#*|}" >out && grep PROTO out
 	'
 done
+test_expect_success 'refused: backwards; more than four at once' '
+	raw "$G" "WAIT OFFER" READY "WANT first=2 count=1" "WANT first=0 count=1" >out && grep PROTO out &&
+	raw "$G" "WAIT OFFER" "WANT first=0 count=1" "WANT first=0 count=1" "WANT first=0 count=1" "WANT first=0 count=1" \
+		"WANT first=0 count=1" >out && grep PROTO out
+'
 test_done

@@ -629,6 +629,161 @@ static int remove_files(void **state)
 
 #define TEST(f) cmocka_unit_test_teardown(f, remove_files)
 
+/* ---- several at one part ---- */
+
+static struct part joiner;
+
+static enum err join(uint64_t length, unsigned log2, uint64_t token)
+{
+    return part_join(&joiner, open_file(data_path), open_file(journal_path), length, log2, token);
+}
+
+static void share_it(void)
+{
+    begin(LENGTH, LOG2, false);
+    assert_int_equal(part_share(&part, 77), ERR_OK);
+}
+
+/* The same by the one who joined; with other bytes than content's when they are given. */
+static void join_receive(uint64_t index, const uint8_t *bytes)
+{
+    uint8_t hash[TREE_HASH];
+    struct tree_chunk c;
+    size_t size = (size_t)tree_chunk_size(LENGTH, LOG2, index);
+    bytes = bytes ? bytes : content + (index << LOG2);
+    assert_int_equal(tree_chunk_init(&c, engine, LOG2), ERR_OK);
+    tree_chunk_begin(&c, LENGTH);
+    tree_chunk_add(&c, bytes, size);
+    tree_chunk_end(&c, hash);
+    tree_chunk_release(&c);
+    assert_int_equal(part_write(&joiner, index, 0, bytes, size), ERR_OK);
+    assert_int_equal(part_settle(&joiner, index, hash), ERR_OK);
+}
+
+static void is_stamped(bool expected)
+{
+    struct part_header h;
+    assert_int_equal(part_header_read(part.journal, &h), ERR_OK);
+    assert_int_equal(h.stamped, expected);
+}
+
+static void only_the_same_part_is_joined(void **state)
+{
+    (void)state;
+    share_it();
+    const struct {
+        uint64_t length;
+        unsigned log2;
+        uint64_t token;
+    } others[] = {{LENGTH, LOG2, 78}, {LENGTH, LOG2, 0}, {LENGTH - 1, LOG2, 77}, {LENGTH, 14, 77}};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        assert_int_equal(join(others[i].length, others[i].log2, others[i].token), ERR_CHANGED);
+        part_release(&joiner);
+    }
+    assert_int_equal(join(LENGTH, LOG2, 77), ERR_OK);
+    part_release(&joiner);
+    part_release(&part);
+}
+
+static void two_bring_one_content(void **state)
+{
+    uint8_t root[TREE_HASH];
+    (void)state;
+    share_it();
+    assert_int_equal(join(LENGTH, LOG2, 77), ERR_OK);
+    for (uint64_t i = 0; i < 3; i++)
+        receive(i, false);
+    for (uint64_t i = 3; i < CHUNKS; i++)
+        join_receive(i, NULL);
+    assert_true(slot_empty(3));
+    assert_int_equal(part_checkpoint(&joiner), ERR_OK);
+    assert_true(slot_true(3) && slot_empty(0));
+    part_release(&joiner);
+    is_stamped(false);
+    assert_int_equal(part_checkpoint(&part), ERR_OK);
+    is_stamped(false);
+    assert_int_equal(part_skip(&part, 3, CHUNKS - 3), ERR_OK);
+    assert_int_equal(part_finish(&part, engine, root), ERR_OK);
+    is_stamped(true);
+    struct stat st;
+    assert_int_equal(fstat(part.journal, &st), 0);
+    assert_int_equal(st.st_size, PART_SLOTS + CHUNKS * TREE_HASH);
+    part_release(&part);
+    /* Nobody joins what is complete. */
+    assert_int_equal(join(LENGTH, LOG2, 77), ERR_CHANGED);
+    part_release(&joiner);
+}
+
+static void nobody_brought_it(void **state)
+{
+    uint8_t root[TREE_HASH];
+    (void)state;
+    share_it();
+    for (uint64_t i = 0; i < 3; i++)
+        receive(i, false);
+    assert_int_equal(part_skip(&part, 3, CHUNKS - 3), ERR_OK);
+    assert_int_equal(part_finish(&part, engine, root), ERR_PROTO);
+    part_release(&part);
+}
+
+static void what_can_be_skipped(void **state)
+{
+    (void)state;
+    begin(LENGTH, LOG2, false);
+    assert_int_equal(part_skip(&part, 0, 1), ERR_PROTO);
+    assert_int_equal(part_share(&part, 77), ERR_OK);
+    receive(1, false);
+    assert_int_equal(part_skip(&part, 0, 2), ERR_PROTO);
+    assert_int_equal(part_skip(&part, 2, CHUNKS - 1), ERR_PROTO);
+    assert_int_equal(part_skip(&part, CHUNKS + 1, 0), ERR_PROTO);
+    assert_int_equal(part_skip(&part, 2, UINT64_MAX), ERR_PROTO);
+    assert_int_equal(part_skip(&part, 2, CHUNKS - 2), ERR_OK);
+    assert_int_equal(part_write(&part, 3, 0, content, 1), ERR_PROTO);
+    part_release(&part);
+}
+
+static void a_shared_part_that_was_left_is_hashed(void **state)
+{
+    (void)state;
+    share_it();
+    assert_int_equal(join(LENGTH, LOG2, 77), ERR_OK);
+    receive(0, false);
+    join_receive(1, NULL);
+    join_receive(2, NULL);
+    assert_int_equal(part_checkpoint(&part), ERR_OK);
+    assert_int_equal(part_checkpoint(&joiner), ERR_OK);
+    /* then half a chunk over one that is proven */
+    assert_int_equal(part_write(&joiner, 0, 0, content + CHUNK, CHUNK / 2), ERR_OK);
+    part_release(&joiner);
+    part_release(&part);
+    begin(LENGTH, LOG2, false);
+    assert_true(asked > 0);
+    assert_false(slot_true(0));
+    assert_true(slot_true(1) && slot_true(2) && slot_empty(3));
+    part_release(&part);
+}
+
+/* What several wrote counts when it is the same. */
+static void several_at_one_chunk(void **state)
+{
+    uint8_t root[TREE_HASH];
+    (void)state;
+    for (int same = 1; same >= 0; same--) {
+        share_it();
+        assert_int_equal(join(LENGTH, LOG2, 77), ERR_OK);
+        for (uint64_t i = 0; i < CHUNKS; i++)
+            receive(i, i % 2);
+        join_receive(2, same ? NULL : content + CHUNK);
+        part_release(&joiner);
+        assert_int_equal(part_finish(&part, engine, root), same ? ERR_OK : ERR_CORRUPT);
+        is_stamped(same);
+        assert_int_equal(slot_true(2), same);
+        part_release(&part);
+        assert_int_equal(unlink(data_path), 0);
+        assert_int_equal(unlink(journal_path), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -657,6 +812,12 @@ int main(void)
         TEST(a_failed_sync_voids_the_stamp_before_it),
         TEST(a_stamp_that_cannot_be_voided_protects_the_data),
         TEST(a_full_disk_is_told),
+        TEST(only_the_same_part_is_joined),
+        TEST(two_bring_one_content),
+        TEST(nobody_brought_it),
+        TEST(what_can_be_skipped),
+        TEST(a_shared_part_that_was_left_is_hashed),
+        TEST(several_at_one_chunk),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
