@@ -155,8 +155,8 @@ step "Upload $MIB MiB, kill the client half way, resume"
 head -c ${MIB}M /dev/urandom >data.bin
 mkfifo progress
 for try in 1 2 3; do
-	printf '$ %s\n' "$C --json put data.bin demo:/data.bin      # and kill -9 at the half"
-	$C --json put data.bin demo:/data.bin >progress &
+	printf '$ %s\n' "$C --json put --rate 100M data.bin demo:/data.bin      # and kill -9 at the half"
+	$C --json put --rate 100M data.bin demo:/data.bin >progress &
 	CLIENT=$!
 	while read -r line; do
 		echo "$line" >last
@@ -190,8 +190,8 @@ test "$wire" -le $((missing + missing / 50 + 2097152)) || fail "more crossed the
 
 step "Download, kill the server's session half way, resume, compare"
 for try in 1 2 3; do
-	printf '$ %s\n' "$C --json get demo:/data.bin back.bin      # and kill -9 of the session at the half"
-	$C --json get demo:/data.bin back.bin >progress 2>get.err &
+	printf '$ %s\n' "$C --json get --rate 100M demo:/data.bin back.bin      # and kill -9 of the session at the half"
+	$C --json get --rate 100M demo:/data.bin back.bin >progress 2>get.err &
 	CLIENT=$!
 	while read -r line; do
 		echo "$line" >last
