@@ -165,7 +165,7 @@ hdr-check: $(addsuffix .alone,$(filter-out common/codec.h,$(HEADERS))) ## compil
 # FROM:TO, TO below PREFIX.
 place    = $(foreach f,$(wildcard $(1)),$(f):$(2)/$(notdir $(f)))
 PLACES  := $(BUILD)/consign:bin/consign $(BUILD)/consign-pki:bin/consign-pki $(BUILD)/consignd:sbin/consignd \
-           $(foreach n,1 5 8,$(call place,contrib/man/*.$(n),share/man/man$(n))) \
+           $(foreach n,1 5 7 8,$(call place,contrib/man/*.$(n),share/man/man$(n))) \
            $(call place,contrib/systemd/*.service contrib/systemd/*.timer,lib/systemd/system) \
            $(call place,contrib/examples/*,share/doc/consign/examples)
 
