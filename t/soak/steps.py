@@ -212,8 +212,9 @@ def connections(w):
 def send_tree(w, area, words, effects, sent):
     op = Op(w, area, words, effects=effects, may=lambda op: {0, EX_DATA, EX_NOENT} if op.crowded else {0})
     op.audit = [audited(op, "put", child, value) for child, value in sent.items()]
-    # put -r sends again what is there.
-    op.puts = op.takes = tuple(c.path for c, values in effects.items() if any(isinstance(v, Content) for v in values))
+    op.puts = tuple(c.path for c, values in effects.items() if any(isinstance(v, Content) for v in values))
+    # put -r sends again what is there, sync leaves it alone, and with it a part that a cut upload left.
+    op.takes = op.puts if words[0] == "put" else tuple(c.path for c in sent)
     return op
 
 
