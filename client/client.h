@@ -46,6 +46,7 @@ struct profile {
     char *server_name; /* checked against the certificate; default: host */
     bool allow_extractable;
     bool approved;
+    uint64_t retry_s;  /* a server whose token is unavailable is asked again for so long */
     uint64_t stall_s;  /* a connection on which nothing moves for so long is given up */
     uint64_t rate;     /* bytes a second of all connections together, both ways; 0: no limit */
     struct pace *pace; /* what they share it by; NULL: no limit */

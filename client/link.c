@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -179,9 +180,10 @@ static enum err hear_verdict(struct link *l)
     return chan_unexpected(&f, "instead of its verdict");
 }
 
-static enum err open_with(const struct profile *p, struct link *l)
+/* *retry_s is set with ERR_AWAY. */
+static enum err shake_hands(const struct profile *p, struct link *l, struct tls **out,
+                            unsigned *retry_s)
 {
-    struct chan_limits limits = {(int64_t)p->stall_s * 1000, 1};
     const char *name = p->server_name ? p->server_name : p->host;
     struct tls *tls;
     int fd;
@@ -192,9 +194,40 @@ static enum err open_with(const struct profile *p, struct link *l)
         return e;
     if ((e = tls_handshake(tls, tls_now_ms() + HANDSHAKE_MS)) != ERR_OK ||
         (e = judge_server(p, l, tls)) != ERR_OK) {
+        *retry_s = tls_retry_s(tls);
         tls_free(tls);
         return e;
     }
+    *out = tls;
+    return ERR_OK;
+}
+
+/* As often as the server asks for it, until patience_s have passed. The part of a second keeps clients
+ * that were sent away together from coming back together. */
+static enum err shake_hands_again(const struct profile *p, struct link *l, int64_t patience_s,
+                                  struct tls **out)
+{
+    int64_t end_ms = tls_now_ms() + patience_s * 1000;
+    unsigned retry_s = 0;
+    enum err e;
+    while ((e = shake_hands(p, l, out, &retry_s)) == ERR_AWAY) {
+        int64_t ms = (int64_t)retry_s * 1000 + tls_now_ns() / 1000 % 500;
+        struct timespec pause = {ms / 1000, ms % 1000 * 1000000};
+        if (tls_now_ms() + ms > end_ms)
+            break;
+        while (nanosleep(&pause, &pause) != 0 && errno == EINTR)
+            continue;
+    }
+    return e;
+}
+
+static enum err open_with(const struct profile *p, struct link *l, uint64_t patience_s)
+{
+    struct chan_limits limits = {(int64_t)p->stall_s * 1000, 1};
+    struct tls *tls;
+    enum err e = shake_hands_again(p, l, (int64_t)patience_s, &tls);
+    if (e != ERR_OK)
+        return e;
     if ((e = chan_init(&l->chan, tls, &limits)) != ERR_OK)
         return e;
     chan_pace(&l->chan, p->pace);
@@ -209,7 +242,7 @@ enum err link_open(const struct profile *p, struct link *l)
                        .engine = tree_engine(p->approved),
                        .compress = p->compress};
     enum err e = load_identity(p, l);
-    return e == ERR_OK ? open_with(p, l) : e;
+    return e == ERR_OK ? open_with(p, l, p->retry_s) : e;
 }
 
 enum err link_open_like(const struct link *first, const struct profile *p, struct link *l)
@@ -220,7 +253,7 @@ enum err link_open_like(const struct link *first, const struct profile *p, struc
                        .compress = first->compress,
                        .identity = first->identity,
                        .borrowed = true};
-    return open_with(p, l);
+    return open_with(p, l, 0);
 }
 
 void link_close(struct link *l)

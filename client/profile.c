@@ -14,7 +14,7 @@
 #define DEFAULT_PORT  "7411"
 #define SYSTEM_CONFIG "/etc/consign/consign.conf"
 
-enum { STALL_S = 120 };
+enum { STALL_S = 120, RETRY_S = 60 };
 
 /* The profile whose values others lack, and that consign:// takes. */
 static const char default_name[] = "default";
@@ -131,6 +131,8 @@ static enum err set(struct profile *p, const struct conf_at *at, const char *val
                    : conf_fail(at, "\"%s\" is neither auto nor on nor off", value);
     if (strcmp(at->key, "stall") == 0)
         return conf_seconds(at, value, 1, 3600, &p->stall_s);
+    if (strcmp(at->key, "retry") == 0)
+        return conf_seconds(at, value, 0, 86400, &p->retry_s);
     return conf_fail(at, "unknown key");
 }
 
@@ -289,6 +291,7 @@ enum err remote_parse(const char *text, struct remote *out)
     if (!p)
         return log_fail(ERR_INTERNAL, "out of memory");
     p->stall_s = STALL_S;
+    p->retry_s = RETRY_S;
     p->compress = XFER_COMPRESS_AUTO;
     enum err e = split(text, p, &address, &path);
     if (e == ERR_OK)

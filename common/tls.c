@@ -53,7 +53,9 @@ struct tls {
     uint8_t pulled[PULL];
     size_t pulled_from, pulled_to; /* pulled[from, to) waits for GnuTLS */
     bool eof;                      /* the peer sends nothing more */
-    bool in_record; /* GnuTLS holds an encrypted record that the gather had no room for */
+    bool server;
+    unsigned retry_s; /* said or to be said by an alert; 0: nothing */
+    bool in_record;   /* GnuTLS holds an encrypted record that the gather had no room for */
     uint64_t in, out;
     char cipher[64];
 };
@@ -342,6 +344,7 @@ enum err tls_new(struct tls_identity *id, int fd, const char *host, struct tls *
         return log_fail(ERR_INTERNAL, "out of memory for a connection");
     }
     t->fd = fd;
+    t->server = id->server;
     /* Requests and their answers are small: without this each waits for the peer's delayed ACK. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if ((rc = set_up(t, id, host)) < 0) {
@@ -362,6 +365,34 @@ void tls_free(struct tls *t)
     free(t);
 }
 
+void tls_retry_after(struct tls *t, unsigned seconds)
+{
+    t->retry_s = seconds;
+}
+
+unsigned tls_retry_s(const struct tls *t)
+{
+    return t->retry_s;
+}
+
+static bool hear_retry(struct tls *t)
+{
+    unsigned alert = (unsigned)gnutls_alert_get(t->session);
+    bool says = !t->server && alert > TLS_ALERT_RETRY && alert <= TLS_ALERT_RETRY + TLS_RETRY_MAX_S;
+    t->retry_s = says ? alert - TLS_ALERT_RETRY : 0;
+    return says;
+}
+
+static void send_alert(struct tls *t, int rc)
+{
+    if (rc == GNUTLS_E_PK_SIGN_FAILED && t->retry_s)
+        gnutls_alert_send(t->session, GNUTLS_AL_FATAL,
+                          (gnutls_alert_description_t)(TLS_ALERT_RETRY + t->retry_s));
+    else
+        gnutls_alert_send_appropriate(t->session, rc);
+    (void)drain(t);
+}
+
 /* Says why a handshake failed, in words that help. */
 static enum err handshake_failed(struct tls *t, int rc)
 {
@@ -370,6 +401,10 @@ static enum err handshake_failed(struct tls *t, int rc)
     switch (rc) {
     case GNUTLS_E_FATAL_ALERT_RECEIVED:
         /* A server whose token is away for a moment can say no more than this. */
+        if (hear_retry(t))
+            return log_fail(ERR_AWAY,
+                            "the server's token is unavailable; it asks to retry after %u s",
+                            t->retry_s);
         if (gnutls_alert_get(t->session) == GNUTLS_A_INTERNAL_ERROR)
             return log_fail(ERR_CONN, "TLS handshake: the peer can't complete it now; try again");
         return log_fail(ERR_TLS, "TLS handshake: the peer refused it with alert \"%s\"",
@@ -387,7 +422,7 @@ static enum err handshake_failed(struct tls *t, int rc)
         return log_fail(ERR_TLS, "TLS handshake: the peer does not speak TLS 1.3 (%s)",
                         gnutls_strerror(rc));
     case GNUTLS_E_PK_SIGN_FAILED:
-        return ERR_TOKEN; /* logged where it failed */
+        return t->retry_s ? ERR_AWAY : ERR_TOKEN; /* logged where it failed */
     default:
         return fail_tls(ERR_TLS, rc, "TLS handshake");
     }
@@ -420,8 +455,7 @@ enum err tls_handshake(struct tls *t, int64_t deadline_ms)
             return e;
     } while (rc < 0 && !gnutls_error_is_fatal(rc));
     if (rc < 0) {
-        gnutls_alert_send_appropriate(t->session, rc);
-        (void)drain(t);
+        send_alert(t, rc);
         return handshake_failed(t, rc);
     }
     /* GnuTLS lets a peer without ALPN pass, "mandatory" or not. */

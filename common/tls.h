@@ -44,6 +44,16 @@ void tls_free(struct tls *t);
  * logged. */
 enum err tls_handshake(struct tls *t, int64_t deadline_ms) MUST_CHECK;
 
+/* The server's own key is out of reach for now, and may not be after so many seconds (1 to
+ * TLS_RETRY_MAX_S): a handshake that fails for want of its signature then ends with the alert
+ * TLS_ALERT_RETRY + seconds, of the range that IANA keeps for private use (224 to 255), and is
+ * ERR_AWAY at both ends. */
+enum { TLS_ALERT_RETRY = 224, TLS_RETRY_MAX_S = 31 };
+void tls_retry_after(struct tls *t, unsigned seconds);
+/* After ERR_AWAY: the seconds. What the server says so is protected from third parties' eyes, but by
+ * no certificate: whoever stands in its place can say it. */
+unsigned tls_retry_s(const struct tls *t);
+
 /* The peer's certificates, leaf first; borrowed; NULL and 0 when there are none. */
 const gnutls_datum_t *tls_peer_chain(const struct tls *t, unsigned *n);
 

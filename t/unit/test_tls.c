@@ -110,6 +110,69 @@ static void a_signature_that_the_key_lacks_is_not_chosen(void **state)
     }
 }
 
+/* What lives elsewhere is away. */
+struct absence {
+    struct tls *tls;
+    unsigned retry_s;
+};
+
+static enum err refuse(void *arg, uint32_t algorithm, const void *data, size_t n, uint8_t *sig,
+                       size_t *sig_n)
+{
+    const struct absence *a = arg;
+    (void)algorithm, (void)data, (void)n, (void)sig, (void)sig_n;
+    tls_retry_after(a->tls, a->retry_s);
+    return ERR_AWAY;
+}
+
+/* The seconds that a client of ours is told, or 99. */
+static int be_told(int fd)
+{
+    gnutls_pcert_st leaf;
+    struct tls_identity *id;
+    struct tls *t;
+    log_quiet(true);
+    if (gnutls_pcert_import_x509_raw(&leaf, &client.der, GNUTLS_X509_FMT_DER, 0) < 0 ||
+        tls_identity_new(false, false, &leaf, 1, client.key, &id) != ERR_OK ||
+        tls_new(id, fd, "localhost", &t) != ERR_OK ||
+        tls_handshake(t, tls_now_ms() + 60 * 1000) != ERR_AWAY)
+        return 99;
+    return (int)tls_retry_s(t);
+}
+
+static void who_comes_while_the_key_is_away_is_told_when_to_come_again(void **state)
+{
+    (void)state;
+    for (unsigned retry_s = 1; retry_s <= TLS_RETRY_MAX_S; retry_s += 15) {
+        struct absence absence = {NULL, retry_s};
+        gnutls_pcert_st leaf;
+        gnutls_privkey_t key;
+        struct tls_identity *id;
+        int pair[2], status;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+            close(pair[0]);
+            _exit(be_told(pair[1]));
+        }
+        close(pair[1]);
+        assert_int_equal(gnutls_pcert_import_x509_raw(&leaf, &server.der, GNUTLS_X509_FMT_DER, 0),
+                         0);
+        assert_int_equal(
+            tls_key_external(&leaf, bit(GNUTLS_SIGN_RSA_PSS_RSAE_SHA256), refuse, &absence, &key),
+            ERR_OK);
+        assert_int_equal(tls_identity_new(true, false, &leaf, 1, key, &id), ERR_OK);
+        assert_int_equal(tls_new(id, pair[0], NULL, &absence.tls), ERR_OK);
+        assert_int_equal(tls_handshake(absence.tls, tls_now_ms() + 60 * 1000), ERR_AWAY);
+        tls_free(absence.tls);
+        tls_identity_free(id);
+        gnutls_pcert_deinit(&leaf);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), retry_s);
+    }
+}
+
 static int set_up(void **state)
 {
     const struct certs_spec spec = {.cn = "server",
@@ -137,6 +200,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_signature_that_the_key_lacks_is_not_chosen),
+        cmocka_unit_test(who_comes_while_the_key_is_away_is_told_when_to_come_again),
     };
     log_quiet(true);
     cmocka_set_message_output(CM_OUTPUT_TAP);
