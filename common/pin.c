@@ -16,7 +16,7 @@
 
 enum { PIN_MAX = 255, PAGE = 4096 };
 
-enum kind { FROM_FILE, FROM_FD, FROM_CREDENTIAL, FROM_PROMPT };
+enum kind { FROM_FILE, FROM_FD, FROM_CREDENTIAL, FROM_PROMPT, FROM_CALLER };
 
 struct token_pin {
     enum kind kind;
@@ -97,6 +97,26 @@ enum err token_pin_new(const char *source, struct token_pin **out)
         return e;
     }
     token_pin_label(p, "PIN");
+    *out = p;
+    return ERR_OK;
+}
+
+enum err token_pin_given(const void *text, size_t n, struct token_pin **out)
+{
+    struct token_pin *p = calloc(1, sizeof *p);
+    if (!p)
+        return log_fail(ERR_INTERNAL, "PIN: out of memory");
+    p->kind = FROM_CALLER;
+    p->fd = -1;
+    enum err e = map_page(p);
+    if (!e && (n == 0 || n > PIN_MAX || memchr(text, '\0', n)))
+        e = log_fail(ERR_PIN, "PIN: not 1 to %d bytes of text", PIN_MAX);
+    if (e) {
+        token_pin_free(p);
+        return e;
+    }
+    memcpy(p->page, text, n);
+    p->known = true;
     *out = p;
     return ERR_OK;
 }
@@ -238,6 +258,8 @@ static enum err read_source(struct token_pin *p, char *to, size_t max, size_t *n
     int fd;
     if (p->kind == FROM_PROMPT)
         return prompt(p, to, max, n);
+    if (p->kind == FROM_CALLER)
+        return log_fail(ERR_PIN, "PIN: it was forgotten");
     enum err e = open_source(p, &fd);
     if (e)
         return e;

@@ -316,6 +316,21 @@ enum err token_load_key(const char *ref, bool allow_extractable, gnutls_privkey_
     return e;
 }
 
+enum err token_load_another(const char *ref, gnutls_privkey_t *out)
+{
+    gnutls_privkey_t key;
+    if (!token_is_url(ref))
+        return token_load_key(ref, true, out);
+    if (gnutls_privkey_init(&key) < 0)
+        return ERR_INTERNAL;
+    if (gnutls_privkey_import_url(key, ref, 0) < 0) {
+        gnutls_privkey_deinit(key);
+        return ERR_TOKEN;
+    }
+    *out = key;
+    return ERR_OK;
+}
+
 static enum err chain_from_file(const char *path, gnutls_pcert_st *chain, unsigned *n)
 {
     gnutls_datum_t pem = {NULL, 0};

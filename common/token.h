@@ -16,6 +16,8 @@
 struct token_pin;
 enum err token_pin_new(const char *source, struct token_pin **out) MUST_CHECK;
 void token_pin_free(struct token_pin *p);
+/* A PIN that was read elsewhere, n bytes at text, which may be wiped afterwards. */
+enum err token_pin_given(const void *text, size_t n, struct token_pin **out) MUST_CHECK;
 /* What a prompt asks for; default "PIN". Copied, cut at 63 bytes. */
 void token_pin_label(struct token_pin *p, const char *label);
 /* Reads the PIN into locked memory and returns it (borrowed until token_pin_forget; read once, then
@@ -44,6 +46,10 @@ void token_stop(void);
  * do. A key in a token that is extractable is refused unless allow_extractable. The caller frees
  * with gnutls_privkey_deinit. */
 enum err token_load_key(const char *ref, bool allow_extractable, gnutls_privkey_t *out) MUST_CHECK;
+
+/* One more handle of a key that token_load_key gave: in a token, one more session. Nothing is logged
+ * when it can't be had, as a token may have no more of them. */
+enum err token_load_another(const char *ref, gnutls_privkey_t *out) MUST_CHECK;
 
 /* The certificate chain at ref, leaf first: a PEM file, or a pkcs11: URL (one certificate). The
  * caller frees each pcert and the array by token_free_chain. */

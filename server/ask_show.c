@@ -124,6 +124,51 @@ static bool text_session(const struct item *item)
     return true;
 }
 
+static void time_of_signing(uint64_t us, char out[static TIME_TEXT])
+{
+    if (us < 10000)
+        snprintf(out, TIME_TEXT, "%" PRIu64 " us", us);
+    else
+        snprintf(out, TIME_TEXT, "%" PRIu64 " ms", us / 1000);
+}
+
+static bool text_keeper(const struct item *item)
+{
+    struct ipc_status_keeper m;
+    struct shown a;
+    char p50[TIME_TEXT], p99[TIME_TEXT];
+    if (!ipc_get_status_keeper(item->body, item->n, &m))
+        return false;
+    time_of_signing(m.p50, p50);
+    time_of_signing(m.p99, p99);
+    printf("keeper pid %" PRIu32 ", token %s; %" PRIu64 " signatures, half within %s, 99 %% within "
+           "%s\n",
+           m.pid, m.in_use.n ? show(&a, m.in_use) : "none", m.signatures, p50, p99);
+    printf("  waiting %" PRIu64 " of %" PRIu64 ", most %" PRIu64 "; told to retry: %" PRIu64
+           " for want of room, %" PRIu64 " of time; forbidden %" PRIu64 "\n",
+           m.waiting, m.waiting_max, m.waiting_most, m.shed_full, m.shed_late, m.forbidden);
+    return true;
+}
+
+static bool text_token(const struct item *item)
+{
+    struct ipc_status_token m;
+    struct shown a, b, c;
+    char signer[32] = "no signer";
+    if (!ipc_get_status_token(item->body, item->n, &m))
+        return false;
+    if (m.pid)
+        snprintf(signer, sizeof signer, "signer %" PRIu32, m.pid);
+    printf("token %s %s, %s, %" PRIu32 " of %" PRIu32 " sessions, %" PRIu64 " signatures; started "
+           "%" PRIu64 " times, errors %" PRIu64 ", hung %" PRIu64 ", died %" PRIu64
+           ", failed to start %" PRIu64 "\n  %s\n",
+           show(&a, m.name), show(&b, m.state), signer, m.sessions, m.sessions_max, m.signatures,
+           m.starts, m.errors, m.hangs, m.deaths, m.failures, show(&c, m.key));
+    if (m.reason.n)
+        printf("  %s\n", show(&c, m.reason));
+    return true;
+}
+
 static bool text_sweep(const struct item *item)
 {
     struct ipc_status_sweep m;
@@ -268,12 +313,57 @@ static bool json_session(struct buf *b, const struct item *item)
     return true;
 }
 
+static bool json_keeper(struct buf *b, const struct item *item)
+{
+    struct ipc_status_keeper m;
+    if (!ipc_get_status_keeper(item->body, item->n, &m))
+        return false;
+    text_put(b, "]"); /* sessions */
+    begin(b, "keeper", "{");
+    number(b, "pid", m.pid);
+    string(b, "in_use", m.in_use);
+    number(b, "waiting", m.waiting);
+    number(b, "waiting_most", m.waiting_most);
+    number(b, "waiting_max", m.waiting_max);
+    number(b, "signatures", m.signatures);
+    number(b, "p50_us", m.p50);
+    number(b, "p99_us", m.p99);
+    number(b, "forbidden", m.forbidden);
+    number(b, "shed_full", m.shed_full);
+    number(b, "shed_late", m.shed_late);
+    begin(b, "tokens", "[");
+    return true;
+}
+
+static bool json_token(struct buf *b, const struct item *item)
+{
+    struct ipc_status_token m;
+    if (!ipc_get_status_token(item->body, item->n, &m))
+        return false;
+    begin(b, NULL, "{");
+    string(b, "name", m.name);
+    string(b, "key", m.key);
+    string(b, "state", m.state);
+    string(b, "reason", m.reason);
+    number(b, "pid", m.pid);
+    number(b, "sessions", m.sessions);
+    number(b, "sessions_max", m.sessions_max);
+    number(b, "signatures", m.signatures);
+    number(b, "starts", m.starts);
+    number(b, "errors", m.errors);
+    number(b, "hangs", m.hangs);
+    number(b, "deaths", m.deaths);
+    number(b, "failures", m.failures);
+    text_put(b, "}");
+    return true;
+}
+
 static bool json_sweep(struct buf *b, const struct item *item)
 {
     struct ipc_status_sweep m;
     if (!ipc_get_status_sweep(item->body, item->n, &m))
         return false;
-    text_put(b, "]");
+    text_put(b, "]}"); /* tokens, keeper */
     begin(b, "sweep", "{");
     number(b, "began", m.began);
     number(b, "ended", m.ended);
@@ -347,6 +437,8 @@ static const struct row {
 } rows[] = {
     {IPC_STATUS_SERVER, false, text_server, json_server},
     {IPC_STATUS_SESSION, false, text_session, json_session},
+    {IPC_STATUS_KEEPER, false, text_keeper, json_keeper},
+    {IPC_STATUS_TOKEN, false, text_token, json_token},
     {IPC_STATUS_SWEEP, false, text_sweep, json_sweep},
     {IPC_STATUS_SCRUB, true, text_scrub, json_scrub},
     {IPC_SCRUBBED, true, text_counts, json_counts},

@@ -11,11 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { YEAR_S = 366 * 86400, SESSIONS_MAX = 100000 };
+enum { YEAR_S = 366 * 86400, SESSIONS_MAX = 100000, TOKEN_SESSIONS_MAX = 64 };
 
 enum kind { PATH, TEXT, LISTEN, REFERENCE, PIN, BOOL, REQUIRE, COUNT, SECONDS, SIZE };
 
-/* Every key of [server] and [limits]: where it goes and what it may be. */
+/* Every key of [server] and [limits]: where it goes and what it may be. The key of [server] and what
+ * goes with it is the first token's. */
 static const struct key {
     const char *section, *name;
     enum kind kind;
@@ -25,10 +26,12 @@ static const struct key {
 #define AT(field) offsetof(struct config, field)
     {"server", "listen", LISTEN, AT(listen), 0, 0},
     {"server", "certificate", PATH, AT(certificate), 0, 0},
-    {"server", "key", REFERENCE, AT(key), 0, 0},
-    {"server", "module", PATH, AT(module), 0, 0},
-    {"server", "module-env", TEXT, AT(module_env), 0, 0},
-    {"server", "pin", PIN, AT(pin), 0, 0},
+    {"server", "key", REFERENCE, AT(tokens[0].key), 0, 0},
+    {"server", "module", PATH, AT(tokens[0].module), 0, 0},
+    {"server", "module-env", TEXT, AT(tokens[0].module_env), 0, 0},
+    {"server", "pin", PIN, AT(tokens[0].pin), 0, 0},
+    {"server", "max-sessions", COUNT, AT(tokens[0].sessions), 1, TOKEN_SESSIONS_MAX},
+    {"server", "keep-alive", SECONDS, AT(tokens[0].keep_alive_s), 1, 86400},
     {"server", "allow-extractable", BOOL, AT(allow_extractable), 0, 0},
     {"server", "map", PATH, AT(map), 0, 0},
     {"server", "audit", PATH, AT(audit), 0, 0},
@@ -40,6 +43,9 @@ static const struct key {
     {"limits", "sessions", COUNT, AT(sessions), 1, SESSIONS_MAX},
     {"limits", "sessions-per-address", COUNT, AT(sessions_per_address), 1, SESSIONS_MAX},
     {"limits", "handshake", SECONDS, AT(handshake_s), 1, 600},
+    {"limits", "sign-wait", SECONDS, AT(sign_wait_s), 1, 600},
+    {"limits", "sign-timeout", SECONDS, AT(sign_timeout_s), 1, 600},
+    {"limits", "sign-queue", COUNT, AT(sign_queue), 1, SESSIONS_MAX},
     {"limits", "first-request", SECONDS, AT(request_s), 1, 3600},
     {"limits", "idle", SECONDS, AT(idle_s), 1, 86400},
     {"limits", "stall", SECONDS, AT(stall_s), 1, 3600},
@@ -51,13 +57,30 @@ static const struct key {
 #undef AT
 };
 
-enum { KEYS = sizeof keys / sizeof keys[0] };
+/* Every key of [token NAME]. */
+static const struct key token_keys[] = {
+#define AT(field) offsetof(struct config_token, field)
+    {"token", "key", REFERENCE, AT(key), 0, 0},
+    {"token", "module", PATH, AT(module), 0, 0},
+    {"token", "module-env", TEXT, AT(module_env), 0, 0},
+    {"token", "pin", PIN, AT(pin), 0, 0},
+    {"token", "max-sessions", COUNT, AT(sessions), 1, TOKEN_SESSIONS_MAX},
+    {"token", "keep-alive", SECONDS, AT(keep_alive_s), 1, 86400},
+#undef AT
+};
+
+enum {
+    KEYS = sizeof keys / sizeof keys[0],
+    TOKEN_KEYS = sizeof token_keys / sizeof token_keys[0],
+};
 
 struct reading {
     struct config *config;
     bool seen[KEYS];
     struct config_anchor *anchor; /* of the section being read */
     bool anchor_policy;
+    struct config_token *token; /* of the section being read */
+    bool token_seen[TOKEN_KEYS];
     bool server, limits;
 };
 
@@ -185,12 +208,35 @@ static enum err begin_anchor(struct reading *r, const struct conf_at *at, const 
     return ERR_OK;
 }
 
+static enum err begin_token(struct reading *r, const struct conf_at *at, const char *name)
+{
+    struct config *c = r->config;
+    for (size_t i = 0; i < c->n_tokens; i++)
+        if (strcmp(c->tokens[i].name, name) == 0)
+            return conf_fail(at, "this token is there twice (\"%s\" is that of [server])",
+                             c->tokens[0].name);
+    if (!is_name(name))
+        return conf_fail(at, "a token's name is 1 to 64 letters, digits, and . _ -");
+    if (c->n_tokens == CONFIG_TOKENS)
+        return conf_fail(at, "more than %d tokens", CONFIG_TOKENS);
+    r->token = &c->tokens[c->n_tokens];
+    memset(r->token_seen, 0, sizeof r->token_seen);
+    r->token->name = strdup(name);
+    if (!r->token->name)
+        return log_fail(ERR_INTERNAL, "out of memory for the configuration");
+    c->n_tokens++;
+    return ERR_OK;
+}
+
 static enum err begin_section(struct reading *r, const struct conf_at *at)
 {
     bool *seen = strcmp(at->section, "server") == 0   ? &r->server
                  : strcmp(at->section, "limits") == 0 ? &r->limits
                                                       : NULL;
     r->anchor = NULL;
+    r->token = NULL;
+    if (strncmp(at->section, "token ", 6) == 0)
+        return begin_token(r, at, at->section + 6 + strspn(at->section + 6, " "));
     if (strncmp(at->section, "anchor ", 7) == 0)
         return begin_anchor(r, at, at->section + 7 + strspn(at->section + 7, " "));
     if (!seen)
@@ -201,6 +247,19 @@ static enum err begin_section(struct reading *r, const struct conf_at *at)
     return ERR_OK;
 }
 
+static enum err take_token_value(struct reading *r, const struct conf_at *at, const char *value)
+{
+    for (size_t i = 0; i < TOKEN_KEYS; i++) {
+        if (strcmp(token_keys[i].name, at->key) != 0)
+            continue;
+        if (r->token_seen[i])
+            return conf_fail(at, "given twice");
+        r->token_seen[i] = true;
+        return take_value(&token_keys[i], at, value, (char *)r->token + token_keys[i].at);
+    }
+    return conf_fail(at, "unknown key");
+}
+
 static enum err take(void *arg, const struct conf_at *at, const char *value)
 {
     struct reading *r = arg;
@@ -208,6 +267,8 @@ static enum err take(void *arg, const struct conf_at *at, const char *value)
         return begin_section(r, at);
     if (r->anchor)
         return take_anchor_value(r, at, value);
+    if (r->token)
+        return take_token_value(r, at, value);
     for (size_t i = 0; i < KEYS; i++) {
         if (strcmp(keys[i].section, at->section) != 0 || strcmp(keys[i].name, at->key) != 0)
             continue;
@@ -226,6 +287,11 @@ static void set_defaults(struct config *c)
     c->sessions = 256;
     c->sessions_per_address = 64;
     c->handshake_s = 10;
+    c->sign_wait_s = 6;
+    c->sign_timeout_s = 3;
+    c->sign_queue = 128;
+    c->tokens[0].sessions = 8;
+    c->tokens[0].keep_alive_s = 20;
     c->request_s = 30;
     c->idle_s = 300;
     c->stall_s = 60;
@@ -265,7 +331,7 @@ static enum err check(struct config *c)
     const struct {
         const char *key;
         const char *value;
-    } needed[] = {{"certificate", c->certificate}, {"key", c->key}, {"map", c->map}};
+    } needed[] = {{"certificate", c->certificate}, {"key", c->tokens[0].key}, {"map", c->map}};
     for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
         if (!needed[i].value)
             return log_fail(ERR_CONFIG, "%s: [server] %s is missing", c->file, needed[i].key);
@@ -284,6 +350,24 @@ static enum err check(struct config *c)
     return find_session_user(c);
 }
 
+/* What a [token NAME] does not say is as in [server]. */
+static enum err fill_tokens(struct config *c)
+{
+    const struct config_token *first = &c->tokens[0];
+    for (struct config_token *t = c->tokens + 1; t < c->tokens + c->n_tokens; t++) {
+        char **own[] = {&t->module, &t->module_env, &t->pin};
+        char *const theirs[] = {first->module, first->module_env, first->pin};
+        if (!t->key)
+            return log_fail(ERR_CONFIG, "%s: [token %s] key is missing", c->file, t->name);
+        for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+            if (theirs[i] && default_text(own[i], theirs[i]) != ERR_OK)
+                return ERR_INTERNAL;
+        t->sessions = t->sessions ? t->sessions : first->sessions;
+        t->keep_alive_s = t->keep_alive_s ? t->keep_alive_s : first->keep_alive_s;
+    }
+    return ERR_OK;
+}
+
 enum err config_load(const char *file, struct config **out)
 {
     struct config *c = calloc(1, sizeof *c);
@@ -294,11 +378,16 @@ enum err config_load(const char *file, struct config **out)
         return log_fail(ERR_INTERNAL, "out of memory for the configuration");
     }
     set_defaults(c);
-    enum err e = conf_read(file, take, &r);
+    c->n_tokens = 1;
+    enum err e = default_text(&c->tokens[0].name, "main");
+    if (e == ERR_OK)
+        e = conf_read(file, take, &r);
     if (e == ERR_OK && (e = default_text(&c->listen, "*:7411")) == ERR_OK)
         e = default_text(&c->session_user, "nobody");
     if (e == ERR_OK)
         e = check(c);
+    if (e == ERR_OK)
+        e = fill_tokens(c);
     if (e != ERR_OK) {
         config_free(c);
         return e;
@@ -311,11 +400,16 @@ void config_free(struct config *c)
 {
     if (!c)
         return;
-    char *texts[] = {c->file,   c->listen,     c->certificate,  c->key,
-                     c->module, c->module_env, c->pin,          c->map,
-                     c->audit,  c->pid_file,   c->session_user, c->status};
+    char *texts[] = {c->file,  c->listen,   c->certificate,  c->map,
+                     c->audit, c->pid_file, c->session_user, c->status};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free(texts[i]);
+    for (size_t i = 0; i < c->n_tokens; i++) {
+        struct config_token *t = &c->tokens[i];
+        char *own[] = {t->name, t->key, t->module, t->module_env, t->pin};
+        for (size_t j = 0; j < sizeof own / sizeof own[0]; j++)
+            free(own[j]);
+    }
     for (size_t i = 0; i < c->n_anchors; i++) {
         free(c->anchors[i].name);
         free(c->anchors[i].ca);

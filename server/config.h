@@ -15,15 +15,24 @@ struct config_anchor {
     enum cert_crl_policy crl_policy;
 };
 
+/* A key that signs for the server's certificate, and how its token is reached. */
+struct config_token {
+    char *name;
+    char *key;        /* pkcs11: URL or PEM file */
+    char *module;     /* PKCS#11 module, path */
+    char *module_env; /* NAME=VALUE for the module; NULL: nothing */
+    char *pin;        /* token.h: where the PIN comes from */
+    uint64_t sessions;
+    uint64_t keep_alive_s;
+};
+
+enum { CONFIG_TOKENS = 8 };
+
 struct config {
     char *file; /* where it was read from */
     /* [server] */
     char *listen;      /* "ADDRESS:PORT", "[V6]:PORT", "*:PORT"; port 0: any */
     char *certificate; /* PEM chain, leaf first */
-    char *key;         /* pkcs11: URL or PEM file */
-    char *module;      /* PKCS#11 module, path */
-    char *module_env;  /* NAME=VALUE for the module; NULL: nothing */
-    char *pin;         /* token.h: where the PIN comes from */
     bool allow_extractable;
     char *map;
     char *audit;        /* file; NULL: standard output */
@@ -37,15 +46,22 @@ struct config {
     /* [limits] */
     uint64_t sessions; /* in all */
     uint64_t sessions_per_address;
-    uint64_t handshake_s; /* from accept to the end of the handshake */
-    uint64_t request_s;   /* from WELCOME to the first request */
-    uint64_t idle_s;      /* between requests */
-    uint64_t stall_s;     /* without min_rate * stall_s bytes moved inside a transfer */
-    uint64_t min_rate;    /* bytes a second */
-    uint64_t drain_s;     /* after SIGTERM */
+    uint64_t handshake_s;    /* from accept to the end of the handshake */
+    uint64_t sign_wait_s;    /* for a signature, in the queue and by all tokens */
+    uint64_t sign_timeout_s; /* for one by a token, before it is given up */
+    uint64_t sign_queue;     /* handshakes that wait for one */
+    uint64_t request_s;      /* from WELCOME to the first request */
+    uint64_t idle_s;         /* between requests */
+    uint64_t stall_s;        /* without min_rate * stall_s bytes moved inside a transfer */
+    uint64_t min_rate;       /* bytes a second */
+    uint64_t drain_s;        /* after SIGTERM */
     uint64_t part_expiry_s;
     uint64_t scrub_interval_s; /* 0: no periodic scrub */
     uint64_t scrub_rate;       /* bytes a second; 0: no limit */
+    /* in the order in which they are preferred: [server] key, then each [token NAME]; what a section
+     * does not say is as in [server] */
+    struct config_token tokens[CONFIG_TOKENS];
+    size_t n_tokens;
     /* [anchor NAME] */
     struct config_anchor *anchors;
     size_t n_anchors;

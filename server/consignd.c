@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: ISC */
-/* consignd: the server. Reads its options and its configuration, then becomes the master, or the
- * keeper. */
+/* consignd: the server. Reads its options and its configuration, then becomes the master, the keeper
+ * or a signer. */
 #include "ask.h"
 #include "explain.h"
 #include "keeper.h"
 #include "log.h"
 #include "master.h"
 #include "msg.h"
+#include "signer.h"
+#include "spawn.h"
 #include <errno.h>
 #include <limits.h>
 #include <popt.h>
@@ -24,6 +26,7 @@ struct options {
     int ready_fd;
     char *user;   /* whose roots are to be scrubbed */
     char *keeper; /* the configuration file, when this process is to be the keeper */
+    int signer;
 };
 
 static enum err parse(int argc, const char **argv, struct options *o, poptContext *ctx)
@@ -51,6 +54,7 @@ static enum err parse(int argc, const char **argv, struct options *o, poptContex
         {"quiet", 'q', POPT_ARG_NONE, &o->quiet, 0, "Log warnings and errors only", NULL},
         {"version", 'V', POPT_ARG_NONE, &o->version, 0, "Print the version and exit", NULL},
         {"keeper", '\0', POPT_ARG_STRING | POPT_ARGFLAG_DOC_HIDDEN, &o->keeper, 0, NULL, NULL},
+        {"signer", '\0', POPT_ARG_NONE | POPT_ARGFLAG_DOC_HIDDEN, &o->signer, 0, NULL, NULL},
         POPT_AUTOHELP POPT_TABLEEND};
     *ctx = poptGetContext("consignd", argc, argv, table, 0);
     poptSetOtherOptionHelp(*ctx, "[OPTION...] [--explain CERT OP PATH]");
@@ -89,7 +93,7 @@ static int be_keeper(const char *file)
 {
     struct config *config = NULL;
     enum err e = config_load(file, &config);
-    int status = e == ERR_OK ? keeper_main(config, KEEPER_CONTROL) : err_exit(e);
+    int status = e == ERR_OK ? keeper_main(config, SPAWN_CONTROL) : err_exit(e);
     config_free(config);
     return status;
 }
@@ -123,6 +127,8 @@ static int run(const struct options *o, const char **args)
         return err_exit(e);
     if (o->keeper)
         return be_keeper(o->keeper);
+    if (o->signer)
+        return signer_main(SPAWN_CONTROL);
     const char *named = o->config ? o->config : DEFAULT_CONFIG;
     if (!realpath(named, file))
         return err_exit(log_fail(ERR_CONFIG, "%s: %s", named, strerror(errno)));

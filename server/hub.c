@@ -14,8 +14,7 @@ struct hub {
     size_t max;
     size_t sessions;
     struct hub_client control; /* head of the ring of clients */
-    hub_fn *handle;
-    void *arg;
+    const struct hub_work *work;
     uint8_t buffer[IPC_SMALL];
 };
 
@@ -29,11 +28,18 @@ static enum err watch(struct hub *h, struct hub_client *c)
 
 static void detach(struct hub *h, struct hub_client *c)
 {
+    if (h->work->gone)
+        h->work->gone(h->work->arg, c);
     c->prev->next = c->next;
     c->next->prev = c->prev;
     h->sessions--;
     close(c->fd);
     free(c);
+}
+
+void hub_close(struct hub_client *client)
+{
+    detach(client->hub, client);
 }
 
 /* Takes the descriptor out of in. What goes wrong concerns this one session, which finds its socket
@@ -59,6 +65,7 @@ static void attach(struct hub *h, struct ipc_in *in)
     in->n_fds = 0;
     ipc_session_text(m.session, c->session);
     log_scrub(c->peer, sizeof c->peer, m.peer.p, m.peer.n);
+    c->hub = h;
     c->next = &h->control;
     c->prev = h->control.prev;
     c->prev->next = c->next->prev = c;
@@ -80,7 +87,7 @@ static enum hub_next receive(struct hub *h, struct hub_client *c)
     if (c->control && in.type == IPC_ATTACH)
         attach(h, &in);
     else
-        next = h->handle(h->arg, c, &in);
+        next = h->work->handle(h->work->arg, c, &in);
     ipc_drop(&in);
     return next;
 }
@@ -98,6 +105,8 @@ static enum hub_next turn(struct hub *h, int timeout_ms, bool *idle)
     }
     for (int i = 0; i < n; i++) {
         struct hub_client *c = ready[i].data.ptr;
+        if (!c) /* the work's own descriptor: its tend looks */
+            continue;
         enum hub_next next = receive(h, c);
         if (next == HUB_STOP || (next == HUB_CLOSE && c->control))
             return next;
@@ -124,20 +133,32 @@ static void drain(struct hub *h, int drain_ms)
             return;
 }
 
-enum err hub_run(int control, size_t max, int drain_ms, hub_fn *handle, void *arg)
+/* Rounds until control closes or the work says so. */
+static enum hub_next rounds(struct hub *h)
 {
-    struct hub h = {
-        .max = max, .handle = handle, .arg = arg, .epoll = epoll_create1(EPOLL_CLOEXEC)};
-    h.control = (struct hub_client){.fd = control, .control = true};
+    enum hub_next next = HUB_KEEP;
+    int wait_ms = -1;
+    bool idle;
+    while (next == HUB_KEEP) {
+        if (h->work->tend && h->work->tend(h->work->arg, &wait_ms) == HUB_STOP)
+            return HUB_STOP;
+        next = turn(h, wait_ms, &idle);
+    }
+    return next;
+}
+
+enum err hub_serve(int control, size_t max, int drain_ms, const struct hub_work *work)
+{
+    struct hub h = {.max = max, .work = work, .epoll = epoll_create1(EPOLL_CLOEXEC)};
+    struct epoll_event own = {.events = EPOLLIN, .data.ptr = NULL};
+    h.control = (struct hub_client){.fd = control, .control = true, .hub = &h};
     h.control.next = h.control.prev = &h.control;
     if (h.epoll < 0)
         return log_fail_errno("epoll");
     enum err rc = watch(&h, &h.control);
-    enum hub_next next = HUB_KEEP;
-    bool idle;
-    while (!rc && next == HUB_KEEP)
-        next = turn(&h, -1, &idle);
-    if (next == HUB_CLOSE && drain_ms > 0)
+    if (!rc && work->fd >= 0 && epoll_ctl(h.epoll, EPOLL_CTL_ADD, work->fd, &own) != 0)
+        rc = log_fail_errno("epoll");
+    if (!rc && rounds(&h) == HUB_CLOSE && drain_ms > 0)
         drain(&h, drain_ms);
     for (struct hub_client *c = h.control.next, *after; c != &h.control; c = after) {
         after = c->next;
@@ -145,6 +166,12 @@ enum err hub_run(int control, size_t max, int drain_ms, hub_fn *handle, void *ar
     }
     close(h.epoll);
     return rc;
+}
+
+enum err hub_run(int control, size_t max, int drain_ms, hub_fn *handle, void *arg)
+{
+    const struct hub_work work = {.handle = handle, .fd = -1, .arg = arg};
+    return hub_serve(control, max, drain_ms, &work);
 }
 
 enum hub_next hub_answer(const struct hub_client *to, uint8_t type, const struct buf *body)

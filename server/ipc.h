@@ -3,9 +3,10 @@
  * of ipc.def, at most IPC_FDS descriptors along. Every socketpair joins exactly two processes, so
  * who speaks is known by the socket and never by what is said.
  *
- *   master  - keeper    ATTACH ->  <- KEEPER_UP, KEEPER_FAILED
+ *   master  - keeper    ATTACH ->  <- KEEPER_UP, KEEPER_FAILED, KEEPER_EVENT, KEEPER_STATUS
  *   master  - scribe    ATTACH, REOPEN, RECORD ->  <- RECORDED
  *   master  - session   <- GRANT  GRANTED ->
+ *   keeper  - signer    SIGNER_START, SIGNER_SIGN ->  <- SIGNER_UP, SIGNER_FAILED, SIGNER_SIGNED
  *   session - keeper    SIGN ->  <- SIGNED       one signature, then the keeper closes
  *   session - scribe    RECORD, BUNDLE ->  <- RECORDED
  *   session - store     ST_*, BUNDLE ->  <- ST_INFO, ST_PART, ST_ITEMS, ANSWER, BUNDLE

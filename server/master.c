@@ -110,6 +110,7 @@ static void on_client(struct master *m, struct status_client *c)
     const struct status_view view = {.policy = m->policy,
                                      .sessions = &m->sessions,
                                      .housekeeping = &m->housekeeping,
+                                     .keeper = &m->keeper_status,
                                      .address = m->address,
                                      .started = m->started,
                                      .started_ms = m->started_ms,
@@ -346,6 +347,7 @@ static void finish(struct master *m)
         sessions_free(sessions_reaped(&m->sessions, m->sessions.head->pid));
     }
     housekeeping_release(&m->housekeeping);
+    buf_release(&m->keeper_status);
 }
 
 /* Goes on in a child of init; the parent stays until the child is ready or failed, and exits so. */

@@ -17,6 +17,7 @@ void master_helpers_init(struct master *m)
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         *all[i] = (struct helper){.control = -1};
     m->backoff_ms = BACKOFF_MS;
+    buf_init(&m->keeper_status, IPC_SMALL);
 }
 
 /* As with sessions_close: what watches it is told, since a child may hold a copy of the socket. */
@@ -87,6 +88,7 @@ static void keeper_up(struct master *m, uint64_t algorithms)
     m->keeper = m->coming;
     m->keeper.algorithms = algorithms;
     m->coming = (struct helper){.control = -1};
+    buf_clear(&m->keeper_status);
     if (master_watch(m, EPOLL_CTL_MOD, m->keeper.control, WATCH_KEEPER, EPOLLIN) != ERR_OK)
         master_stop(m, ERR_INTERNAL);
     retire(m, old);
@@ -130,16 +132,52 @@ void master_on_coming(struct master *m)
         keeper_failed(m, ERR_TOKEN, slice_str("ended before it could sign"));
 }
 
+/* Of a token: for the audit log; the keeper itself has logged it. */
+static void on_event(struct master *m, const struct ipc_keeper_event *e)
+{
+    char token[65], state[17], reason[513];
+    if (slice_copy(e->token, token, sizeof token) && slice_copy(e->state, state, sizeof state) &&
+        slice_copy(e->reason, reason, sizeof reason))
+        RECORD(m, "token", "token", token, "state", state, "reason", reason[0] ? reason : NULL,
+               NULL);
+}
+
+/* False: not what a keeper says. */
+static bool hear_keeper(struct master *m, const struct ipc_in *in)
+{
+    struct ipc_keeper_up up;
+    struct ipc_keeper_event event;
+    struct ipc_keeper_status status;
+    if (in->type == IPC_KEEPER_UP && ipc_get_keeper_up(in->body, in->n, &up)) {
+        m->keeper.algorithms = up.algorithms;
+    } else if (in->type == IPC_KEEPER_EVENT && ipc_get_keeper_event(in->body, in->n, &event)) {
+        on_event(m, &event);
+    } else if (in->type == IPC_KEEPER_STATUS && ipc_get_keeper_status(in->body, in->n, &status)) {
+        buf_clear(&m->keeper_status);
+        buf_put(&m->keeper_status, status.messages.p, status.messages.n);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 void master_on_keeper(struct master *m)
 {
     uint8_t buffer[IPC_SMALL];
     struct ipc_in in;
     /* The event may be of the one that was replaced a moment ago. */
-    if (ipc_recv(m->keeper.control, buffer, sizeof buffer, &in, 0) == ERR_TIMEOUT)
+    enum err e = ipc_recv(m->keeper.control, buffer, sizeof buffer, &in, 0);
+    if (e == ERR_TIMEOUT)
         return;
+    if (e == ERR_OK) {
+        ipc_drop(&in);
+        if (hear_keeper(m, &in))
+            return;
+    }
     log_error("keeper %d is gone; starting another", (int)m->keeper.pid);
     RECORD(m, "keeper", "status", err_name(ERR_TOKEN), "reason", "gone", NULL);
     master_drop_helper(m, &m->keeper);
+    buf_clear(&m->keeper_status);
     if (m->coming.control < 0)
         retry_later(m, &m->keeper_due_ms);
 }

@@ -36,8 +36,9 @@ struct master {
     struct sessions sessions;
     int epoll, listener, signals;
     char address[LISTEN_NAME];
-    struct helper keeper; /* signs now */
-    struct helper coming; /* started, not heard of yet: takes over when it is up */
+    struct helper keeper;     /* signs now */
+    struct buf keeper_status; /* what it said of itself last (ipc.def, KEEPER_STATUS) */
+    struct helper coming;     /* started, not heard of yet: takes over when it is up */
     struct helper scribe;
     struct helper retired; /* replaced, but asked by handshakes that run */
     int64_t retired_until_ms;
@@ -80,7 +81,7 @@ void master_helpers_init(struct master *m);
 enum err master_bring_keeper(struct master *m) MUST_CHECK;
 enum err master_bring_scribe(struct master *m) MUST_CHECK;
 
-/* Their sockets are readable. */
+/* Their sockets are readable. A keeper speaks also while it is well. */
 void master_on_keeper(struct master *m);
 void master_on_coming(struct master *m);
 void master_on_scribe(struct master *m);

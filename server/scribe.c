@@ -166,7 +166,7 @@ static enum hub_next answer(const struct hub_client *to, enum err status)
     return next;
 }
 
-static enum hub_next handle(void *arg, const struct hub_client *from, const struct ipc_in *in)
+static enum hub_next handle(void *arg, struct hub_client *from, const struct ipc_in *in)
 {
     struct scribe *s = arg;
     struct ipc_record m;

@@ -23,6 +23,7 @@ struct session {
     const struct session_start *start;
     const struct config *config;
     struct tls_identity *identity;
+    struct tls *shaking; /* the connection, as long as the handshake runs */
     struct chan chan;
     struct cert_id id;
     const struct map_user *user;
@@ -34,7 +35,12 @@ static enum err sign(void *arg, uint32_t algorithm, const void *data, size_t n, 
                      size_t *sig_n)
 {
     const struct session *s = arg;
-    return keeper_sign(s->start->keeper, algorithm, data, n, sig, sig_n);
+    struct keeper_ask ask = {.fd = s->start->keeper,
+                             .timeout_ms = (int)s->config->handshake_s * 1000};
+    enum err e = keeper_sign(&ask, algorithm, data, n, sig, sig_n);
+    if (e == ERR_AWAY)
+        tls_retry_after(s->shaking, ask.retry_s);
+    return e;
 }
 
 /* All that may still open files or allocate much happens here, before the kernel shuts the door. */
@@ -76,7 +82,10 @@ static enum err shake_hands(struct session *s)
     enum err e = tls_new(s->identity, s->start->connection, NULL, &tls);
     if (e != ERR_OK)
         return e;
-    if ((e = tls_handshake(tls, deadline)) != ERR_OK) {
+    s->shaking = tls;
+    e = tls_handshake(tls, deadline);
+    s->shaking = NULL;
+    if (e != ERR_OK) {
         /* The reason must not be lost to a record that can't be written. */
         if (scribe_record(s->start->scribe, "handshake", "status", err_name(e), "reason",
                           log_reason(), NULL) != ERR_OK)

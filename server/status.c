@@ -209,12 +209,22 @@ void status_put_scrub(struct buf *out, const struct scrub *s, int64_t due_ms)
     }
 }
 
+/* There is always one, though nothing may be known of it yet. */
+static void put_keeper(struct buf *out, const struct buf *said)
+{
+    if (said->len)
+        buf_put(out, said->data, said->len);
+    else
+        PUT(out, status_keeper, STATUS_KEEPER, .pid = 0);
+}
+
 static void put_all(struct buf *out, const struct status_view *v)
 {
     const struct sweep *w = &v->housekeeping->sweep;
     put_server(out, v);
     for (const struct sessions_entry *s = v->sessions->head; s; s = s->next)
         put_session(out, s, v);
+    put_keeper(out, v->keeper);
     PUT(out, status_sweep, STATUS_SWEEP, (uint64_t)w->began, (uint64_t)w->ended, w->removed,
         w->failed);
     status_put_scrub(out, &v->housekeeping->scrub, v->housekeeping->scrub_due_ms);

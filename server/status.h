@@ -32,6 +32,8 @@ struct status_view {
     const struct policy *policy;
     const struct sessions *sessions;
     const struct housekeeping *housekeeping;
+    const struct buf
+        *keeper; /* its own messages (ipc.def, KEEPER_STATUS); empty: nothing is known */
     const char *address;
     int64_t started; /* seconds since 1970 */
     int64_t started_ms;

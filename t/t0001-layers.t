@@ -27,7 +27,7 @@ allowed='
 <p11-kit/p11-kit.h>      common/token.c pki/*
 <p11-kit/pkcs11.h>       common/token.c pki/*
 <gnutls/x509.h>          common/cert* common/token* pki/*
-<gnutls/abstract.h>      common/cert* common/token* common/tls* server/policy.h server/keeper.c pki/*
+<gnutls/abstract.h>      common/cert* common/token* common/tls* server/policy.h server/scheme.h pki/*
 <gnutls/gnutls.h>        common/cert* common/token* common/tls* pki/*
 <intel-ipsec-mb.h>       common/tree_engine.c
 <zlib.h>                 common/part.c common/fs_slot.c common/deflate_engine.c
@@ -43,7 +43,7 @@ fs_scrub.h               common/fs_scrub.c server/scrub.h server/chore.c
 fs_internal.h            common/fs_*.c common/fs.c
 requests_internal.h      server/requests*.c
 cert_internal.h          common/cert*.c
-token.h                  common/token.c common/pin.c common/cert* client/link.c pki/* server/keeper.c server/policy.c server/explain.c
+token.h                  common/token.c common/pin.c common/cert* client/link.c pki/* server/keeper_internal.h server/signer.c server/scheme.c server/policy.c server/explain.c
 '
 
 misplaced() {

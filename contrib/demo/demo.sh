@@ -143,7 +143,7 @@ line=$(timeout 20 head -n 1 ready) || fail "the server did not start"
 rm -f ready
 say "$line; pid $SERVER"
 sed -i "s/^port .*/port        = ${line##*:}/" consign.conf
-say "its processes (keeper: the only one with the token; sessions and stores come with connections):"
+say "its processes (keeper: judges what is signed, its child signs with the token; sessions and stores come with connections):"
 helpers=$(pgrep -P $SERVER | tr '\n' ' ')
 pgrep -P $SERVER | while read -r p; do say "  $p $(tr '\0' ' ' <"/proc/$p/cmdline")"; done
 C="consign --config consign.conf"

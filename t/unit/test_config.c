@@ -65,10 +65,10 @@ static void defaults(void **state)
     assert_string_equal(c->file, file);
     assert_string_equal(c->listen, "*:7411");
     in_folder(c->certificate, "server.pem");
-    assert_string_equal(c->key, "pkcs11:object=server");
+    assert_string_equal(c->tokens[0].key, "pkcs11:object=server");
     in_folder(c->map, "map");
-    assert_null(c->module);
-    assert_null(c->pin);
+    assert_null(c->tokens[0].module);
+    assert_null(c->tokens[0].pin);
     assert_null(c->audit);
     assert_null(c->pid_file);
     assert_string_equal(c->session_user, "nobody");
@@ -82,6 +82,9 @@ static void defaults(void **state)
     assert_true(c->handshake_s == 10 && c->request_s == 30 && c->idle_s == 300);
     assert_true(c->stall_s == 60 && c->min_rate == 1024 && c->drain_s == 60);
     assert_true(c->part_expiry_s == 7 * 86400);
+    assert_true(c->sign_wait_s == 6 && c->sign_timeout_s == 3 && c->sign_queue == 128);
+    assert_true(c->tokens[0].sessions == 8 && c->tokens[0].keep_alive_s == 20);
+    assert_int_equal(c->n_tokens, 1);
     assert_int_equal(c->n_anchors, 1);
     assert_string_equal(c->anchors[0].name, "acme");
     in_folder(c->anchors[0].ca, "acme.pem");
@@ -102,8 +105,8 @@ static void every_key(void **state)
                "part-expiry = 9d\n" ANCHOR "[anchor zeta]\nca = /z.pem\ncrl-policy = if-present\n");
     (void)state;
     assert_string_equal(c->listen, "[::1]:0");
-    assert_string_equal(c->module, "/lib/p11.so");
-    in_folder(c->pin, "pin");
+    assert_string_equal(c->tokens[0].module, "/lib/p11.so");
+    in_folder(c->tokens[0].pin, "pin");
     assert_true(c->allow_extractable);
     assert_string_equal(c->audit, "/var/log/a");
     in_folder(c->pid_file, "run/pid");
@@ -117,6 +120,41 @@ static void every_key(void **state)
     assert_null(c->anchors[1].crl);
     assert_int_equal(c->anchors[1].crl_policy, CERT_CRL_IF_PRESENT);
     config_free(c);
+}
+
+/* What a token does not say is as in [server]. */
+static void tokens(void **state)
+{
+    struct config *c = loaded(
+        SERVER "module = /m.so\nmodule-env = A=b\npin = fd:5\nmax-sessions = 3\nkeep-alive = 7s\n"
+               "[token b]\nkey = b.pem\n"
+               "[token c]\nkey = pkcs11:token=c\nmodule = /c.so\npin = fd:6\nmax-sessions = 9\n"
+               "[limits]\nsign-wait = 4\nsign-timeout = 2s\nsign-queue = 5\n" ANCHOR);
+    (void)state;
+    assert_int_equal(c->n_tokens, 3);
+    assert_string_equal(c->tokens[0].name, "main");
+    assert_string_equal(c->tokens[1].name, "b");
+    in_folder(c->tokens[1].key, "b.pem");
+    assert_string_equal(c->tokens[1].module, "/m.so");
+    assert_string_equal(c->tokens[1].module_env, "A=b");
+    assert_string_equal(c->tokens[1].pin, "fd:5");
+    assert_true(c->tokens[1].sessions == 3 && c->tokens[1].keep_alive_s == 7);
+    assert_string_equal(c->tokens[2].key, "pkcs11:token=c");
+    assert_string_equal(c->tokens[2].module, "/c.so");
+    assert_string_equal(c->tokens[2].pin, "fd:6");
+    assert_true(c->tokens[2].sessions == 9 && c->tokens[2].keep_alive_s == 7);
+    assert_true(c->sign_wait_s == 4 && c->sign_timeout_s == 2 && c->sign_queue == 5);
+    config_free(c);
+    refused(SERVER "[token b]\npin = p\n" ANCHOR, "[token b] key is missing");
+    refused(SERVER "[token main]\nkey = k\n" ANCHOR, "this token is there twice");
+    refused(SERVER "[token b]\nkey = k\nkey = k\n" ANCHOR, ":7: [token b] key: given twice");
+    refused(SERVER "[token b]\nkey = k\nmap = k\n" ANCHOR, ":7: [token b] map: unknown key");
+    refused(SERVER "[token b c]\nkey = k\n" ANCHOR, "a token's name is");
+    refused(SERVER "max-sessions = 0\n" ANCHOR, ":5: [server] max-sessions: ");
+    refused(SERVER
+            "[token 1]\nkey=k\n[token 2]\nkey=k\n[token 3]\nkey=k\n[token 4]\nkey=k\n"
+            "[token 5]\nkey=k\n[token 6]\nkey=k\n[token 7]\nkey=k\n[token 8]\nkey=k\n" ANCHOR,
+            "more than 8 tokens");
 }
 
 static void confinement(void **state)
@@ -151,7 +189,7 @@ static void pin_sources(void **state)
         char text[512];
         snprintf(text, sizeof text, "%spin = %s\n%s", SERVER, kept[i], ANCHOR);
         struct config *c = loaded(text);
-        assert_string_equal(c->pin, kept[i]);
+        assert_string_equal(c->tokens[0].pin, kept[i]);
         config_free(c);
     }
 }
@@ -257,11 +295,12 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults),    cmocka_unit_test(every_key),
-        cmocka_unit_test(confinement), cmocka_unit_test(listen_forms),
-        cmocka_unit_test(pin_sources), cmocka_unit_test(unknown),
-        cmocka_unit_test(twice),       cmocka_unit_test(missing),
-        cmocka_unit_test(bad_values),  cmocka_unit_test(session_user),
+        cmocka_unit_test(defaults),     cmocka_unit_test(every_key),
+        cmocka_unit_test(confinement),  cmocka_unit_test(listen_forms),
+        cmocka_unit_test(pin_sources),  cmocka_unit_test(unknown),
+        cmocka_unit_test(tokens),       cmocka_unit_test(twice),
+        cmocka_unit_test(missing),      cmocka_unit_test(bad_values),
+        cmocka_unit_test(session_user),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, begin, end);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
-/* A keeper lives in a forked child, with keys in files. */
+/* A keeper lives in a forked child, with keys in files. Its signers are this program started anew. */
 #include "../../server/ipc.h"
 #include "../../server/keeper.h"
+#include "../../server/signer.h"
+#include "../../server/spawn.h"
 #include "log.h"
 
 #include <dlfcn.h>
@@ -14,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -51,10 +54,39 @@ enum { P256, P384, RSA, ED25519, IDS };
 
 static uint8_t data[512]; /* what is asked to be signed: the server's text, or a digest */
 
-/* Keys in files are never lost and lack nothing, tokens do: this many signatures are made, then
- * none; never one of this algorithm. */
-static unsigned signatures_left = UINT_MAX;
-static gnutls_sign_algorithm_t lacking = GNUTLS_SIGN_UNKNOWN;
+/* Keys in files are never lost and lack nothing, tokens do. What is wrong with them is said by files in
+ * the folder, since it concerns processes that are started anew: "left", so many signatures are made
+ * and then none; "lacking", none of this algorithm; "hang", none as long as it is there. */
+static const char *fault_file(const char *name)
+{
+    static _Thread_local char path[128];
+    snprintf(path, sizeof path, "%s/%s", getenv("KEEPER_TEST_FOLDER"), name);
+    return path;
+}
+
+static void set_fault(const char *name, unsigned value)
+{
+    FILE *f = fopen(fault_file(name), "w");
+    assert_non_null(f);
+    fprintf(f, "%u\n", value);
+    assert_int_equal(fclose(f), 0);
+}
+
+static unsigned fault(const char *name, unsigned otherwise)
+{
+    FILE *f = fopen(fault_file(name), "r");
+    unsigned value = otherwise;
+    if (f && fscanf(f, "%u", &value) != 1)
+        value = otherwise;
+    if (f)
+        fclose(f);
+    return value;
+}
+
+static void cure(const char *name)
+{
+    assert_int_equal(unlink(fault_file(name)), 0);
+}
 
 int gnutls_privkey_sign_hash2(gnutls_privkey_t key, gnutls_sign_algorithm_t algorithm,
                               unsigned flags, const gnutls_datum_t *hash, gnutls_datum_t *out)
@@ -62,10 +94,14 @@ int gnutls_privkey_sign_hash2(gnutls_privkey_t key, gnutls_sign_algorithm_t algo
     int (*sign)(gnutls_privkey_t, gnutls_sign_algorithm_t, unsigned, const gnutls_datum_t *,
                 gnutls_datum_t *);
     *(void **)&sign = dlsym(RTLD_NEXT, "gnutls_privkey_sign_hash2");
-    if (signatures_left == 0)
+    unsigned left = fault("left", UINT_MAX);
+    while (access(fault_file("hang"), F_OK) == 0)
+        usleep(5000);
+    if (left == 0)
         return GNUTLS_E_PKCS11_DEVICE_ERROR;
-    signatures_left--;
-    if (algorithm == lacking)
+    if (left != UINT_MAX)
+        set_fault("left", left - 1);
+    if (algorithm == fault("lacking", GNUTLS_SIGN_UNKNOWN))
         return GNUTLS_E_PK_SIGN_FAILED;
     return sign(key, algorithm, flags, hash, out);
 }
@@ -120,21 +156,40 @@ struct running {
     FILE *log;           /* its standard error */
 };
 
-static struct running start(const char *key, const char *certificate, const char *pin)
+/* The session's side. */
+static enum err sign_by(int fd, uint32_t algorithm, const void *p, size_t len, uint8_t *out,
+                        size_t *n)
+{
+    struct keeper_ask ask = {.fd = fd, .timeout_ms = 20000};
+    return keeper_sign(&ask, algorithm, p, len, out, n);
+}
+
+static struct config plain_config(const struct identity *id)
+{
+    return (struct config){.certificate = (char *)(uintptr_t)id->certificate,
+                           .tokens = {{.name = (char *)(uintptr_t) "main",
+                                       .key = (char *)(uintptr_t)id->key,
+                                       .sessions = 1,
+                                       .keep_alive_s = 60}},
+                           .n_tokens = 1,
+                           .sessions = 2,
+                           .handshake_s = 20,
+                           .sign_wait_s = 10,
+                           .sign_timeout_s = 1,
+                           .sign_queue = 16};
+}
+
+static struct running start(const struct config *c)
 {
     int pair[2], status;
     struct running r = {.log = tmpfile()};
-    struct config c = {.key = (char *)(uintptr_t)key,
-                       .certificate = (char *)(uintptr_t)certificate,
-                       .pin = (char *)(uintptr_t)pin,
-                       .sessions = 2};
     assert_non_null(r.log);
     assert_int_equal(ipc_pair(pair), ERR_OK);
     r.pid = fork();
     if (r.pid == 0) {
         dup2(fileno(r.log), STDERR_FILENO);
         log_quiet(false);
-        status = dup2(pair[1], 3) == 3 ? keeper_main(&c, 3) : 99;
+        status = dup2(pair[1], 3) == 3 ? keeper_main(c, 3) : 99;
         _exit(status);
     }
     assert_true(r.pid > 0);
@@ -143,17 +198,62 @@ static struct running start(const char *key, const char *certificate, const char
     return r;
 }
 
-static struct running start_with(const struct identity *id)
+static struct running start_up(const struct config *c)
 {
     uint8_t buffer[IPC_SMALL];
     struct ipc_in in;
     struct ipc_keeper_up up;
-    struct running r = start(id->key, id->certificate, NULL);
-    assert_int_equal(ipc_recv(r.control, buffer, sizeof buffer, &in, 10000), ERR_OK);
+    struct running r = start(c);
+    assert_int_equal(ipc_recv(r.control, buffer, sizeof buffer, &in, 20000), ERR_OK);
     assert_int_equal(in.type, IPC_KEEPER_UP);
     assert_true(ipc_get_keeper_up(in.body, in.n, &up));
     r.algorithms = up.algorithms;
     return r;
+}
+
+static struct running start_with(const struct identity *id)
+{
+    struct config c = plain_config(id);
+    return start_up(&c);
+}
+
+/* Reads what the keeper tells until that token is in that state. */
+static void await_event(struct running r, const char *token, const char *state)
+{
+    uint8_t buffer[IPC_SMALL];
+    struct ipc_in in;
+    struct ipc_keeper_event m;
+    for (bool told = false; !told;) {
+        assert_int_equal(ipc_recv(r.control, buffer, sizeof buffer, &in, 20000), ERR_OK);
+        told = in.type == IPC_KEEPER_EVENT && ipc_get_keeper_event(in.body, in.n, &m) &&
+               slice_eq(m.token, slice_str(token)) && slice_eq(m.state, slice_str(state));
+    }
+}
+
+/* Each status is of all tokens; of the first one here. */
+static struct ipc_status_token await_status(struct running r,
+                                            bool (*enough)(const struct ipc_status_keeper *,
+                                                           const struct ipc_status_token *))
+{
+    static uint8_t buffer[IPC_SMALL];
+    struct ipc_in in;
+    struct ipc_keeper_status m;
+    struct ipc_status_keeper k = {0};
+    struct ipc_status_token t = {0};
+    for (;;) {
+        assert_int_equal(ipc_recv(r.control, buffer, sizeof buffer, &in, 20000), ERR_OK);
+        if (in.type != IPC_KEEPER_STATUS)
+            continue;
+        assert_true(ipc_get_keeper_status(in.body, in.n, &m));
+        size_t n = wire_load_u32(m.messages.p);
+        const uint8_t *next = m.messages.p + 5 + n;
+        assert_int_equal(m.messages.p[4], IPC_STATUS_KEEPER);
+        assert_true(ipc_get_status_keeper(m.messages.p + 5, n, &k));
+        assert_int_equal(next[4], IPC_STATUS_TOKEN);
+        assert_true(ipc_get_status_token(next + 5, wire_load_u32(next), &t));
+        if (enough(&k, &t))
+            return t;
+    }
 }
 
 /* Ends the keeper and returns how often its log has text. */
@@ -204,12 +304,12 @@ static void a_right_request_is_signed_once(void **state)
         struct running r = start_with(id);
         size_t n = sizeof signature;
         int fd = attach(r);
-        assert_int_equal(keeper_sign(fd, id->algorithm, data, id->n, signature, &n), ERR_OK);
+        assert_int_equal(sign_by(fd, id->algorithm, data, id->n, signature, &n), ERR_OK);
         assert_true(verifies(id, id->algorithm, id->n, signature, n));
         signature[n / 2] ^= 1;
         assert_false(verifies(id, id->algorithm, id->n, signature, n));
         assert_int_equal(ipc_recv(fd, buffer, sizeof buffer, &in, 10000), ERR_CONN);
-        assert_int_equal(keeper_sign(fd, id->algorithm, data, id->n, signature, &n), ERR_TOKEN);
+        assert_int_equal(sign_by(fd, id->algorithm, data, id->n, signature, &n), ERR_TOKEN);
         close(fd);
         assert_int_equal(stop(r, "will not sign", 0), 0);
     }
@@ -232,8 +332,7 @@ static void every_algorithm_of_the_key_is_signed(void **state)
         size_t n = sizeof signature;
         struct running r = start_with(&ids[right[i].id]);
         int fd = attach(r);
-        assert_int_equal(keeper_sign(fd, right[i].algorithm, data, right[i].n, signature, &n),
-                         ERR_OK);
+        assert_int_equal(sign_by(fd, right[i].algorithm, data, right[i].n, signature, &n), ERR_OK);
         assert_true(verifies(&ids[right[i].id], right[i].algorithm, right[i].n, signature, n));
         close(fd);
         stop(r, "", 0);
@@ -251,7 +350,8 @@ static const struct {
     {P256, GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, 33},
     {P256, GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, 48},
     {P256, GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, 256},
-    {P256, GNUTLS_SIGN_ECDSA_SHA256, 32},
+    {P256, GNUTLS_SIGN_ECDSA_SHA256, 32}, /* as TLS 1.2 has them */
+    {P256, GNUTLS_SIGN_ECDSA_SHA384, 48},
     {P256, GNUTLS_SIGN_ECDSA_SHA1, 20},
     {P256, GNUTLS_SIGN_ECDSA_SECP384R1_SHA384, 48},
     {P256, GNUTLS_SIGN_RSA_PSS_RSAE_SHA256, 32},
@@ -279,10 +379,10 @@ static void assert_refused(struct running r, uint32_t algorithm, const void *p, 
     uint8_t signature[2048];
     size_t len = sizeof signature;
     int fd = attach(r);
-    assert_int_equal(keeper_sign(fd, algorithm, p, n, signature, &len), ERR_TOKEN);
+    assert_int_equal(sign_by(fd, algorithm, p, n, signature, &len), ERR_TOKEN);
     /* Nor does the same socket sign anything better afterwards. */
     len = sizeof signature;
-    assert_int_equal(keeper_sign(fd, ids[P256].algorithm, data, 32, signature, &len), ERR_TOKEN);
+    assert_int_equal(sign_by(fd, ids[P256].algorithm, data, 32, signature, &len), ERR_TOKEN);
     close(fd);
 }
 
@@ -312,9 +412,9 @@ static void what_the_token_lacks_is_refused_and_survived(void **state)
                {GNUTLS_SIGN_RSA_PSS_RSAE_SHA512, 64}};
     (void)state;
     for (size_t lacks = 0; lacks < 3; lacks++) {
-        lacking = pss[lacks].algorithm;
+        set_fault("lacking", pss[lacks].algorithm);
         struct running r = start_with(&ids[RSA]);
-        lacking = GNUTLS_SIGN_UNKNOWN;
+        cure("lacking");
         assert_refused(r, pss[lacks].algorithm, data, pss[lacks].n);
         for (size_t i = 0; i < 3; i++) {
             uint8_t signature[2048];
@@ -323,8 +423,7 @@ static void what_the_token_lacks_is_refused_and_survived(void **state)
             if (i == lacks)
                 continue;
             int fd = attach(r);
-            assert_int_equal(keeper_sign(fd, pss[i].algorithm, data, pss[i].n, signature, &n),
-                             ERR_OK);
+            assert_int_equal(sign_by(fd, pss[i].algorithm, data, pss[i].n, signature, &n), ERR_OK);
             close(fd);
         }
         assert_int_equal(stop(r, "will not sign: this token can't make that signature", 0), 1);
@@ -338,30 +437,164 @@ static void a_token_that_signs_nothing_is_told(void **state)
     struct ipc_in in;
     struct ipc_keeper_failed m;
     (void)state;
-    signatures_left = 0;
-    struct running r = start(ids[RSA].key, ids[RSA].certificate, NULL);
-    signatures_left = UINT_MAX;
-    assert_int_equal(ipc_recv(r.control, buffer, sizeof buffer, &in, 10000), ERR_OK);
+    struct config c = plain_config(&ids[RSA]);
+    set_fault("left", 0);
+    struct running r = start(&c);
+    assert_int_equal(ipc_recv(r.control, buffer, sizeof buffer, &in, 20000), ERR_OK);
+    cure("left");
     assert_true(in.type == IPC_KEEPER_FAILED && ipc_get_keeper_failed(in.body, in.n, &m));
     assert_int_equal(m.status, ERR_TOKEN);
     assert_int_equal(stop(r, "test signature with", err_exit(ERR_TOKEN)), 1);
 }
 
-/* What worked at start and does no longer is a token that was lost. */
-static void a_lost_token_ends_the_keeper(void **state)
+static int ask_only(struct running r)
 {
-    uint8_t signature[2048], buffer[IPC_SMALL];
-    struct ipc_in in;
-    size_t n = sizeof signature;
-    (void)state;
-    signatures_left = 1;
-    struct running r = start_with(&ids[P256]);
-    signatures_left = UINT_MAX;
     int fd = attach(r);
-    assert_int_equal(keeper_sign(fd, ids[P256].algorithm, data, 32, signature, &n), ERR_TOKEN);
+    assert_int_equal(
+        IPC_SEND(fd, sign, SIGN, .algorithm = ids[P256].algorithm, .data = slice_of(data, 32)),
+        ERR_OK);
+    return fd;
+}
+
+/* The answer to ask_only, with its status; *retry is set. */
+static enum err answer_to(int fd, unsigned *retry)
+{
+    uint8_t buffer[IPC_SMALL];
+    struct ipc_in in;
+    struct ipc_signed m;
+    assert_int_equal(ipc_recv(fd, buffer, sizeof buffer, &in, 20000), ERR_OK);
+    assert_int_equal(in.type, IPC_SIGNED);
+    assert_true(ipc_get_signed(in.body, in.n, &m));
+    if (m.status == ERR_OK) {
+        uint8_t signature[2048];
+        memcpy(signature, m.signature.p, m.signature.n);
+        assert_true(verifies(&ids[P256], ids[P256].algorithm, 32, signature, m.signature.n));
+    }
     close(fd);
-    assert_int_equal(ipc_recv(r.control, buffer, sizeof buffer, &in, 10000), ERR_CONN);
-    assert_int_equal(stop(r, "signing for session 7-9", err_exit(ERR_TOKEN)), 1);
+    *retry = m.retry;
+    return err_from_wire(m.status);
+}
+
+static void assert_signs(struct running r)
+{
+    unsigned retry;
+    assert_int_equal(answer_to(ask_only(r), &retry), ERR_OK);
+    assert_int_equal(retry, 0);
+}
+
+static bool has_signed(const struct ipc_status_keeper *k, const struct ipc_status_token *t)
+{
+    return k->signatures > 0 && t->signatures > 0;
+}
+
+static bool has_hung(const struct ipc_status_keeper *k, const struct ipc_status_token *t)
+{
+    return k->signatures > 0 && t->hangs == 1 && t->starts >= 2;
+}
+
+static bool has_died(const struct ipc_status_keeper *k, const struct ipc_status_token *t)
+{
+    (void)k;
+    return t->deaths == 1 && t->starts >= 2 && t->sessions == 1;
+}
+
+/* What worked at start and does no longer is a token that was lost: its request is not. */
+static void a_lost_token_is_found_again(void **state)
+{
+    unsigned retry;
+    (void)state;
+    set_fault("left", 2);
+    struct running r = start_with(&ids[P256]);
+    assert_signs(r);
+    int fd = ask_only(r);
+    await_event(r, "main", "lost");
+    cure("left");
+    assert_int_equal(answer_to(fd, &retry), ERR_OK);
+    assert_signs(r);
+    assert_int_equal(stop(r, "token main is lost", 0), 1);
+}
+
+static void a_signer_that_hangs_is_replaced(void **state)
+{
+    unsigned retry;
+    (void)state;
+    struct running r = start_with(&ids[P256]);
+    set_fault("hang", 1);
+    int fd = ask_only(r);
+    await_event(r, "main", "lost");
+    cure("hang");
+    assert_int_equal(answer_to(fd, &retry), ERR_OK);
+    await_status(r, has_hung);
+    assert_int_equal(stop(r, "did not sign in time", 0), 1);
+}
+
+static void a_signer_that_dies_is_replaced(void **state)
+{
+    (void)state;
+    struct running r = start_with(&ids[P256]);
+    assert_signs(r);
+    struct ipc_status_token t = await_status(r, has_signed);
+    assert_true(slice_eq(t.state, slice_str("in use")));
+    assert_int_equal(kill((pid_t)t.pid, SIGKILL), 0);
+    await_event(r, "main", "lost");
+    assert_signs(r);
+    await_status(r, has_died);
+    assert_int_equal(stop(r, "its signer has died", 0), 1);
+}
+
+static void the_next_token_serves_while_the_first_is_away(void **state)
+{
+    char first[128], away[160];
+    struct config c = plain_config(&ids[P256]);
+    (void)state;
+    snprintf(first, sizeof first, "%s/first.key", folder);
+    snprintf(away, sizeof away, "%s.away", first);
+    assert_int_equal(link(ids[P256].key, first), 0);
+    c.tokens[1] = c.tokens[0];
+    c.tokens[0].key = first;
+    c.tokens[1].name = (char *)(uintptr_t) "second";
+    c.n_tokens = 2;
+    struct running r = start_up(&c);
+    assert_signs(r);
+    struct ipc_status_token t = await_status(r, has_signed);
+    assert_int_equal(rename(first, away), 0);
+    assert_int_equal(kill((pid_t)t.pid, SIGKILL), 0);
+    await_event(r, "second", "in use");
+    assert_signs(r);
+    assert_int_equal(rename(away, first), 0);
+    await_event(r, "main", "up");
+    await_event(r, "main", "in use");
+    assert_signs(r);
+    assert_int_equal(unlink(first), 0);
+    stop(r, "", 0);
+}
+
+/* Those for whom there is no room are told at once, the others when their time is over. */
+static void without_a_token_all_are_told_to_try_again(void **state)
+{
+    enum { ROOM = 3, ALL = 5 };
+    struct config c = plain_config(&ids[P256]);
+    unsigned retry, told = 0;
+    int fds[ALL];
+    (void)state;
+    c.sign_queue = ROOM;
+    c.sign_wait_s = 2;
+    set_fault("left", 1);
+    struct running r = start_up(&c);
+    fds[0] = ask_only(r);
+    await_event(r, "main", "lost");
+    for (size_t i = 1; i < ALL; i++)
+        fds[i] = ask_only(r);
+    for (size_t i = 0; i < ALL; i++) {
+        assert_int_equal(answer_to(fds[i], &retry), ERR_AWAY);
+        assert_true(retry >= 1 && retry <= 31);
+        told++;
+    }
+    assert_int_equal(told, ALL);
+    cure("left");
+    await_event(r, "main", "up");
+    assert_signs(r);
+    assert_int_equal(stop(r, "no room among those that wait", 0), ALL - ROOM);
 }
 
 static void only_the_text_of_a_server_is_signed(void **state)
@@ -435,9 +668,53 @@ static void a_flood_gets_one_signature_at_most(void **state)
     assert_true(answers <= 1);
     close(fd);
     int other = attach(r);
-    assert_int_equal(keeper_sign(other, ids[P256].algorithm, data, 32, signature, &n), ERR_OK);
+    assert_int_equal(sign_by(other, ids[P256].algorithm, data, 32, signature, &n), ERR_OK);
     close(other);
     assert_int_equal(stop(r, "asked more than once", 0), 1);
+}
+
+/* A million requests, or as many as it takes to be cut; others are served meanwhile. */
+static void a_session_that_asks_without_end_starves_nobody(void **state)
+{
+    enum { MANY = 1000000 };
+    enum err rc = ERR_OK;
+    unsigned sent = 0;
+    (void)state;
+    struct running r = start_with(&ids[P256]);
+    int fd = attach(r);
+    for (; rc == ERR_OK && sent < MANY; sent++)
+        rc = IPC_SEND(fd, sign, SIGN, .algorithm = ids[P256].algorithm, .data = slice_of(data, 32));
+    assert_int_equal(rc, ERR_CONN);
+    close(fd);
+    assert_signs(r);
+    assert_int_equal(stop(r, "asked more than once", 0), 1);
+}
+
+static void arbitrary_bytes_get_nothing(void **state)
+{
+    enum { ROUNDS = 300 };
+    static uint8_t junk[IPC_SMALL + 100], buffer[IPC_SMALL];
+    unsigned seed = 1;
+    struct ipc_in in;
+    struct ipc_signed m;
+    (void)state;
+    struct running r = start_with(&ids[P256]);
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t n = 1 + (size_t)rand_r(&seed) % (round % 10 ? 200 : sizeof junk);
+        int fd = attach(r);
+        for (size_t i = 0; i < n; i++)
+            junk[i] = (uint8_t)rand_r(&seed);
+        if (round % 3 == 0)
+            junk[0] = IPC_SIGN;
+        assert_int_equal(send(fd, junk, n, MSG_NOSIGNAL), n);
+        enum err rc = ipc_recv(fd, buffer, sizeof buffer, &in, 20000);
+        assert_true(rc == ERR_CONN ||
+                    (rc == ERR_OK && in.type == IPC_SIGNED && ipc_get_signed(in.body, in.n, &m) &&
+                     m.status == ERR_DENIED && m.signature.n == 0));
+        close(fd);
+    }
+    assert_signs(r);
+    assert_true(stop(r, "session 7-9, peer 192.0.2.7:1: ", 0) >= ROUNDS);
 }
 
 static void too_many_sessions_are_refused(void **state)
@@ -452,13 +729,13 @@ static void too_many_sessions_are_refused(void **state)
     for (size_t i = 0; i <= MAX; i++)
         fds[i] = attach(r);
     assert_int_equal(ipc_recv(fds[MAX], buffer, sizeof buffer, &in, 10000), ERR_CONN);
-    assert_int_equal(keeper_sign(fds[0], ids[P256].algorithm, data, 32, signature, &n), ERR_OK);
+    assert_int_equal(sign_by(fds[0], ids[P256].algorithm, data, 32, signature, &n), ERR_OK);
     /* Closed without a word: its place is free again. */
     close(fds[1]);
     close(fds[MAX]);
     fds[MAX] = attach(r);
     n = sizeof signature;
-    assert_int_equal(keeper_sign(fds[MAX], ids[P256].algorithm, data, 32, signature, &n), ERR_OK);
+    assert_int_equal(sign_by(fds[MAX], ids[P256].algorithm, data, 32, signature, &n), ERR_OK);
     for (size_t i = 0; i <= MAX; i++)
         if (i != 1)
             close(fds[i]);
@@ -473,25 +750,26 @@ static void what_it_can_not_start_with_is_told(void **state)
     } bad[] = {
         {ids[P256].key, ids[RSA].certificate, NULL, ERR_CONFIG},
         {ids[P256].key, ids[P256].certificate, "fd:3", ERR_CONFIG},
+        {"/nonexistent/key", ids[P256].certificate, NULL, ERR_CONFIG},
+        {"pkcs11:token=none", ids[P256].certificate, "/nonexistent/pin", ERR_PIN},
     };
     uint8_t buffer[IPC_SMALL];
     struct ipc_in in;
     struct ipc_keeper_failed m;
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct running r = start(bad[i].key, bad[i].certificate, bad[i].pin);
-        assert_int_equal(ipc_recv(r.control, buffer, sizeof buffer, &in, 10000), ERR_OK);
+        struct config c = plain_config(&ids[P256]);
+        c.certificate = (char *)(uintptr_t)bad[i].certificate;
+        c.tokens[0].key = (char *)(uintptr_t)bad[i].key;
+        c.tokens[0].pin = (char *)(uintptr_t)bad[i].pin;
+        struct running r = start(&c);
+        assert_int_equal(ipc_recv(r.control, buffer, sizeof buffer, &in, 20000), ERR_OK);
         assert_int_equal(in.type, IPC_KEEPER_FAILED);
         assert_true(ipc_get_keeper_failed(in.body, in.n, &m));
         assert_int_equal(m.status, bad[i].status);
         assert_true(m.reason.n > 0);
         stop(r, "", err_exit(bad[i].status));
     }
-    struct running r = start("/nonexistent/key", ids[P256].certificate, NULL);
-    assert_int_equal(ipc_recv(r.control, buffer, sizeof buffer, &in, 10000), ERR_OK);
-    assert_true(in.type == IPC_KEEPER_FAILED && ipc_get_keeper_failed(in.body, in.n, &m) &&
-                m.status != ERR_OK);
-    stop(r, "", err_exit(err_from_wire(m.status)));
 }
 
 static void the_terminals_signals_are_not_its_own(void **state)
@@ -503,7 +781,7 @@ static void the_terminals_signals_are_not_its_own(void **state)
     kill(r.pid, SIGINT);
     kill(r.pid, SIGHUP);
     int fd = attach(r);
-    assert_int_equal(keeper_sign(fd, ids[P256].algorithm, data, 32, signature, &n), ERR_OK);
+    assert_int_equal(sign_by(fd, ids[P256].algorithm, data, 32, signature, &n), ERR_OK);
     close(fd);
     stop(r, "", 0);
 }
@@ -514,6 +792,7 @@ static int set_up(void **state)
     snprintf(folder, sizeof folder, "/tmp/consign-keeper-XXXXXX");
     if (!mkdtemp(folder))
         return -1;
+    setenv("KEEPER_TEST_FOLDER", folder, 1);
     memcpy(data, CONTEXT("server"), sizeof CONTEXT("server"));
     for (size_t i = 0; i < IDS; i++)
         make(&ids[i]);
@@ -530,7 +809,7 @@ static int tear_down(void **state)
     return system(command);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_right_request_is_signed_once),
@@ -538,14 +817,22 @@ int main(void)
         cmocka_unit_test(a_wrong_request_is_refused_and_logged),
         cmocka_unit_test(what_the_token_lacks_is_refused_and_survived),
         cmocka_unit_test(a_token_that_signs_nothing_is_told),
-        cmocka_unit_test(a_lost_token_ends_the_keeper),
+        cmocka_unit_test(a_lost_token_is_found_again),
+        cmocka_unit_test(a_signer_that_hangs_is_replaced),
+        cmocka_unit_test(a_signer_that_dies_is_replaced),
+        cmocka_unit_test(the_next_token_serves_while_the_first_is_away),
+        cmocka_unit_test(without_a_token_all_are_told_to_try_again),
         cmocka_unit_test(only_the_text_of_a_server_is_signed),
         cmocka_unit_test(a_malformed_request_is_refused),
         cmocka_unit_test(a_flood_gets_one_signature_at_most),
+        cmocka_unit_test(a_session_that_asks_without_end_starves_nobody),
+        cmocka_unit_test(arbitrary_bytes_get_nothing),
         cmocka_unit_test(too_many_sessions_are_refused),
         cmocka_unit_test(what_it_can_not_start_with_is_told),
         cmocka_unit_test(the_terminals_signals_are_not_its_own),
     };
+    if (argc > 1 && strcmp(argv[1], "--signer") == 0)
+        return signer_main(SPAWN_CONTROL);
     log_quiet(true);
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, set_up, tear_down);

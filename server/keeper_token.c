@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: ISC */
+/* The tokens' signers: started, heard, given up and started again. */
+#include "keeper_internal.h"
+
+#include "log.h"
+#include "spawn.h"
+#include "tls.h"
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    START_MS = 15 * 1000, /* to load the module, log in and make the test signatures */
+    BACKOFF_MS = 100,
+    BACKOFF_MAX_MS = 2000,
+    REAP_MS = 200,
+    END_MS = 1200,
+    END_STEP_US = 10 * 1000,
+};
+
+#define EACH_TOKEN(k, t) for (struct token *t = (k)->tokens; t < (k)->tokens + (k)->n_tokens; t++)
+
+/* ---- PINs ---- */
+
+static bool same_source(const struct token *a, const struct token *b)
+{
+    return a->pin && b->config->pin && strcmp(a->config->pin, b->config->pin) == 0;
+}
+
+static enum err read_pin(struct keeper *k, struct token *t)
+{
+    EACH_TOKEN(k, o)
+    {
+        if (o == t)
+            break;
+        if (same_source(o, t)) {
+            t->pin = o->pin;
+            return ERR_OK;
+        }
+    }
+    enum err e = token_pin_new(t->config->pin, &t->pin);
+    return e == ERR_OK && !token_pin_get(t->pin) ? ERR_PIN : e;
+}
+
+enum err token_init_all(struct keeper *k)
+{
+    k->n_tokens = k->config->n_tokens;
+    EACH_TOKEN(k, t)
+    {
+        *t = (struct token){
+            .config = &k->config->tokens[t - k->tokens], .fd = -1, .backoff_ms = BACKOFF_MS};
+        enum err e = t->config->pin && token_is_url(t->config->key) ? read_pin(k, t) : ERR_OK;
+        if (e == ERR_OK)
+            continue;
+        t->state = TOKEN_REFUSED;
+        t->status = e;
+        snprintf(t->reason, sizeof t->reason, "%s", log_reason());
+    }
+    k->epoll = epoll_create1(EPOLL_CLOEXEC);
+    return k->epoll >= 0 ? ERR_OK : log_fail_errno("epoll");
+}
+
+/* ---- beginning ---- */
+
+/* The PIN is in no memory but locked pages, this buffer and the socket's. */
+static enum err send_start(const struct keeper *k, const struct token *t)
+{
+    const struct config_token *c = t->config;
+    const gnutls_datum_t *leaf = &k->chain[0].cert;
+    struct ipc_signer_start m = {.allow_extractable = k->config->allow_extractable,
+                                 .sessions = (uint16_t)c->sessions,
+                                 .keep_alive_s = (uint32_t)c->keep_alive_s,
+                                 .key = slice_str(c->key),
+                                 .module = slice_str(c->module),
+                                 .module_env = slice_str(c->module_env),
+                                 .pin = slice_str(t->pin ? token_pin_get(t->pin) : NULL),
+                                 .leaf = slice_of(leaf->data, leaf->size)};
+    struct buf b;
+    buf_init(&b, IPC_MAX);
+    enum err e = buf_room(&b, IPC_MAX) && ipc_put_signer_start(&b, &m)
+                     ? ipc_send(t->fd, IPC_SIGNER_START, &b, NULL, 0, true)
+                     : log_fail(ERR_LIMIT, "token %s: its settings are too long", c->name);
+    if (b.data)
+        explicit_bzero(b.data, b.cap);
+    buf_release(&b);
+    return e;
+}
+
+static void start(struct keeper *k, struct token *t, int64_t now_ms)
+{
+    char *const argv[] = {(char[]){"consignd"}, (char[]){"--signer"}, NULL};
+    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = t};
+    enum err e = spawn_self(argv, &t->fd, &t->pid);
+    t->starts++;
+    t->state = TOKEN_STARTING;
+    t->due_ms = now_ms + START_MS;
+    if (e == ERR_OK && epoll_ctl(k->epoll, EPOLL_CTL_ADD, t->fd, &ev) != 0)
+        e = log_fail_errno("epoll");
+    if (e == ERR_OK)
+        e = send_start(k, t);
+    if (e != ERR_OK) {
+        t->failures++;
+        token_lose(k, t, ERR_TOKEN, "its signer can't be started");
+    }
+}
+
+/* ---- end ---- */
+
+static void kill_signer(struct keeper *k, struct token *t)
+{
+    if (t->fd < 0)
+        return;
+    close(t->fd); /* and epoll forgets it */
+    t->fd = -1;
+    kill(t->pid, SIGKILL);
+    k->dying++;
+}
+
+static void reap(struct keeper *k)
+{
+    while (k->dying > 0 && waitpid(-1, NULL, WNOHANG) > 0)
+        k->dying--;
+}
+
+/* A PIN is never tried twice. What is wrong by configuration stays so; but not where it was right
+ * before: a token that goes or comes can say anything. */
+static bool is_final(const struct token *t, enum err status)
+{
+    return status == ERR_PIN || (status == ERR_CONFIG && !t->algorithms);
+}
+
+void token_lose(struct keeper *k, struct token *t, enum err status, const char *reason)
+{
+    snprintf(t->reason, sizeof t->reason, "%s", reason);
+    kill_signer(k, t);
+    t->status = status;
+    t->state = is_final(t, status) ? TOKEN_REFUSED : TOKEN_DOWN;
+    t->due_ms = tls_now_ms() + t->backoff_ms;
+    t->backoff_ms = t->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : t->backoff_ms * 2;
+    if (t->state == TOKEN_REFUSED)
+        log_warn("token %s: not tried again before a reload: %s", t->config->name, t->reason);
+    else if (!t->lost && k->served)
+        log_warn("token %s is lost: %s", t->config->name, t->reason);
+    if (!t->lost || t->state == TOKEN_REFUSED)
+        status_event(k, t, t->state == TOKEN_REFUSED ? "refused" : "lost", t->reason);
+    t->lost = true;
+    k->changed = true;
+    k->status_due_ms = 0;
+    queue_put_back(k, t);
+}
+
+/* Those that do nothing end by themselves and in order; what hangs is killed by its own alarm, or by
+ * the kernel once this process has ended. */
+void token_release_all(struct keeper *k)
+{
+    int left = 0;
+    EACH_TOKEN(k, t)
+    {
+        left += t->fd >= 0;
+        if (t->fd >= 0)
+            close(t->fd);
+        t->fd = -1;
+        queue_release(&t->given);
+    }
+    reap(k);
+    for (int waited = 0; left > 0 && waited < END_MS * 1000; waited += END_STEP_US) {
+        if (waitpid(-1, NULL, WNOHANG) > 0)
+            left--;
+        else
+            (void)usleep(END_STEP_US);
+    }
+    EACH_TOKEN(k, t)
+    {
+        for (struct token *o = t + 1; o < k->tokens + k->n_tokens; o++)
+            if (o->pin == t->pin)
+                o->pin = NULL;
+        token_pin_free(t->pin);
+        t->pin = NULL;
+    }
+    if (k->epoll >= 0)
+        close(k->epoll);
+}
+
+/* ---- what signers say ---- */
+
+static void on_up(struct keeper *k, struct token *t, const struct ipc_signer_up *m)
+{
+    bool back = t->state != TOKEN_UP;
+    t->state = TOKEN_UP;
+    t->algorithms = m->algorithms;
+    t->sessions = m->sessions;
+    t->status = ERR_OK;
+    k->changed = true;
+    if (!back)
+        return;
+    k->status_due_ms = 0;
+    if (k->served)
+        log_info("token %s is up, signer %d", t->config->name, (int)t->pid);
+    if (t->lost)
+        status_event(k, t, "up", NULL);
+    t->lost = false;
+}
+
+static void lose_said(struct keeper *k, struct token *t, enum err status, struct slice reason)
+{
+    char text[512];
+    log_scrub(text, sizeof text, reason.p, reason.n);
+    token_lose(k, t, status, text);
+}
+
+static void on_signed(struct keeper *k, struct token *t, const struct ipc_signer_signed *m)
+{
+    if (m->status != ERR_OK) {
+        t->errors++;
+        lose_said(k, t, ERR_TOKEN, m->reason);
+        return;
+    }
+    t->backoff_ms = BACKOFF_MS;
+    queue_answer(k, t, m);
+}
+
+static void on_failed(struct keeper *k, struct token *t, const struct ipc_signer_failed *m)
+{
+    *(t->state == TOKEN_UP ? &t->errors : &t->failures) += 1;
+    lose_said(k, t, err_from_wire(m->status), m->reason);
+}
+
+/* One message; false when there is none, or no signer any more. */
+static bool hear_one(struct keeper *k, struct token *t)
+{
+    uint8_t buffer[IPC_SMALL];
+    struct ipc_in in;
+    struct ipc_signer_up up;
+    struct ipc_signer_failed failed;
+    struct ipc_signer_signed is_signed;
+    enum err e = ipc_recv(t->fd, buffer, sizeof buffer, &in, 0);
+    if (e == ERR_TIMEOUT)
+        return false;
+    if (e != ERR_OK) {
+        *(t->state == TOKEN_UP ? &t->deaths : &t->failures) += 1;
+        token_lose(k, t, ERR_TOKEN, "its signer has died");
+        return false;
+    }
+    ipc_drop(&in);
+    if (in.type == IPC_SIGNER_UP && ipc_get_signer_up(in.body, in.n, &up))
+        on_up(k, t, &up);
+    else if (in.type == IPC_SIGNER_SIGNED && ipc_get_signer_signed(in.body, in.n, &is_signed))
+        on_signed(k, t, &is_signed);
+    else if (in.type == IPC_SIGNER_FAILED && ipc_get_signer_failed(in.body, in.n, &failed))
+        on_failed(k, t, &failed);
+    else
+        token_lose(k, t, ERR_TOKEN, "its signer does not say what it should");
+    return t->fd >= 0;
+}
+
+static void hear(struct keeper *k)
+{
+    struct epoll_event ready[CONFIG_TOKENS];
+    int n = epoll_wait(k->epoll, ready, CONFIG_TOKENS, 0);
+    for (int i = 0; i < n; i++)
+        while (hear_one(k, ready[i].data.ptr))
+            continue;
+}
+
+/* ---- time ---- */
+
+/* When the signer will have taken too long; INT64_MAX: it has nothing to do. */
+static int64_t patience_ms(const struct keeper *k, const struct token *t)
+{
+    int64_t first = INT64_MAX;
+    for (const struct request *r = t->given.first; r; r = r->next)
+        if (r->given_ms < first)
+            first = r->given_ms;
+    return first == INT64_MAX ? first : first + (int64_t)k->config->sign_timeout_s * 1000;
+}
+
+static void give_up(struct keeper *k, struct token *t)
+{
+    char reason[64];
+    t->hangs++;
+    snprintf(reason, sizeof reason, "it did not %s",
+             t->state == TOKEN_UP ? "sign in time" : "come up in time");
+    token_lose(k, t, ERR_TOKEN, reason);
+}
+
+void token_tend_all(struct keeper *k, int64_t now_ms)
+{
+    hear(k);
+    reap(k);
+    EACH_TOKEN(k, t)
+    {
+        if ((t->state == TOKEN_STARTING && now_ms >= t->due_ms) ||
+            (t->state == TOKEN_UP && now_ms >= patience_ms(k, t)))
+            give_up(k, t);
+        if (t->state == TOKEN_DOWN && now_ms >= t->due_ms)
+            start(k, t, now_ms);
+    }
+}
+
+int64_t token_next_ms(const struct keeper *k)
+{
+    int64_t next = k->dying ? tls_now_ms() + REAP_MS : INT64_MAX;
+    for (const struct token *t = k->tokens; t < k->tokens + k->n_tokens; t++) {
+        int64_t due = t->state == TOKEN_UP        ? patience_ms(k, t)
+                      : t->state == TOKEN_REFUSED ? INT64_MAX
+                                                  : t->due_ms;
+        next = due < next ? due : next;
+    }
+    return next;
+}
+
+/* ---- work ---- */
+
+struct token *token_for(struct keeper *k, const struct scheme *s)
+{
+    EACH_TOKEN(k, t)
+    if (t->state == TOKEN_UP && (t->algorithms & scheme_bit(s)))
+        return t;
+    return NULL;
+}
+
+bool token_knows(const struct keeper *k, const struct scheme *s)
+{
+    for (const struct token *t = k->tokens; t < k->tokens + k->n_tokens; t++)
+        if (t->algorithms & scheme_bit(s))
+            return true;
+    return false;
+}
+
+bool token_give(struct keeper *k, struct token *t, struct request *r, int64_t now_ms)
+{
+    struct buf b;
+    struct ipc_signer_sign m = {r->number, (uint32_t)r->scheme->algorithm, slice_of(r->data, r->n)};
+    r->given_ms = now_ms;
+    r->tries++;
+    buf_init(&b, IPC_SMALL);
+    enum err e = ipc_put_signer_sign(&b, &m) ? ipc_send(t->fd, IPC_SIGNER_SIGN, &b, NULL, 0, true)
+                                             : ERR_INTERNAL;
+    buf_release(&b);
+    if (e == ERR_OK)
+        return true;
+    t->deaths++;
+    token_lose(k, t, ERR_TOKEN, "its signer takes nothing more");
+    return false;
+}

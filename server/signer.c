@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: ISC */
+#include "signer.h"
+
+#include "confine.h"
+#include "ipc.h"
+#include "log.h"
+#include "scheme.h"
+#include "token.h"
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    START_MS = 10 * 1000, /* what it is to do is sent before it is started */
+    GROW_AGAIN_S = 60,
+    END_S = 1, /* for an orderly end */
+    DATA_MAX = 256,
+};
+
+struct job {
+    uint64_t number;
+    uint32_t algorithm;
+    uint8_t data[DATA_MAX];
+    size_t n;
+};
+
+struct signer;
+
+/* One session with the token. */
+struct worker {
+    struct signer *signer;
+    gnutls_privkey_t key;
+    pthread_t thread;
+};
+
+struct signer {
+    int control;
+    char *key, *module;
+    unsigned wanted; /* sessions */
+    time_t keep_alive_s;
+    gnutls_pcert_st leaf;
+    struct scheme_key kind;
+    uint64_t proven;
+    struct token_pin *pin;
+    pthread_mutex_t lock; /* for what follows */
+    pthread_cond_t work, end;
+    struct job jobs[SIGNER_SESSIONS]; /* the keeper gives no more than there are sessions */
+    size_t first, n_jobs;
+    bool stop;
+    struct worker workers[SIGNER_SESSIONS];
+    unsigned n_workers;
+};
+
+/* ---- one session ---- */
+
+static struct timespec in_seconds(time_t s)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += s;
+    return t;
+}
+
+enum next { NEXT_JOB, NEXT_IDLE, NEXT_END };
+
+static enum next next_job(struct signer *s, struct job *out)
+{
+    struct timespec until = in_seconds(s->keep_alive_s);
+    int rc = 0;
+    pthread_mutex_lock(&s->lock);
+    while (!s->stop && s->n_jobs == 0 && rc == 0)
+        rc = pthread_cond_timedwait(&s->work, &s->lock, &until);
+    enum next next = s->stop ? NEXT_END : s->n_jobs > 0 ? NEXT_JOB : NEXT_IDLE;
+    if (next == NEXT_JOB) {
+        *out = s->jobs[s->first];
+        s->first = (s->first + 1) % SIGNER_SESSIONS;
+        s->n_jobs--;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return next;
+}
+
+static struct slice reason(size_t max)
+{
+    struct slice s = slice_str(log_reason());
+    s.n = s.n > max ? max : s.n;
+    return s;
+}
+
+static enum err say_failed(const struct signer *s, enum err status)
+{
+    return IPC_SEND(s->control, signer_failed, SIGNER_FAILED, .status = (uint16_t)status,
+                    .reason = reason(512));
+}
+
+static enum err do_job(const struct worker *w, const struct job *j)
+{
+    const struct signer *s = w->signer;
+    const struct scheme *scheme = scheme_find(&s->kind, j->algorithm);
+    gnutls_datum_t signature = {0};
+    enum err e = ERR_OK;
+    int rc = scheme ? scheme_sign(scheme, w->key, slice_of(j->data, j->n), &signature)
+                    : GNUTLS_E_INVALID_REQUEST;
+    if (rc < 0)
+        e = token_fail(rc, "signing with %s", s->key);
+    enum err sent = IPC_SEND(s->control, signer_signed, SIGNER_SIGNED, .number = j->number,
+                             .status = (uint16_t)e, .reason = e ? reason(256) : (struct slice){0},
+                             .signature = slice_of(signature.data, signature.size));
+    gnutls_free(signature.data);
+    return sent;
+}
+
+static enum err keep_alive(const struct worker *w)
+{
+    const struct signer *s = w->signer;
+    int rc = scheme_touch(w->key, &s->kind, s->proven);
+    return rc < 0 ? say_failed(s, token_fail(rc, "session with the token of %s", s->key)) : ERR_OK;
+}
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    struct job j;
+    enum err e = ERR_OK;
+    for (enum next next; e == ERR_OK && (next = next_job(w->signer, &j)) != NEXT_END;)
+        e = next == NEXT_JOB ? do_job(w, &j) : keep_alive(w);
+    return NULL;
+}
+
+/* ---- the pool ---- */
+
+/* One more session, with key, which moves in; and the keeper is told. */
+static enum err add_worker(struct signer *s, gnutls_privkey_t key)
+{
+    pthread_mutex_lock(&s->lock);
+    struct worker *w = &s->workers[s->n_workers];
+    *w = (struct worker){.signer = s, .key = key};
+    bool good = !s->stop && pthread_create(&w->thread, NULL, work, w) == 0;
+    s->n_workers += good;
+    unsigned n = s->n_workers;
+    pthread_mutex_unlock(&s->lock);
+    if (!good) {
+        gnutls_privkey_deinit(key);
+        return log_fail(ERR_LIMIT, "no thread for one more session with the token of %s", s->key);
+    }
+    return IPC_SEND(s->control, signer_up, SIGNER_UP, .algorithms = s->proven,
+                    .sessions = (uint16_t)n);
+}
+
+/* False when the signer is to end instead. */
+static bool pause_for(struct signer *s, time_t seconds)
+{
+    struct timespec until = in_seconds(seconds);
+    int rc = 0;
+    pthread_mutex_lock(&s->lock);
+    while (!s->stop && rc == 0)
+        rc = pthread_cond_timedwait(&s->end, &s->lock, &until);
+    bool go_on = !s->stop;
+    pthread_mutex_unlock(&s->lock);
+    return go_on;
+}
+
+/* Opens sessions up to what is wanted; those that the token does not give now it may give later. */
+static void *grow(void *arg)
+{
+    struct signer *s = arg;
+    unsigned told = 0;
+    gnutls_privkey_t key;
+    while (s->n_workers < s->wanted && pause_for(s, 0)) {
+        if (token_load_another(s->key, &key) == ERR_OK) {
+            if (add_worker(s, key) != ERR_OK)
+                return NULL;
+            continue;
+        }
+        if (told != s->n_workers)
+            log_info("the token of %s allows %u sessions, %u are wanted", s->key, s->n_workers,
+                     s->wanted);
+        told = s->n_workers;
+        if (!pause_for(s, GROW_AGAIN_S))
+            return NULL;
+    }
+    return NULL;
+}
+
+/* ---- beginning ---- */
+
+static enum err take_start(struct signer *s, const struct ipc_signer_start *m, char **module_env)
+{
+    const gnutls_datum_t leaf = {(uint8_t *)(uintptr_t)m->leaf.p, (unsigned)m->leaf.n};
+    s->wanted = m->sessions > SIGNER_SESSIONS ? SIGNER_SESSIONS : m->sessions;
+    s->keep_alive_s = m->keep_alive_s;
+    s->key = strndup((const char *)m->key.p, m->key.n);
+    s->module = m->module.n ? strndup((const char *)m->module.p, m->module.n) : NULL;
+    *module_env = m->module_env.n ? strndup((const char *)m->module_env.p, m->module_env.n) : NULL;
+    if (!s->key || (m->module.n && !s->module) || (m->module_env.n && !*module_env))
+        return log_fail(ERR_INTERNAL, "out of memory for a signer");
+    int rc = gnutls_pcert_import_x509_raw(&s->leaf, &leaf, GNUTLS_X509_FMT_DER, 0);
+    enum err e = rc < 0 ? token_fail(rc, "the server's certificate") : ERR_OK;
+    if (e == ERR_OK && m->pin.n)
+        e = token_pin_given(m->pin.p, m->pin.n, &s->pin);
+    return e;
+}
+
+static enum err load(struct signer *s, const struct ipc_signer_start *m, gnutls_privkey_t *key)
+{
+    char *module_env = NULL;
+    enum err e = take_start(s, m, &module_env);
+    if (e == ERR_OK && token_is_url(s->key) && (e = token_environment(module_env)) == ERR_OK)
+        e = token_start(s->module, s->pin);
+    if (e == ERR_OK)
+        e = token_load_key(s->key, m->allow_extractable, key);
+    if (e == ERR_OK)
+        e = token_match(*key, &s->leaf, s->key);
+    if (e == ERR_OK)
+        e = scheme_key_of(&s->leaf, s->key, &s->kind);
+    if (e == ERR_OK)
+        e = scheme_rehearse(*key, &s->leaf, s->key, &s->proven);
+    free(module_env);
+    return e;
+}
+
+static enum err begin(struct signer *s, gnutls_privkey_t *key)
+{
+    static uint8_t buffer[IPC_MAX];
+    struct ipc_in in;
+    struct ipc_signer_start m;
+    enum err e = ipc_recv(s->control, buffer, sizeof buffer, &in, START_MS);
+    if (e != ERR_OK)
+        return log_fail(e, "signer: was not told what to do");
+    ipc_drop(&in);
+    if (in.type == IPC_SIGNER_START && ipc_get_signer_start(in.body, in.n, &m))
+        e = load(s, &m, key);
+    else
+        e = log_fail(ERR_PROTO, "signer: was told %s first", ipc_name(in.type));
+    explicit_bzero(buffer, sizeof buffer); /* the PIN */
+    return e;
+}
+
+static enum err prepare(struct signer *s, int control)
+{
+    pthread_condattr_t attr;
+    s->control = control;
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->work, &attr);
+    pthread_cond_init(&s->end, &attr);
+    pthread_condattr_destroy(&attr);
+    return confine_start(&control, 1);
+}
+
+/* ---- middle and end ---- */
+
+static enum err take_job(struct signer *s, const struct ipc_in *in)
+{
+    struct ipc_signer_sign m;
+    enum err e = ERR_OK;
+    if (in->type != IPC_SIGNER_SIGN || !ipc_get_signer_sign(in->body, in->n, &m) ||
+        m.data.n > DATA_MAX)
+        return log_fail(ERR_PROTO, "signer: malformed request of the keeper");
+    pthread_mutex_lock(&s->lock);
+    if (s->n_jobs == SIGNER_SESSIONS) {
+        e = ERR_PROTO;
+    } else {
+        struct job *j = &s->jobs[(s->first + s->n_jobs++) % SIGNER_SESSIONS];
+        *j = (struct job){.number = m.number, .algorithm = m.algorithm, .n = m.data.n};
+        memcpy(j->data, m.data.p, m.data.n);
+        pthread_cond_signal(&s->work);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return e == ERR_OK ? e : log_fail(e, "signer: the keeper asks for more than there is room for");
+}
+
+/* Until the keeper closes: ERR_CONN. */
+static enum err serve(struct signer *s)
+{
+    uint8_t buffer[IPC_SMALL];
+    struct ipc_in in;
+    enum err e;
+    while ((e = ipc_recv(s->control, buffer, sizeof buffer, &in, -1)) == ERR_OK) {
+        ipc_drop(&in);
+        if ((e = take_job(s, &in)) != ERR_OK)
+            break;
+    }
+    return e;
+}
+
+/* Sessions are closed, as some tokens go on counting those that were not; but nobody waits long for a
+ * module that hangs: the alarm kills. */
+static void finish(struct signer *s, pthread_t grower)
+{
+    signal(SIGALRM, SIG_DFL);
+    alarm(END_S);
+    pthread_mutex_lock(&s->lock);
+    s->stop = true;
+    pthread_cond_broadcast(&s->work);
+    pthread_cond_broadcast(&s->end);
+    pthread_mutex_unlock(&s->lock);
+    pthread_join(grower, NULL);
+    for (unsigned i = 0; i < s->n_workers; i++) {
+        pthread_join(s->workers[i].thread, NULL);
+        gnutls_privkey_deinit(s->workers[i].key);
+    }
+}
+
+static enum err run(struct signer *s, gnutls_privkey_t key)
+{
+    pthread_t grower;
+    enum err e = add_worker(s, key);
+    if (e != ERR_OK)
+        return e;
+    if (pthread_create(&grower, NULL, grow, s) != 0)
+        return log_fail(ERR_LIMIT, "no thread to open sessions with the token of %s", s->key);
+    e = serve(s);
+    finish(s, grower);
+    return e == ERR_CONN ? ERR_OK : e;
+}
+
+int signer_main(int control)
+{
+    static struct signer s;
+    gnutls_privkey_t key = NULL;
+    enum err e = prepare(&s, control);
+    if (e == ERR_OK && (e = begin(&s, &key)) != ERR_OK) {
+        (void)!say_failed(&s, e);
+        if (key)
+            gnutls_privkey_deinit(key);
+    }
+    if (e == ERR_OK)
+        e = run(&s, key);
+    token_stop();
+    token_pin_free(s.pin);
+    return err_exit(e);
+}
