@@ -7,6 +7,7 @@ import shutil
 import time
 
 import measure
+import servers
 
 CHUNK = 1 << 20
 ROWS = {}
@@ -280,6 +281,30 @@ def delta(bench):
                     bench.check(table, peer, round_, source, there)
             remove(there)
     remove(source)
+    bench.report(table)
+
+
+@row("handshake")
+def handshake(bench):
+    """Full handshakes, client certificate and verdict included, with the server's key in a SoftHSM;
+    beside the same server with the key in a file, and what the token alone signs."""
+    stage, count = bench.stage, 20 * bench.sessions
+    table = bench.table("handshake", count, "a second", {"consign (key in a file)": 0.8})
+    program = f"{bench.build}/t/perf/handshakes"
+    connect = f"{program} connect 127.0.0.1 {{}} {stage.path('user.pem')} {stage.path('user.key')}"
+    sign = f"{program} sign '{servers.TOKEN_KEY}' {servers.SOFTHSM} {stage.path('pin')}"
+    processes = 2 * os.cpu_count()
+    for round_ in bench.rounds():
+        for name, server in (
+            ("consign", "consignd_token"),
+            ("consign (key in a file)", "consignd"),
+            ("token alone", None),
+        ):
+            bench.serving("consignd")
+            pids, times = bench.serving(server or "consignd_token"), 1 if server else 10
+            line = connect.format(servers.PORT[server]) if server else sign
+            job = measure.Job(f"{line} {count * times} {processes}", servers=pids if server else [])
+            table.add(name, round_, measure.run(stage, job), times)
     bench.report(table)
 
 

@@ -9,6 +9,7 @@ from stage import BUILD, LINKS, call
 
 PORT = {
     "consignd": 7411,
+    "consignd_token": 7412,
     "gridftp": 7421,
     "sshd": 7422,
     "nginx": 7443,
@@ -19,21 +20,26 @@ PORT = {
 }
 
 
-def consignd(stage):
+def configure(stage, name, key):
+    """NAME.conf; key: the lines that say where the key is."""
     stage.write(
-        "consignd.conf",
+        f"{name}.conf",
         f"""
         [server]
-        listen = *:{PORT['consignd']}
+        listen = *:{PORT[name]}
         certificate = server.pem
-        key = server.key
+        {key}
         map = map
-        audit = audit.log
+        audit = {name}.audit
         [anchor perf]
         ca = ca.pem
         crl-policy = if-present
         """,
     )
+
+
+def consignd(stage):
+    configure(stage, "consignd", "key = server.key")
     stage.write(
         "map",
         f"""
@@ -58,6 +64,35 @@ def consignd(stage):
     profiles = [profile.format(link, LINKS[link][0], PORT["consignd"]) for link in LINKS]
     stage.write("consign.conf", "".join(profiles))
     return [stage.start(f"{BUILD}/consignd -q -c consignd.conf", "consignd", PORT["consignd"])]
+
+
+SOFTHSM = "/usr/lib/softhsm/libsofthsm2.so"
+TOKEN_KEY = "pkcs11:token=perf;object=server;type=private"
+
+
+def consignd_token(stage):
+    """The same with the same key in a SoftHSM; after consignd, whose map it has."""
+    os.makedirs(stage.path("softhsm"))
+    stage.write("softhsm.conf", f"directories.tokendir = {stage.path('softhsm')}\n")
+    stage.write("pin", "2468\n")
+    env = f"SOFTHSM2_CONF={stage.path('softhsm.conf')}"
+    os.environ["SOFTHSM2_CONF"] = stage.path("softhsm.conf")
+    call("softhsm2-util --init-token --free --label perf --pin 2468 --so-pin 13579")
+    call(
+        f"softhsm2-util --import {stage.path('server.key')} --token perf --label server --id 01"
+        " --pin 2468"
+    )
+    configure(
+        stage,
+        "consignd_token",
+        f"""key = {TOKEN_KEY}
+        module = {SOFTHSM}
+        module-env = {env}
+        pin = pin
+        """,
+    )
+    command = f"{BUILD}/consignd -q -c consignd_token.conf"
+    return [stage.start(command, "consignd_token", PORT["consignd_token"])]
 
 
 def sshd(stage):

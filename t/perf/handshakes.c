@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: ISC */
+/* Full handshakes, as many as are asked for and nothing else; and what a key alone signs.
+ *
+ *   handshakes connect ADDRESS PORT CERTIFICATE KEY COUNT PROCESSES
+ *       each process goes on making connections (TLS 1.3, client certificate, no resumption) until
+ *       the server's verdict has come
+ *   handshakes sign KEY MODULE PINFILE COUNT THREADS
+ *       signatures of 32 bytes (ECDSA P-256 with SHA-256), by threads with a handle of the key each;
+ *       MODULE and PINFILE may be - for a key in a file
+ *
+ * Whoever starts it takes the time. The server's certificate is not judged. */
+#include "log.h"
+#include "tls.h"
+#include "token.h"
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { LIMIT_MS = 30 * 1000, THREADS_MAX = 64 };
+
+static enum err identity(const char *certificate, const char *key_file, struct tls_identity **out)
+{
+    gnutls_pcert_st *chain = NULL;
+    gnutls_privkey_t key;
+    unsigned n = 0;
+    enum err e = token_load_chain(certificate, &chain, &n);
+    if (e == ERR_OK && (e = token_load_key(key_file, true, &key)) == ERR_OK)
+        e = tls_identity_new(false, false, chain, n, key, out);
+    token_free_chain(chain, n);
+    return e;
+}
+
+static enum err connect_to(const struct sockaddr_in *to, int *fd)
+{
+    *fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (*fd < 0 || connect(*fd, (const struct sockaddr *)to, sizeof *to) != 0 ||
+        fcntl(*fd, F_SETFL, O_NONBLOCK) != 0)
+        return log_fail_errno("connecting");
+    return ERR_OK;
+}
+
+/* The handshake, and the first bytes of the verdict. */
+static enum err visit(struct tls_identity *id, const struct sockaddr_in *to)
+{
+    struct tls *tls;
+    uint8_t verdict[1024];
+    size_t got = 0;
+    short ready;
+    int fd;
+    int64_t end_ms = tls_now_ms() + LIMIT_MS;
+    enum err e = connect_to(to, &fd);
+    if (e != ERR_OK)
+        return e;
+    if ((e = tls_new(id, fd, NULL, &tls)) != ERR_OK)
+        return e;
+    e = tls_handshake(tls, end_ms);
+    while (e == ERR_OK && (e = tls_read(tls, verdict, sizeof verdict, &got)) == ERR_BUSY)
+        e = tls_wait(tls, POLLIN, end_ms, &ready);
+    if (e == ERR_OK && got == 0)
+        e = log_fail(ERR_CONN, "the server closed without a verdict");
+    tls_bye(tls);
+    tls_free(tls);
+    return e;
+}
+
+static int connect_all(char **argv)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1]))};
+    long count = atol(argv[4]), processes = atol(argv[5]);
+    int status, failed = 0;
+    if (inet_pton(AF_INET, argv[0], &to.sin_addr) != 1 || processes < 1)
+        return 2;
+    for (long i = 0; i < processes; i++) {
+        pid_t pid = fork();
+        if (pid < 0)
+            return 1;
+        if (pid > 0)
+            continue;
+        struct tls_identity *id = NULL;
+        enum err e = identity(argv[2], argv[3], &id);
+        for (long n = i; e == ERR_OK && n < count; n += processes)
+            e = visit(id, &to);
+        _exit(e == ERR_OK ? 0 : 1);
+    }
+    while (wait(&status) > 0)
+        failed |= status != 0;
+    return failed;
+}
+
+struct signing {
+    pthread_t thread;
+    gnutls_privkey_t key;
+    long count;
+    bool failed;
+};
+
+static void *sign(void *arg)
+{
+    struct signing *s = arg;
+    uint8_t digest[32] = {1};
+    const gnutls_datum_t data = {digest, sizeof digest};
+    for (long i = 0; i < s->count && !s->failed; i++) {
+        gnutls_datum_t signature = {0};
+        s->failed = gnutls_privkey_sign_hash2(s->key, GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, 0, &data,
+                                              &signature) < 0;
+        gnutls_free(signature.data);
+    }
+    return NULL;
+}
+
+static int sign_all(char **argv)
+{
+    static struct signing threads[THREADS_MAX];
+    struct token_pin *pin = NULL;
+    long count = atol(argv[3]), n = atol(argv[4]);
+    bool failed = false;
+    enum err e = ERR_OK;
+    if (n < 1 || n > THREADS_MAX)
+        return 2;
+    if (token_is_url(argv[0]) && (e = token_pin_new(argv[2], &pin)) == ERR_OK)
+        e = token_start(argv[1], pin);
+    for (long i = 0; e == ERR_OK && i < n; i++) {
+        threads[i].count = count / n;
+        e = i ? token_load_another(argv[0], &threads[i].key)
+              : token_load_key(argv[0], true, &threads[i].key);
+    }
+    for (long i = 0; e == ERR_OK && i < n; i++)
+        if (pthread_create(&threads[i].thread, NULL, sign, &threads[i]) != 0)
+            e = ERR_LIMIT;
+    for (long i = 0; e == ERR_OK && i < n; i++) {
+        pthread_join(threads[i].thread, NULL);
+        failed |= threads[i].failed;
+    }
+    return e != ERR_OK || failed;
+}
+
+int main(int argc, char **argv)
+{
+    log_init("handshakes", LOG_LVL_INFO, true);
+    if (argc == 8 && strcmp(argv[1], "connect") == 0)
+        return connect_all(argv + 2);
+    if (argc == 7 && strcmp(argv[1], "sign") == 0)
+        return sign_all(argv + 2);
+    fputs("usage: handshakes connect ADDRESS PORT CERTIFICATE KEY COUNT PROCESSES\n"
+          "       handshakes sign KEY MODULE PINFILE COUNT THREADS\n",
+          stderr);
+    return 2;
+}
