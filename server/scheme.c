@@ -35,9 +35,10 @@ static bool fits(const struct scheme *s, const struct scheme_key *key)
 enum err scheme_key_of(const gnutls_pcert_st *leaf, const char *name, struct scheme_key *out)
 {
     int pk = gnutls_pubkey_get_pk_algorithm(leaf->pubkey, NULL);
+    *out = (struct scheme_key){GNUTLS_PK_UNKNOWN, GNUTLS_ECC_CURVE_INVALID};
     if (pk < 0)
         return token_fail(pk, "public key of %s", name);
-    *out = (struct scheme_key){(gnutls_pk_algorithm_t)pk, GNUTLS_ECC_CURVE_INVALID};
+    out->pk = (gnutls_pk_algorithm_t)pk;
     if (pk == GNUTLS_PK_ECDSA || pk == GNUTLS_PK_EDDSA_ED25519) {
         int rc = gnutls_pubkey_export_ecc_raw2(leaf->pubkey, &out->curve, NULL, NULL, 0);
         if (rc < 0)
@@ -76,6 +77,14 @@ int scheme_sign(const struct scheme *s, gnutls_privkey_t key, struct slice data,
                      : gnutls_privkey_sign_data2(key, s->algorithm, 0, &d, signature);
 }
 
+int scheme_verify(const struct scheme *s, gnutls_pubkey_t pub, struct slice data,
+                  const gnutls_datum_t *signature)
+{
+    const gnutls_datum_t d = {(uint8_t *)(uintptr_t)data.p, (unsigned)data.n};
+    return s->digest ? gnutls_pubkey_verify_hash2(pub, s->algorithm, 0, &d, signature)
+                     : gnutls_pubkey_verify_data2(pub, s->algorithm, 0, &d, signature);
+}
+
 /* What is signed for a try: of no handshake that could ever be. */
 static struct slice trial(const struct scheme *s, uint8_t text[static sizeof text_head + 32])
 {
@@ -88,11 +97,10 @@ static int try_scheme(const struct scheme *s, gnutls_privkey_t key, gnutls_pubke
 {
     uint8_t text[sizeof text_head + 32];
     struct slice data = trial(s, text);
-    gnutls_datum_t signature = {0}, d = {text, (unsigned)data.n};
+    gnutls_datum_t signature = {0};
     int rc = scheme_sign(s, key, data, &signature);
     if (rc >= 0)
-        rc = s->digest ? gnutls_pubkey_verify_hash2(pub, s->algorithm, 0, &d, &signature)
-                       : gnutls_pubkey_verify_data2(pub, s->algorithm, 0, &d, &signature);
+        rc = scheme_verify(s, pub, data, &signature);
     gnutls_free(signature.data);
     return rc;
 }

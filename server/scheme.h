@@ -40,6 +40,10 @@ bool scheme_accepts(const struct scheme *s, struct slice data);
 int scheme_sign(const struct scheme *s, gnutls_privkey_t key, struct slice data,
                 gnutls_datum_t *signature) MUST_CHECK;
 
+/* Whether it is a signature of data by pub: 0 or more, or GnuTLS's error. */
+int scheme_verify(const struct scheme *s, gnutls_pubkey_t pub, struct slice data,
+                  const gnutls_datum_t *signature) MUST_CHECK;
+
 /* Signs with every algorithm that fits the key, as for a session, and verifies with the certificate:
  * a key that can't be used is found before anybody connects, and an algorithm that the token lacks is
  * never taken for a token that was lost. *proven is the set that works; those that do not are warned

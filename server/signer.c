@@ -102,13 +102,16 @@ static enum err do_job(const struct worker *w, const struct job *j)
     const struct scheme *scheme = scheme_find(&s->kind, j->algorithm);
     gnutls_datum_t signature = {0};
     enum err e = ERR_OK;
-    int rc = scheme ? scheme_sign(scheme, w->key, slice_of(j->data, j->n), &signature)
-                    : GNUTLS_E_INVALID_REQUEST;
+    struct slice data = slice_of(j->data, j->n);
+    int rc = scheme ? scheme_sign(scheme, w->key, data, &signature) : GNUTLS_E_INVALID_REQUEST;
     if (rc < 0)
         e = token_fail(rc, "signing with %s", s->key);
-    enum err sent = IPC_SEND(s->control, signer_signed, SIGNER_SIGNED, .number = j->number,
-                             .status = (uint16_t)e, .reason = e ? reason(256) : (struct slice){0},
-                             .signature = slice_of(signature.data, signature.size));
+    else if (scheme_verify(scheme, s->leaf.pubkey, data, &signature) < 0)
+        e = log_fail(ERR_TOKEN, "signing with %s: the token made a wrong signature", s->key);
+    enum err sent =
+        IPC_SEND(s->control, signer_signed, SIGNER_SIGNED, .number = j->number,
+                 .status = (uint16_t)e, .reason = e ? reason(256) : (struct slice){0},
+                 .signature = slice_of(e ? NULL : signature.data, e ? 0 : signature.size));
     gnutls_free(signature.data);
     return sent;
 }

@@ -9,6 +9,9 @@
  * has, and asks again every minute. A session that had nothing to do for the keep-alive time makes a
  * test signature, so that the token does not drop it and a loss is found before somebody needs it.
  *
+ * Each signature is verified before it is given away: a faulty one may tell of the key (an RSA
+ * signature by remainders, for one), and a token that makes such is as good as lost.
+ *
  * It knows no deadlines, since a call into a module can't be broken off: whoever finds that it takes
  * too long kills it. Nor does it find a lost token again, as GnuTLS does not (gnutls_pkcs11_reinit
  * returns 0 and cures nothing): it says what failed, and is replaced. */

@@ -56,7 +56,7 @@ static uint8_t data[512]; /* what is asked to be signed: the server's text, or a
 
 /* Keys in files are never lost and lack nothing, tokens do. What is wrong with them is said by files in
  * the folder, since it concerns processes that are started anew: "left", so many signatures are made
- * and then none; "lacking", none of this algorithm; "hang", none as long as it is there. */
+ * and then none; "lacking", none of this algorithm; "hang", none as long as it is there; "spoilt", wrong ones as long as it is. */
 static const char *fault_file(const char *name)
 {
     static _Thread_local char path[128];
@@ -103,7 +103,10 @@ int gnutls_privkey_sign_hash2(gnutls_privkey_t key, gnutls_sign_algorithm_t algo
         set_fault("left", left - 1);
     if (algorithm == fault("lacking", GNUTLS_SIGN_UNKNOWN))
         return GNUTLS_E_PK_SIGN_FAILED;
-    return sign(key, algorithm, flags, hash, out);
+    int rc = sign(key, algorithm, flags, hash, out);
+    if (rc >= 0 && access(fault_file("spoilt"), F_OK) == 0)
+        out->data[out->size - 1] ^= 1;
+    return rc;
 }
 
 static void save(const char *file, const gnutls_datum_t *pem)
@@ -514,6 +517,19 @@ static void a_lost_token_is_found_again(void **state)
     assert_int_equal(stop(r, "token main is lost", 0), 1);
 }
 
+static void a_wrong_signature_is_not_given_away(void **state)
+{
+    unsigned retry;
+    (void)state;
+    struct running r = start_with(&ids[P256]);
+    set_fault("spoilt", 1);
+    int fd = ask_only(r);
+    await_event(r, "main", "lost");
+    cure("spoilt");
+    assert_int_equal(answer_to(fd, &retry), ERR_OK);
+    assert_true(stop(r, "the token made a wrong signature", 0) >= 1);
+}
+
 static void a_signer_that_hangs_is_replaced(void **state)
 {
     unsigned retry;
@@ -818,6 +834,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_the_token_lacks_is_refused_and_survived),
         cmocka_unit_test(a_token_that_signs_nothing_is_told),
         cmocka_unit_test(a_lost_token_is_found_again),
+        cmocka_unit_test(a_wrong_signature_is_not_given_away),
         cmocka_unit_test(a_signer_that_hangs_is_replaced),
         cmocka_unit_test(a_signer_that_dies_is_replaced),
         cmocka_unit_test(the_next_token_serves_while_the_first_is_away),
