@@ -95,6 +95,7 @@ static void start(struct keeper *k, struct token *t, int64_t now_ms)
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = t};
     enum err e = spawn_self(argv, &t->fd, &t->pid);
     t->starts++;
+    k->changed = true;
     t->state = TOKEN_STARTING;
     t->due_ms = now_ms + START_MS;
     if (e == ERR_OK && epoll_ctl(k->epoll, EPOLL_CTL_ADD, t->fd, &ev) != 0)
