@@ -9,6 +9,9 @@
  *     P-256, P-384, P-521, Ed25519) and not signed with SHA-1 or MD5, and so is its whole chain;
  *   - revocation: for every certificate of the chain below the anchor a CRL of its issuer, valid
  *     now, where the anchor's policy demands one; a revoked one always refuses;
+ *   - the constraints of every CA of the chain: path length, and names (RFC 5280, 4.2.1.10) of hosts,
+ *     e-mail and addresses; constraints of URIs and directory names, which GnuTLS can't check, refuse
+ *     what they are about;
  *   - a server's name by SAN only.
  *
  * Nothing is ever fetched from addresses that a certificate names. */
@@ -103,6 +106,13 @@ bool cert_store_has(const struct cert_store *s, const char *name);
 size_t cert_store_count(const struct cert_store *s);
 const char *cert_store_name(const struct cert_store *s, size_t i);
 
+/* What in the names of crt the name constraints of ca do not allow (static text), or NULL. A kind of
+ * constraint that can't be checked counts as not allowing. Both must have been imported. */
+const char *cert_constraint_fault(gnutls_x509_crt_t crt, gnutls_x509_crt_t ca) MUST_CHECK;
+
+/* Whether there is a constraint of that kind. */
+bool cert_constraint_has(gnutls_x509_name_constraints_t nc, gnutls_x509_subject_alt_name_t type);
+
 enum cert_role { CERT_CLIENT, CERT_SERVER };
 
 /* Judges the peer's chain (leaf first, as gnutls_certificate_get_peers gives it) at the time now.
@@ -110,9 +120,17 @@ enum cert_role { CERT_CLIENT, CERT_SERVER };
  * is filled (release it). ERR_AUTH with an honest reason (log_reason): which certificate and why:
  * "certificate of CN=alice,O=Acme: revoked on 2026-11-24", "expired on ...", "not yet valid",
  * "issued by no trusted CA", "not for clients (key purpose)", ... Where several anchors fail, the
- * reason of the one that got furthest. */
+ * reason of the one that got furthest. Only the anchors nearest to the leaf are tried: a CA that is
+ * an anchor by itself is not also one below another anchor. */
 enum err cert_judge(const struct cert_store *s, const gnutls_datum_t *chain, unsigned n,
                     enum cert_role role, const char *host, time_t now,
                     struct cert_id *out) MUST_CHECK;
+
+/* The same judgement for people: nothing is left out after the first reason, each is given to a
+ * call of each, and none is logged. */
+typedef void cert_reason_fn(void *arg, const char *why);
+enum err cert_judge_all(const struct cert_store *s, const gnutls_datum_t *chain, unsigned n,
+                        enum cert_role role, const char *host, time_t now, cert_reason_fn *each,
+                        void *arg, struct cert_id *out) MUST_CHECK;
 
 #endif

@@ -16,8 +16,11 @@ struct trial {
     enum cert_role role;
     const char *host;
     time_t now;
-    unsigned stage; /* how far it got */
-    char why[WHY];
+    unsigned stage;       /* how far it got */
+    unsigned named;       /* GnuTLS's status bits of which the reason was given already */
+    char why[WHY];        /* the first reason */
+    cert_reason_fn *each; /* gets every reason; NULL: the first one ends the trial */
+    void *arg;
 };
 
 void cert_subject_text(gnutls_x509_crt_t crt, char out[static CERT_TEXT])
@@ -33,13 +36,17 @@ void cert_subject_text(gnutls_x509_crt_t crt, char out[static CERT_TEXT])
 __attribute__((format(printf, 3, 4))) static bool because(struct trial *t, unsigned i,
                                                           const char *fmt, ...)
 {
-    char subject[CERT_TEXT], cause[200];
+    char subject[CERT_TEXT], cause[200], why[WHY];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(cause, sizeof cause, fmt, ap);
     va_end(ap);
     cert_subject_text(t->path[i], subject);
-    snprintf(t->why, sizeof t->why, "certificate of %.180s: %s", subject, cause);
+    snprintf(why, sizeof why, "certificate of %.180s: %s", subject, cause);
+    if (!t->why[0])
+        snprintf(t->why, sizeof t->why, "%s", why);
+    if (t->each)
+        t->each(t->arg, why);
     return false;
 }
 
@@ -112,8 +119,10 @@ static const char *role_purpose(enum cert_role role)
     return role == CERT_CLIENT ? GNUTLS_KP_TLS_WWW_CLIENT : GNUTLS_KP_TLS_WWW_SERVER;
 }
 
-static const char *status_text(unsigned status)
+/* Each bit is a reason of its own. */
+static bool status_reasons(struct trial *t, unsigned status)
 {
+    bool named = false;
     static const struct {
         unsigned bit;
         const char *text;
@@ -128,11 +137,11 @@ static const char *status_text(unsigned status)
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (status & texts[i].bit)
-            return texts[i].text;
-    return "its chain does not verify";
+            named = !because(t, 0, "%s", texts[i].text);
+    return !named && because(t, 0, "its chain does not verify");
 }
 
-static bool check_signatures(struct trial *t)
+static bool check_signatures(struct trial *t, unsigned leaf)
 {
     unsigned flags = GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_VERIFY_DISABLE_CRL_CHECKS |
                      GNUTLS_VERIFY_DO_NOT_ALLOW_X509_V1_CA_CRT;
@@ -151,8 +160,35 @@ static bool check_signatures(struct trial *t)
     if (list)
         gnutls_x509_trust_list_deinit(list, 0);
     if (rc < 0)
-        return because(t, 0, "%s", gnutls_strerror(rc));
-    return status == 0 || because(t, 0, "%s", status_text(status));
+        return because(t, leaf, "%s", gnutls_strerror(rc));
+    unsigned rest = status & ~t->named;
+    if (rest != status && (rest & ~(unsigned)GNUTLS_CERT_INVALID) == 0)
+        return false;
+    return status == 0 || status_reasons(t, rest);
+}
+
+/* GnuTLS enforces these two as well, but does not tell them apart. */
+static bool check_path_length(struct trial *t, unsigned i)
+{
+    unsigned critical, ca;
+    int length = -1;
+    if (i == 0 || gnutls_x509_crt_get_basic_constraints(t->path[i], &critical, &ca, &length) < 0)
+        return true; /* what is no CA is refused with the signatures */
+    if (length < 0 || i - 1 <= (unsigned)length)
+        return true;
+    t->named |= GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE;
+    return because(t, i, "it allows %d CAs below it and there are %u (path length)", length, i - 1);
+}
+
+static bool check_names(struct trial *t, unsigned i)
+{
+    char ca[CERT_TEXT];
+    const char *fault = i == 0 ? NULL : cert_constraint_fault(t->path[0], t->path[i]);
+    if (!fault)
+        return true;
+    cert_subject_text(t->path[i], ca);
+    t->named |= GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE;
+    return because(t, 0, "%s (name constraints of CA %.80s)", fault, ca);
 }
 
 /* ---- each certificate ---- */
@@ -239,24 +275,34 @@ static bool has_purpose(gnutls_x509_crt_t leaf, const char *wanted)
     }
 }
 
-static bool check_leaf(struct trial *t)
+static bool check_kind(struct trial *t, unsigned i)
 {
-    gnutls_x509_crt_t leaf = t->path[0];
-    unsigned usage = 0, critical;
-    int ca = gnutls_x509_crt_get_ca_status(leaf, &critical);
-    if (gnutls_x509_crt_get_version(leaf) != 3)
-        return because(t, 0, "not an X.509 v3 certificate");
+    unsigned critical;
+    int ca = gnutls_x509_crt_get_ca_status(t->path[i], &critical);
+    if (gnutls_x509_crt_get_version(t->path[i]) != 3)
+        return because(t, i, "not an X.509 v3 certificate");
     if (ca > 0)
-        return because(t, 0, "a CA's certificate, not one for a peer");
+        return because(t, i, "a CA's certificate, not one for a peer");
     if (ca < 0 && ca != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
-        return because(t, 0, "its basic constraints can't be read");
-    if (gnutls_x509_crt_get_key_usage(leaf, &usage, &critical) < 0 ||
-        !(usage & GNUTLS_KEY_DIGITAL_SIGNATURE))
-        return because(t, 0, "its key usage does not allow digital signatures");
-    if (!has_purpose(leaf, role_purpose(t->role)))
-        return because(t, 0, "not for %s (extended key usage)",
-                       t->role == CERT_CLIENT ? "clients" : "servers");
+        return because(t, i, "its basic constraints can't be read");
     return true;
+}
+
+static bool check_usage(struct trial *t, unsigned i)
+{
+    unsigned usage = 0, critical;
+    return (gnutls_x509_crt_get_key_usage(t->path[i], &usage, &critical) >= 0 &&
+            usage & GNUTLS_KEY_DIGITAL_SIGNATURE) ||
+           because(t, i, "its key usage does not allow digital signatures");
+}
+
+static bool check_purpose(struct trial *t, unsigned i)
+{
+    if (has_purpose(t->path[i], role_purpose(t->role)))
+        return true;
+    t->named |= GNUTLS_CERT_PURPOSE_MISMATCH;
+    return because(t, i, "not for %s (extended key usage)",
+                   t->role == CERT_CLIENT ? "clients" : "servers");
 }
 
 static bool has_san(gnutls_x509_crt_t leaf, int type)
@@ -273,42 +319,52 @@ static bool has_san(gnutls_x509_crt_t leaf, int type)
     return false;
 }
 
-static bool check_host(struct trial *t)
+static bool check_host(struct trial *t, unsigned i)
 {
     unsigned char address[16];
+    if (t->role == CERT_CLIENT)
+        return true;
     if (!t->host || !t->host[0])
-        return because(t, 0, "no name to compare it with");
+        return because(t, i, "no name to compare it with");
     size_t n = inet_pton(AF_INET, t->host, address) == 1    ? 4
                : inet_pton(AF_INET6, t->host, address) == 1 ? 16
                                                             : 0;
-    bool good = n ? gnutls_x509_crt_check_ip(t->path[0], address, (unsigned)n, 0) != 0
+    bool good = n ? gnutls_x509_crt_check_ip(t->path[i], address, (unsigned)n, 0) != 0
                   /* Without a DNS name GnuTLS would fall back to the common name. */
-                  : has_san(t->path[0], GNUTLS_SAN_DNSNAME) &&
-                        gnutls_x509_crt_check_hostname2(t->path[0], t->host, 0) != 0;
-    return good || because(t, 0, "not for the name %.100s (subjectAltName)", t->host);
+                  : has_san(t->path[i], GNUTLS_SAN_DNSNAME) &&
+                        gnutls_x509_crt_check_hostname2(t->path[i], t->host, 0) != 0;
+    return good || because(t, i, "not for the name %.100s (subjectAltName)", t->host);
 }
 
 /* ---- the whole ---- */
 
-static bool try_anchor(struct trial *t, const gnutls_x509_crt_t *chain, unsigned n)
+/* What is asked of a path. The stage says how much its reasons tell: of several anchors the reason
+ * of the one that got furthest is given. */
+static const struct step {
+    unsigned stage;
+    enum { LEAF, BELOW_ANCHOR, ALL } of;
+    bool (*check)(struct trial *t, unsigned i);
+} steps[] = {
+    {1, ALL, check_strength},    {1, LEAF, check_kind},       {1, LEAF, check_usage},
+    {1, LEAF, check_purpose},    {1, ALL, check_path_length}, {1, ALL, check_names},
+    {1, LEAF, check_signatures}, {2, ALL, check_time},        {3, BELOW_ANCHOR, check_revocation},
+    {3, LEAF, check_host},
+};
+
+/* The path was found. */
+static bool try_path(struct trial *t)
 {
-    if (!find_path(t, chain, n))
-        return false;
-    t->stage = 1;
-    for (unsigned i = 0; i < t->n; i++)
-        if (!check_strength(t, i))
-            return false;
-    if (!check_leaf(t) || !check_signatures(t))
-        return false;
-    t->stage = 2;
-    for (unsigned i = 0; i < t->n; i++)
-        if (!check_time(t, i))
-            return false;
-    t->stage = 3;
-    for (unsigned i = 0; i + 1 < t->n; i++)
-        if (!check_revocation(t, i))
-            return false;
-    return t->role == CERT_CLIENT || check_host(t);
+    bool good = true;
+    for (size_t k = 0; k < sizeof steps / sizeof steps[0]; k++) {
+        unsigned n = steps[k].of == LEAF ? 1 : steps[k].of == ALL ? t->n : t->n - 1;
+        t->stage = steps[k].stage;
+        for (unsigned i = 0; i < n; i++) {
+            good &= steps[k].check(t, i);
+            if (!good && !t->each)
+                return false;
+        }
+    }
+    return good;
 }
 
 static enum err import_chain(const gnutls_datum_t *der, unsigned n, gnutls_x509_crt_t *out,
@@ -328,32 +384,81 @@ static enum err import_chain(const gnutls_datum_t *der, unsigned n, gnutls_x509_
     return ERR_OK;
 }
 
-static enum err try_anchors(const struct cert_store *s, const gnutls_x509_crt_t *chain, unsigned n,
-                            const struct trial *how, const char **anchor)
+/* The anchors that are nearest to the leaf, and no others: where a CA is an anchor by itself its
+ * certificates are not the ones of an anchor above it, under which a name is somebody else's. */
+static unsigned nearest_anchor(const struct cert_store *s, const gnutls_x509_crt_t *chain,
+                               unsigned n, const struct trial *how)
 {
-    struct trial best = *how;
-    best.path[0] = chain[0];
-    because(&best, 0, "issued by no trusted CA");
+    unsigned nearest = CHAIN_MAX + 2;
     for (size_t i = 0; i < s->n; i++) {
         struct trial t = *how;
         t.anchor = &s->anchors[i];
-        if (try_anchor(&t, chain, n)) {
-            *anchor = s->anchors[i].name;
-            return ERR_OK;
-        }
-        if (t.stage > best.stage)
-            best = t;
+        t.each = NULL;
+        if (find_path(&t, chain, n) && t.n < nearest)
+            nearest = t.n;
     }
-    return log_fail(ERR_AUTH, "%s", best.why);
+    return nearest;
 }
 
-enum err cert_judge(const struct cert_store *s, const gnutls_datum_t *chain, unsigned n,
-                    enum cert_role role, const char *host, time_t now, struct cert_id *out)
+/* The anchor that the chain is good under; else NULL, and in best the trial that got furthest. */
+static const struct cert_anchor *try_anchors(const struct cert_store *s,
+                                             const gnutls_x509_crt_t *chain, unsigned n,
+                                             const struct trial *how, struct trial *best)
+{
+    unsigned nearest = nearest_anchor(s, chain, n, how);
+    *best = *how;
+    for (size_t i = 0; i < s->n; i++) {
+        struct trial t = *how;
+        t.anchor = &s->anchors[i];
+        if (!find_path(&t, chain, n) || t.n != nearest)
+            continue;
+        if (try_path(&t))
+            return t.anchor;
+        if (t.stage > best->stage)
+            *best = t;
+    }
+    if (best->stage == 0) {
+        best->path[0] = chain[0];
+        because(best, 0, "issued by no trusted CA");
+    }
+    return NULL;
+}
+
+/* The trial that got furthest once more, for all its reasons. */
+static void tell_all(struct trial *best, cert_reason_fn *each, void *arg)
+{
+    struct trial t = *best;
+    t.each = each;
+    t.arg = arg;
+    t.why[0] = '\0';
+    if (best->stage == 0)
+        each(arg, best->why);
+    else if (try_path(&t))
+        each(arg, best->why);
+}
+
+static enum err judge(const struct cert_store *s, const gnutls_x509_crt_t *chain, unsigned n,
+                      const struct trial *how, struct cert_id *out)
+{
+    struct trial best, quick = *how;
+    quick.each = NULL;
+    const struct cert_anchor *anchor = try_anchors(s, chain, n, &quick, &best);
+    if (anchor) {
+        snprintf(out->anchor, sizeof out->anchor, "%s", anchor->name);
+        return ERR_OK;
+    }
+    if (!how->each)
+        return log_fail(ERR_AUTH, "%s", best.why);
+    tell_all(&best, how->each, how->arg);
+    return ERR_AUTH;
+}
+
+static enum err judge_der(const struct cert_store *s, const gnutls_datum_t *chain, unsigned n,
+                          const struct trial *how, struct cert_id *out)
 {
     gnutls_x509_crt_t crts[CHAIN_MAX];
     unsigned imported = 0;
-    const char *anchor = NULL;
-    struct trial how = {.role = role, .host = host, .now = now};
+    char anchor[sizeof out->anchor];
     *out = (struct cert_id){0};
     if (!chain || n == 0)
         return log_fail(ERR_AUTH, "the peer showed no certificate");
@@ -362,12 +467,28 @@ enum err cert_judge(const struct cert_store *s, const gnutls_datum_t *chain, uns
                         CHAIN_MAX);
     enum err e = import_chain(chain, n, crts, &imported);
     if (e == ERR_OK)
-        e = try_anchors(s, crts, n, &how, &anchor);
+        e = judge(s, crts, n, how, out);
+    memcpy(anchor, out->anchor, sizeof anchor);
     if (e == ERR_OK)
         e = cert_id_read(&chain[0], out);
     if (e == ERR_OK)
-        snprintf(out->anchor, sizeof out->anchor, "%s", anchor);
+        memcpy(out->anchor, anchor, sizeof anchor);
     while (imported > 0)
         gnutls_x509_crt_deinit(crts[--imported]);
     return e;
+}
+
+enum err cert_judge(const struct cert_store *s, const gnutls_datum_t *chain, unsigned n,
+                    enum cert_role role, const char *host, time_t now, struct cert_id *out)
+{
+    struct trial how = {.role = role, .host = host, .now = now};
+    return judge_der(s, chain, n, &how, out);
+}
+
+enum err cert_judge_all(const struct cert_store *s, const gnutls_datum_t *chain, unsigned n,
+                        enum cert_role role, const char *host, time_t now, cert_reason_fn *each,
+                        void *arg, struct cert_id *out)
+{
+    struct trial how = {.role = role, .host = host, .now = now, .each = each, .arg = arg};
+    return judge_der(s, chain, n, &how, out);
 }

@@ -157,12 +157,43 @@ static void put_san(struct certs_der *list, const struct certs_spec *s)
     put_extension(list, "2.5.29.17", false, (gnutls_datum_t){value.p, (unsigned)value.n});
 }
 
+static void put_subtree(struct certs_der *list, uint8_t tag, const void *base, size_t n)
+{
+    struct certs_der name = {.n = 0};
+    certs_put(&name, tag, base, n);
+    put_der(list, SEQ, &name);
+}
+
+static void put_constraints(struct certs_der *list, const struct certs_spec *s)
+{
+    struct certs_der trees = {.n = 0}, permitted = {.n = 0}, value = {.n = 0};
+    if (s->permit_mail)
+        put_subtree(&trees, 0x81, s->permit_mail, strlen(s->permit_mail));
+    if (s->permit_dns)
+        put_subtree(&trees, 0x82, s->permit_dns, strlen(s->permit_dns));
+    if (s->permit_dn) {
+        struct certs_der rdns = {.n = 0}, name = {.n = 0};
+        certs_put_rdn(&rdns, CERTS_O, CERTS_UTF8, "Partner", 7, false);
+        put_der(&name, SEQ, &rdns);
+        put_subtree(&trees, 0xa4, name.p, name.n);
+    }
+    if (s->permit_uri)
+        put_subtree(&trees, 0x86, s->permit_uri, strlen(s->permit_uri));
+    if (trees.n == 0)
+        return;
+    put_der(&permitted, 0xa0, &trees);
+    put_der(&value, SEQ, &permitted);
+    put_extension(list, "2.5.29.30", true, (gnutls_datum_t){value.p, (unsigned)value.n});
+}
+
 static void put_extensions(struct certs_der *tbs, const struct certs_spec *s)
 {
     struct certs_der list = {.n = 0}, seq = {.n = 0}, purposes = {.n = 0}, value = {.n = 0};
     gnutls_datum_t der;
     if (s->ca != CERTS_NO_BASIC) {
-        must(gnutls_x509_ext_export_basic_constraints(s->ca == CERTS_CA, -1, &der) >= 0, "basic");
+        must(gnutls_x509_ext_export_basic_constraints(s->ca == CERTS_CA, s->path_length - 1,
+                                                      &der) >= 0,
+             "basic");
         put_extension(&list, "2.5.29.19", true, der);
         gnutls_free(der.data);
     }
@@ -178,6 +209,7 @@ static void put_extensions(struct certs_der *tbs, const struct certs_spec *s)
         put_extension(&list, "2.5.29.37", false, (gnutls_datum_t){value.p, (unsigned)value.n});
     }
     put_san(&list, s);
+    put_constraints(&list, s);
     if (list.n == 0)
         return;
     put_der(&seq, SEQ, &list);

@@ -45,6 +45,10 @@ struct certs_spec {
     const struct certs_der *subject; /* these RDNs are given (n == 0: empty) */
     bool v1;
     enum certs_ca ca;
+    int path_length;                      /* of a CA: one more than the number; 0: any */
+    const char *permit_dns, *permit_mail; /* name constraints of a CA */
+    const char *permit_uri;
+    bool permit_dn;         /* O=Partner */
     unsigned usage;         /* GNUTLS_KEY_*; 0: no extension */
     const char *purpose[3]; /* OIDs; none: no extension */
     const char *dns, *email, *uri;
