@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "ca.h"
+#include "buf.h"
 #include "conf.h"
 #include "file.h"
 #include "log.h"
@@ -12,18 +13,22 @@
 static enum err take(void *arg, const struct conf_at *at, const char *value)
 {
     struct ca *ca = arg;
-    if (strcmp(at->section, "ca") != 0)
+    bool request = strcmp(at->section, "request") == 0;
+    if (strcmp(at->section, "ca") != 0 && !request)
         return conf_fail(at, "unknown section");
     if (!at->key)
         return ERR_OK;
-    char **to = strcmp(at->key, "module") == 0 ? &ca->module
-                : strcmp(at->key, "key") == 0  ? &ca->key_ref
-                : strcmp(at->key, "pin") == 0  ? &ca->pin_source
-                : strcmp(at->key, "name") == 0 ? &ca->name
-                                               : NULL;
+    if (request)
+        return request_policy_set(&ca->request, at, value);
+    char **to = strcmp(at->key, "module") == 0   ? &ca->module
+                : strcmp(at->key, "key") == 0    ? &ca->key_ref
+                : strcmp(at->key, "pin") == 0    ? &ca->pin_source
+                : strcmp(at->key, "name") == 0   ? &ca->name
+                : strcmp(at->key, "parent") == 0 ? &ca->parent
+                                                 : NULL;
     if (!to)
         return conf_fail(at, "unknown key");
-    bool path = to == &ca->key_ref && !token_is_url(value);
+    bool path = to == &ca->parent || (to == &ca->key_ref && !token_is_url(value));
     return conf_string(at, value, path, to);
 }
 
@@ -77,6 +82,24 @@ static enum err read_own_cert(struct ca *ca)
     return e;
 }
 
+static enum err read_above(struct ca *ca)
+{
+    gnutls_datum_t pem = {NULL, 0};
+    char *path = ca_path(ca, CA_CHAIN);
+    unsigned n = CA_ABOVE;
+    enum err e = !path ? ERR_INTERNAL : !file_exists(path) ? ERR_OK : file_read(path, &pem);
+    if (!e && pem.data) {
+        int rc = gnutls_x509_crt_list_import(ca->above, &n, &pem, GNUTLS_X509_FMT_PEM,
+                                             GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED);
+        ca->n_above = rc < 0 ? 0 : n;
+        if (rc < 0)
+            e = log_fail(ERR_TYPE, "%s: %s", path, gnutls_strerror(rc));
+    }
+    free(pem.data);
+    free(path);
+    return e;
+}
+
 /* Only under the ledger's lock. */
 static void sweep(const struct ca *ca)
 {
@@ -87,22 +110,58 @@ static void sweep(const struct ca *ca)
     free(certs);
 }
 
+/* Only the certificate of that very serial counts. */
+static bool is_there(const struct ca *ca, const char *serial)
+{
+    char found[LEDGER_SERIAL + 1] = "";
+    gnutls_x509_crt_t crt = NULL;
+    char *path = ca_cert_path(ca, serial);
+    bool ok = path && file_exists(path) && !ca_read_cert(path, &crt) && !ca_serial(crt, found) &&
+              strcmp(found, serial) == 0;
+    if (crt)
+        gnutls_x509_crt_deinit(crt);
+    free(path);
+    return ok;
+}
+
+static enum err settle_entry(struct ca *ca, const struct ledger_entry *entry)
+{
+    if (is_there(ca, entry->serial))
+        return ledger_issued(&ca->ledger, entry->serial);
+    log_warn("certificate %s was being signed when this CA stopped: it is revoked", entry->serial);
+    return ledger_revoked(&ca->ledger, entry->serial, "unfinished");
+}
+
+static enum err settle(struct ca *ca)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; !e && i < ca->ledger.n; i++)
+        if (!ca->ledger.entries[i].issued && !ca->ledger.entries[i].revoked)
+            e = settle_entry(ca, &ca->ledger.entries[i]);
+    return e;
+}
+
 enum err ca_open(struct ca *ca, const char *dir, bool writing)
 {
     *ca = (struct ca){.ledger.fd = -1};
+    request_policy_init(&ca->request);
     ca->dir = realpath(dir ? dir : CA_DIR, NULL);
     if (!ca->dir)
         return log_fail_errno("CA folder \"%s\" (consign-pki init makes one)", dir ? dir : CA_DIR);
     enum err e = read_conf(ca);
     if (!e)
         e = read_own_cert(ca);
+    if (!e)
+        e = read_above(ca);
     if (e)
         return e;
     char *path = ca_path(ca, "ledger");
     e = path ? ledger_open(&ca->ledger, path, writing) : ERR_INTERNAL;
     free(path);
-    if (!e && writing)
+    if (!e && writing) {
         sweep(ca);
+        e = settle(ca);
+    }
     return e;
 }
 
@@ -140,43 +199,12 @@ static enum err load_key(struct ca *ca, const char *pin_source)
     return e;
 }
 
-/* Only the certificate of that very serial counts. */
-static bool is_there(const struct ca *ca, const char *serial)
-{
-    char found[LEDGER_SERIAL + 1] = "";
-    gnutls_x509_crt_t crt = NULL;
-    char *path = ca_cert_path(ca, serial);
-    bool ok = path && file_exists(path) && !ca_read_cert(path, &crt) && !ca_serial(crt, found) &&
-              strcmp(found, serial) == 0;
-    if (crt)
-        gnutls_x509_crt_deinit(crt);
-    free(path);
-    return ok;
-}
-
-static enum err settle_entry(struct ca *ca, const struct ledger_entry *entry)
-{
-    if (is_there(ca, entry->serial))
-        return ledger_issued(&ca->ledger, entry->serial);
-    log_warn("certificate %s was being signed when this CA stopped: it is revoked", entry->serial);
-    return ledger_revoked(&ca->ledger, entry->serial, "unfinished");
-}
-
-static enum err settle(struct ca *ca)
-{
-    enum err e = ERR_OK;
-    for (size_t i = 0; !e && i < ca->ledger.n; i++)
-        if (!ca->ledger.entries[i].issued && !ca->ledger.entries[i].revoked)
-            e = settle_entry(ca, &ca->ledger.entries[i]);
-    if (!e && ca->ledger.crl_number > 0 && (ca->ledger.crl_due || !crl_current(ca)))
-        e = crl_write(ca, 0);
-    return e;
-}
-
 enum err ca_unlock(struct ca *ca, const char *pin_source)
 {
     enum err e = load_key(ca, pin_source);
-    return e ? e : settle(ca);
+    if (!e && ca->ledger.crl_number > 0 && (ca->ledger.crl_due || !crl_current(ca)))
+        e = crl_write(ca, 0);
+    return e;
 }
 
 void ca_close(struct ca *ca)
@@ -187,6 +215,8 @@ void ca_close(struct ca *ca)
         token_stop();
     if (ca->crt)
         gnutls_x509_crt_deinit(ca->crt);
+    while (ca->n_above > 0)
+        gnutls_x509_crt_deinit(ca->above[--ca->n_above]);
     token_pin_free(ca->pin);
     ledger_release(&ca->ledger);
     free(ca->dir);
@@ -194,7 +224,35 @@ void ca_close(struct ca *ca)
     free(ca->key_ref);
     free(ca->pin_source);
     free(ca->name);
+    free(ca->parent);
     *ca = (struct ca){.ledger.fd = -1};
+}
+
+static int append_cert(struct buf *b, gnutls_x509_crt_t crt)
+{
+    gnutls_datum_t pem = {NULL, 0};
+    int rc = gnutls_x509_crt_export2(crt, GNUTLS_X509_FMT_PEM, &pem);
+    if (rc >= 0)
+        buf_put(b, pem.data, pem.size);
+    gnutls_free(pem.data);
+    return rc;
+}
+
+enum err ca_with_chain(const struct ca *ca, const gnutls_datum_t *pem, gnutls_datum_t *out)
+{
+    struct buf b;
+    buf_init(&b, PKI_PEM_MAX);
+    buf_put(&b, pem->data, pem->size);
+    int rc = ca->n_above ? append_cert(&b, ca->crt) : 0;
+    for (unsigned i = 0; rc >= 0 && i + 1 < ca->n_above; i++)
+        rc = append_cert(&b, ca->above[i]);
+    if (rc < 0 || b.bad) {
+        buf_release(&b);
+        return log_fail(ERR_INTERNAL, "chain of the CA: %s",
+                        rc < 0 ? gnutls_strerror(rc) : "too long");
+    }
+    *out = (gnutls_datum_t){b.data, (unsigned)b.len};
+    return ERR_OK;
 }
 
 enum err ca_key_id(const struct ca *ca, unsigned char *id, size_t *n)

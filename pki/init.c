@@ -1,37 +1,21 @@
 /* SPDX-License-Identifier: ISC */
 /* consign-pki init: a CA from nothing. The configuration is written last but one, the first CRL
  * last: what has no configuration is no CA yet. */
-#include "ca.h"
+#include "init.h"
 #include "file.h"
-#include "key.h"
 #include "leaf.h"
 #include "log.h"
-#include "names.h"
 #include "slot.h"
 
 #include <errno.h>
-#include <gnutls/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TOKEN     "consign"
 #define KEY_LABEL "consign-ca"
-
-enum { DAY = 86400, SKEW = 300, SERIAL = 16 };
-
-struct maker {
-    const struct options *o;
-    const char *module, *token, *label;
-    char name[64];
-    struct cert_dn subject;
-    struct ca ca; /* only dir and pin are used while it is made */
-    struct key key;
-    gnutls_x509_crt_t crt;
-};
 
 static enum err choose_name(struct maker *m)
 {
@@ -128,58 +112,6 @@ static enum err make_key(struct maker *m)
     return e;
 }
 
-static int set_fields(const struct maker *m, gnutls_x509_crt_t crt)
-{
-    unsigned char serial[SERIAL], id[64];
-    size_t n = sizeof id;
-    time_t now = time(NULL);
-    int rc = gnutls_rnd(GNUTLS_RND_RANDOM, serial, sizeof serial);
-    serial[0] = (unsigned char)((serial[0] & 0x3f) | 0x40);
-    if (rc >= 0)
-        rc = gnutls_x509_crt_set_version(crt, 3);
-    if (rc >= 0)
-        rc = gnutls_x509_crt_set_serial(crt, serial, sizeof serial);
-    if (rc >= 0)
-        rc = gnutls_x509_crt_set_pubkey(crt, m->key.pub);
-    if (rc >= 0)
-        rc = gnutls_x509_crt_set_activation_time(crt, now - SKEW);
-    if (rc >= 0)
-        rc = gnutls_x509_crt_set_expiration_time(
-            crt, now + (time_t)(m->o->days ? m->o->days : PKI_CA_DAYS) * DAY);
-    if (rc >= 0)
-        rc = gnutls_x509_crt_set_basic_constraints(crt, 1, 0);
-    if (rc >= 0)
-        rc = gnutls_x509_crt_set_key_usage(crt, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN);
-    if (rc >= 0)
-        rc = gnutls_x509_crt_get_key_id(crt, 0, id, &n);
-    return rc < 0 ? rc : gnutls_x509_crt_set_subject_key_id(crt, id, n);
-}
-
-static enum err write_cert(struct maker *m)
-{
-    static const struct names none;
-    gnutls_datum_t pem = {NULL, 0};
-    int rc = gnutls_x509_crt_init(&m->ca.crt);
-    if (rc >= 0)
-        rc = set_fields(m, m->ca.crt);
-    if (rc < 0)
-        return log_fail(ERR_INTERNAL, "CA certificate: %s", gnutls_strerror(rc));
-    enum err e = names_put(m->ca.crt, &none, &m->subject);
-    if (e)
-        return e;
-    rc = gnutls_x509_crt_privkey_sign(m->ca.crt, m->ca.crt, m->key.priv, ca_digest(&m->ca), 0);
-    if (rc < 0)
-        return token_fail(rc, "signature of the CA certificate");
-    rc = gnutls_x509_crt_export2(m->ca.crt, GNUTLS_X509_FMT_PEM, &pem);
-    if (rc < 0)
-        return log_fail(ERR_INTERNAL, "CA certificate: %s", gnutls_strerror(rc));
-    char *path = ca_path(&m->ca, "ca.pem");
-    e = path ? file_write(path, &pem, 0644, false) : ERR_INTERNAL;
-    free(path);
-    gnutls_free(pem.data);
-    return e;
-}
-
 /* The source as it can be used from any folder; a descriptor can't be used again. The caller frees.
  */
 static char *lasting_pin_source(const char *source)
@@ -199,11 +131,13 @@ static enum err write_conf(struct maker *m)
     enum err e = ERR_INTERNAL;
     if (!path || !pin)
         goto out;
+    const char *parent = m->parent_dir ? m->parent_dir : "";
+    const char *word = m->parent_dir ? "\nparent = " : "";
     if (m->o->file_key)
-        n = asprintf(&text, "[ca]\nname   = %s\nkey    = ca.key\n", m->name);
+        n = asprintf(&text, "[ca]\nname   = %s\nkey    = ca.key%s%s\n", m->name, word, parent);
     else
-        n = asprintf(&text, "[ca]\nname   = %s\nmodule = %s\nkey    = %s\npin    = %s%s\n", m->name,
-                     m->module, m->key.ref, *pin == '/' ? "file:" : "", pin);
+        n = asprintf(&text, "[ca]\nname   = %s\nmodule = %s\nkey    = %s\npin    = %s%s%s%s\n",
+                     m->name, m->module, m->key.ref, *pin == '/' ? "file:" : "", pin, word, parent);
     if (n < 0) {
         text = NULL;
         e = log_fail(ERR_INTERNAL, "out of memory");
@@ -225,7 +159,7 @@ static enum err write_files(struct maker *m)
     if (!e && mkdir(certs, 0700) && errno != EEXIST)
         e = log_fail_errno("%s", certs);
     if (!e)
-        e = write_cert(m);
+        e = m->o->parent ? init_cert_below(m) : init_cert_root(m);
     if (!e)
         e = ledger_create(ledger);
     if (!e)
@@ -253,6 +187,8 @@ static enum err first_crl(struct maker *m)
 
 static enum err check_options(const struct options *o)
 {
+    if (o->parent_pin && !o->parent)
+        return log_fail(ERR_USAGE, "--parent-pin is of no use without --parent");
     if (o->file_key && (o->token || o->module || o->pin || o->so_pin || o->label))
         return log_fail(ERR_USAGE, "--file-key excludes the options of a token");
     return key_check_type(o->key_type);
@@ -269,11 +205,17 @@ enum err init_run(const struct options *o, const char *const *args, int n)
     (void)n;
     enum err e = check_options(o);
     if (!e)
+        e = when_of(o, PKI_CA_DAYS, &m.when);
+    if (!e)
+        e = bounds_parse(o->permit, o->exclude, &m.bounds);
+    if (!e)
         e = make_folder(&m, o->dir ? o->dir : CA_DIR);
     if (!e)
         e = choose_name(&m);
     if (!e)
         e = choose_subject(&m);
+    if (!e && o->parent)
+        e = init_check_parent(&m);
     if (!e)
         e = make_key(&m);
     if (!e)
@@ -284,6 +226,9 @@ enum err init_run(const struct options *o, const char *const *args, int n)
         printf(
             "CA           %s\nkey          %s\ncertificate  %s/ca.pem\ncrl          %s/crl.pem\n",
             m.ca.dir, m.key.ref, m.ca.dir, m.ca.dir);
+    if (m.bounds)
+        gnutls_x509_name_constraints_deinit(m.bounds);
+    free(m.parent_dir);
     cert_dn_release(&m.subject);
     key_release(&m.key);
     ca_close(&m.ca);

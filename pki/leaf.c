@@ -2,7 +2,6 @@
 #include "leaf.h"
 #include "file.h"
 #include "log.h"
-#include "say.h"
 #include "text.h"
 
 #include <gnutls/crypto.h>
@@ -11,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { DAY = 86400, SKEW = 300, SERIAL = 16 };
+enum { SERIAL = 16 };
 
 void leaf_release(struct leaf_made *m)
 {
@@ -35,34 +34,50 @@ static enum err check_strength(gnutls_pubkey_t pub)
 
 enum err leaf_check(const struct leaf *l)
 {
-    if (l->server && !names_has_host(l->names))
+    if (l->role == LEDGER_SERVER && !names_has_host(l->names))
         return log_fail(ERR_NAME, "a server's certificate needs a host name or an address");
-    if (!l->server && l->subject->n == 0)
-        return log_fail(ERR_NAME, "a client's certificate needs a subject");
+    if (l->role != LEDGER_SERVER && l->subject->n == 0)
+        return log_fail(ERR_NAME, "a %s's certificate needs a subject",
+                        l->role == LEDGER_CA ? "CA" : "client");
     enum err e = names_check_dn(l->subject);
     return e || !l->pub ? e : check_strength(l->pub);
 }
 
-/* 126 random bits; always 16 bytes and positive. */
-static enum err choose_serial(unsigned char raw[static SERIAL])
+/* Whether the CA has given it to another; its own is another's where it signed itself. */
+static bool serial_used(struct ca *ca, const char *serial)
 {
-    int rc = gnutls_rnd(GNUTLS_RND_RANDOM, raw, SERIAL);
-    raw[0] = (unsigned char)((raw[0] & 0x3f) | 0x40);
-    return rc < 0 ? log_fail(ERR_INTERNAL, "random serial: %s", gnutls_strerror(rc)) : ERR_OK;
+    char own[LEDGER_SERIAL + 1] = "";
+    return ledger_find(&ca->ledger, serial) ||
+           (ca->n_above == 0 && !ca_serial(ca->crt, own) && strcmp(own, serial) == 0);
 }
 
-static int set_times(gnutls_x509_crt_t crt, const struct ca *ca, int days)
+/* 126 random bits; always 16 bytes and positive. */
+static enum err choose_serial(struct ca *ca, unsigned char raw[static SERIAL], char *text)
 {
-    time_t now = time(NULL), from = now - SKEW;
-    time_t until = now + (time_t)(days ? days : PKI_LEAF_DAYS) * DAY;
-    time_t ca_from = gnutls_x509_crt_get_activation_time(ca->crt);
-    time_t ca_until = gnutls_x509_crt_get_expiration_time(ca->crt);
-    if (until > ca_until) {
+    do {
+        int rc = gnutls_rnd(GNUTLS_RND_RANDOM, raw, SERIAL);
+        if (rc < 0)
+            return log_fail(ERR_INTERNAL, "random serial: %s", gnutls_strerror(rc));
+        raw[0] = (unsigned char)((raw[0] & 0x3f) | 0x40);
+        text_hex(raw, SERIAL, text);
+    } while (serial_used(ca, text));
+    return ERR_OK;
+}
+
+/* Within the CA's own time. */
+static enum err choose_times(const struct ca *ca, const struct leaf *l, struct when *out)
+{
+    int64_t ca_from = gnutls_x509_crt_get_activation_time(ca->crt);
+    int64_t ca_until = gnutls_x509_crt_get_expiration_time(ca->crt);
+    *out = l->when;
+    if (out->until > ca_until) {
         log_warn("valid only as long as the CA itself");
-        until = ca_until;
+        out->until = ca_until;
     }
-    int rc = gnutls_x509_crt_set_activation_time(crt, from < ca_from ? ca_from : from);
-    return rc < 0 ? rc : gnutls_x509_crt_set_expiration_time(crt, until);
+    out->from = out->from < ca_from ? ca_from : out->from;
+    return out->from < out->until
+               ? ERR_OK
+               : log_fail(ERR_NAME, "the CA itself is not valid at any of that time");
 }
 
 static int set_key_ids(gnutls_x509_crt_t crt, const struct ca *ca)
@@ -78,34 +93,54 @@ static int set_key_ids(gnutls_x509_crt_t crt, const struct ca *ca)
     return rc < 0 ? rc : gnutls_x509_crt_set_authority_key_id(crt, id, n);
 }
 
-static int set_policy(gnutls_x509_crt_t crt, const struct ca *ca, const struct leaf *l)
+static int set_ca(gnutls_x509_crt_t crt, const struct leaf *l)
+{
+    int rc = gnutls_x509_crt_set_basic_constraints(crt, 1, l->path_length);
+    if (rc >= 0)
+        rc = gnutls_x509_crt_set_key_usage(crt, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN);
+    return rc < 0 || !l->bounds ? rc : gnutls_x509_crt_set_name_constraints(crt, l->bounds, 1);
+}
+
+static int set_end(gnutls_x509_crt_t crt, const struct leaf *l)
+{
+    int rc = gnutls_x509_crt_set_basic_constraints(crt, 0, -1);
+    if (rc >= 0)
+        rc = gnutls_x509_crt_set_key_usage(crt, GNUTLS_KEY_DIGITAL_SIGNATURE);
+    return rc < 0
+               ? rc
+               : gnutls_x509_crt_set_key_purpose_oid(
+                     crt,
+                     l->role == LEDGER_SERVER ? GNUTLS_KP_TLS_WWW_SERVER : GNUTLS_KP_TLS_WWW_CLIENT,
+                     0);
+}
+
+static int set_policy(gnutls_x509_crt_t crt, const struct ca *ca, const struct leaf *l,
+                      const struct when *when)
 {
     int rc = gnutls_x509_crt_set_version(crt, 3);
     if (rc >= 0)
         rc = gnutls_x509_crt_set_pubkey(crt, l->pub);
     if (rc >= 0)
-        rc = gnutls_x509_crt_set_basic_constraints(crt, 0, -1);
+        rc = l->role == LEDGER_CA ? set_ca(crt, l) : set_end(crt, l);
     if (rc >= 0)
-        rc = gnutls_x509_crt_set_key_usage(crt, GNUTLS_KEY_DIGITAL_SIGNATURE);
+        rc = gnutls_x509_crt_set_activation_time(crt, (time_t)when->from);
     if (rc >= 0)
-        rc = gnutls_x509_crt_set_key_purpose_oid(
-            crt, l->server ? GNUTLS_KP_TLS_WWW_SERVER : GNUTLS_KP_TLS_WWW_CLIENT, 0);
-    if (rc >= 0)
-        rc = set_times(crt, ca, l->days);
+        rc = gnutls_x509_crt_set_expiration_time(crt, (time_t)when->until);
     return rc < 0 ? rc : set_key_ids(crt, ca);
 }
 
-static enum err compose(gnutls_x509_crt_t crt, const struct ca *ca, const struct leaf *l,
-                        char *serial)
+static enum err compose(gnutls_x509_crt_t crt, struct ca *ca, const struct leaf *l,
+                        struct leaf_made *out)
 {
     unsigned char raw[SERIAL];
-    enum err e = choose_serial(raw);
+    enum err e = choose_serial(ca, raw, out->serial);
+    if (!e)
+        e = choose_times(ca, l, &out->when);
     if (e)
         return e;
-    text_hex(raw, sizeof raw, serial);
     int rc = gnutls_x509_crt_set_serial(crt, raw, sizeof raw);
     if (rc >= 0)
-        rc = set_policy(crt, ca, l);
+        rc = set_policy(crt, ca, l, &out->when);
     return rc < 0 ? log_fail(ERR_INTERNAL, "certificate: %s", gnutls_strerror(rc))
                   : names_put(crt, l->names, l->subject);
 }
@@ -113,14 +148,13 @@ static enum err compose(gnutls_x509_crt_t crt, const struct ca *ca, const struct
 static enum err write_intent(struct ca *ca, gnutls_x509_crt_t crt, const struct leaf *l,
                              struct leaf_made *out)
 {
-    struct ledger_entry entry = {.server = l->server,
-                                 .at = time(NULL),
-                                 .not_after = gnutls_x509_crt_get_expiration_time(crt)};
+    struct ledger_entry entry = {.role = l->role, .at = time(NULL), .not_after = out->when.until};
     memcpy(entry.serial, out->serial, strlen(out->serial) + 1);
+    snprintf(entry.renews, sizeof entry.renews, "%s", l->renews ? l->renews : "");
     int rc = l->subject->n ? gnutls_x509_crt_get_dn3(crt, &out->subject, 0) : 0;
     if (rc < 0)
         return log_fail(ERR_INTERNAL, "subject: %s", gnutls_strerror(rc));
-    entry.subject = out->subject.data ? (char *)out->subject.data : (char *)"-";
+    entry.subject = out->subject.data ? (char *)out->subject.data : (char *)"";
     return ledger_issuing(&ca->ledger, &entry);
 }
 
@@ -132,7 +166,7 @@ static enum err verify_made(const gnutls_datum_t *der, const struct ca *ca, bool
     if (rc >= 0)
         rc = gnutls_x509_crt_import(crt, der, GNUTLS_X509_FMT_DER);
     if (rc >= 0)
-        rc = gnutls_x509_crt_verify(crt, &ca->crt, 1, 0, &status);
+        rc = gnutls_x509_crt_verify(crt, &ca->crt, 1, GNUTLS_VERIFY_DISABLE_TIME_CHECKS, &status);
     if (crt)
         gnutls_x509_crt_deinit(crt);
     *ok = status == 0;
@@ -152,7 +186,8 @@ static enum err check_made(gnutls_x509_crt_t crt, const struct ca *ca, const str
     if (!e)
         e = cert_id_read(&der, &out->id);
     gnutls_free(der.data);
-    if (!e && (!ok || !cert_dn_eq(&out->id.subject, l->subject)))
+    bool same = out->id.subject.n + l->subject->n == 0 || cert_dn_eq(&out->id.subject, l->subject);
+    if (!e && (!ok || !same))
         e = log_fail(ERR_INTERNAL, "certificate %s is not what was asked for: it is not given out",
                      out->serial);
     return e;
@@ -184,12 +219,14 @@ enum err leaf_issue(struct ca *ca, const struct leaf *l, struct leaf_made *out)
     gnutls_x509_crt_t crt = NULL;
     *out = (struct leaf_made){0};
     enum err e = leaf_check(l);
+    if (!e)
+        e = leaf_check_bounds(ca, l);
     if (e)
         return e;
     int rc = gnutls_x509_crt_init(&crt);
     if (rc < 0)
         return log_fail(ERR_INTERNAL, "certificate: %s", gnutls_strerror(rc));
-    e = compose(crt, ca, l, out->serial);
+    e = compose(crt, ca, l, out);
     if (!e)
         e = write_intent(ca, crt, l, out);
     if (!e)
@@ -200,79 +237,14 @@ enum err leaf_issue(struct ca *ca, const struct leaf *l, struct leaf_made *out)
     return e;
 }
 
-void leaf_plain_name(const char *text, char out[static 64])
+enum err leaf_give_out(const struct ca *ca, const struct leaf_made *m, const char *file)
 {
-    size_t n = 0;
-    for (; *text && n < 60; text++) {
-        bool keep = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z') ||
-                    (*text >= '0' && *text <= '9') || (n > 0 && strchr("._-@", *text));
-        out[n++] = keep ? *text : '_';
-    }
-    out[n] = '\0';
-}
-
-/* The value of the first attribute of that type, as a name; else fallback. */
-static void rule_name(const struct cert_dn *dn, char out[static 64])
-{
-    static const char *const oids[] = {"2.5.4.3", "0.9.2342.19200300.100.1.1"}; /* CN, UID */
-    char value[NAMES_BYTES + 1] = "user";
-    for (size_t k = 0; k < 2; k++)
-        for (size_t i = 0; i < dn->n; i++) {
-            const struct cert_ava *a = dn->rdns[i].avas;
-            if (strcmp(a->oid, oids[k]) != 0 || a->n > NAMES_BYTES)
-                continue;
-            memcpy(value, a->value, a->n);
-            value[a->n] = '\0';
-            leaf_plain_name(value, out);
-            return;
-        }
-    leaf_plain_name(value, out);
-}
-
-/* As it is, to be pasted: it holds nothing but visible text (names_check_dn). */
-static const char *subject_of(const struct leaf_made *m)
-{
-    return m->subject.data ? (const char *)m->subject.data : "(none)";
-}
-
-static void print_client(const struct ca *ca, const struct leaf_made *m, const char *fingerprint)
-{
-    char name[64];
-    rule_name(&m->id.subject, name);
-    printf("\n# for the server's map; give the folder and the rights that are meant\n"
-           "[%s]\nanchor      = %s\nsubject     = %s\n"
-           "# with the next line only this very key is accepted, also after a renewal\n"
-           "# fingerprint = SHA256:%s\n"
-           "root        = /srv/consign/%s\nrights      = list read create\n",
-           name, ca->name, subject_of(m), fingerprint, name);
-}
-
-static void print_server(const struct ca *ca, const struct leaf_report *r)
-{
-    printf("\n# for consignd.conf\n[server]\ncertificate = %s\n", r->file);
-    printf("key         = %s\n", r->key ? r->key : "(where the owner of the request keeps it)");
-    if (r->module)
-        printf("module      = %s\n", r->module);
-    if (r->pin)
-        printf("pin         = %s\n", r->pin);
-    printf("\n[anchor %s]\nca          = %s/ca.pem\ncrl         = %s/crl.pem\n"
-           "crl-policy  = require\n",
-           ca->name, ca->dir, ca->dir);
-}
-
-void leaf_print(const struct ca *ca, const struct leaf *l, const struct leaf_made *m,
-                const struct leaf_report *r)
-{
-    char fingerprint[2 * WIRE_HASH + 1];
-    text_hex(m->id.spki_sha256, WIRE_HASH, fingerprint);
-    say("certificate", r->file);
-    say("serial", m->serial);
-    say("subject", subject_of(m));
-    say_time("valid until", m->id.not_after);
-    if (r->key)
-        say("key", r->key);
-    if (l->server)
-        print_server(ca, r);
-    else
-        print_client(ca, m, fingerprint);
+    gnutls_datum_t whole = {NULL, 0};
+    enum err e = ca_with_chain(ca, &m->pem, &whole);
+    if (!e)
+        e = file_write(file, &whole, 0644, false);
+    if (e)
+        log_warn("certificate %s was issued and stands in the CA's folder certs", m->serial);
+    free(whole.data);
+    return e;
 }

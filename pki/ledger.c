@@ -16,7 +16,14 @@
 
 #define VERSION "consign-pki ledger 1\n"
 
-enum { LINE_BYTES = 8192, FIELDS = 6 };
+enum { LINE_BYTES = 8192, FIELDS = 7 };
+
+static const char *const roles[] = {"client", "server", "ca"};
+
+const char *ledger_role_name(enum ledger_role role)
+{
+    return roles[role];
+}
 
 enum err ledger_create(const char *path)
 {
@@ -116,13 +123,40 @@ static bool add(struct ledger *l, const struct ledger_entry *e)
     return true;
 }
 
+bool ledger_live(const struct ledger_entry *e, int64_t now)
+{
+    return !e->revoked && now <= e->not_after;
+}
+
+const struct ledger_entry *ledger_renewal(const struct ledger *l, const char *serial)
+{
+    for (size_t i = l->n; i-- > 0;)
+        if (strcmp(l->entries[i].renews, serial) == 0 && l->entries[i].issued &&
+            !l->entries[i].revoked)
+            return &l->entries[i];
+    return NULL;
+}
+
+static bool role_of(const char *word, enum ledger_role *out)
+{
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
+        if (strcmp(word, roles[i]) == 0) {
+            *out = (enum ledger_role)i;
+            return true;
+        }
+    return false;
+}
+
 static bool take_issuing(struct ledger *l, char **f)
 {
-    struct ledger_entry e = {.server = strcmp(f[4], "server") == 0, .subject = f[5]};
+    struct ledger_entry e = {.subject = f[5]};
     if (!serial_ok(f[1]) || !instant(f[2], &e.at) || !instant(f[3], &e.not_after) ||
-        (!e.server && strcmp(f[4], "client") != 0) || !unescape(f[5]) || ledger_find(l, f[1]))
+        !role_of(f[4], &e.role) || !unescape(f[5]) || ledger_find(l, f[1]) ||
+        (f[6] && !ledger_find(l, f[6])))
         return false;
     strcpy(e.serial, f[1]);
+    strcpy(e.renews, f[6] ? f[6] : "");
+    e.subject = strcmp(f[5], "-") == 0 ? "" : f[5];
     return add(l, &e);
 }
 
@@ -159,13 +193,13 @@ static bool take_crl(struct ledger *l, char **f)
 
 static const struct kind {
     const char *word;
-    int fields;
+    int fields, optional;
     bool (*take)(struct ledger *l, char **fields);
 } kinds[] = {
-    {"issuing", 6, take_issuing},
-    {"issued", 3, take_issued},
-    {"revoked", 4, take_revoked},
-    {"crl", 4, take_crl},
+    {"issuing", 6, 1, take_issuing},
+    {"issued", 3, 0, take_issued},
+    {"revoked", 4, 0, take_revoked},
+    {"crl", 4, 0, take_crl},
 };
 
 static bool take_line(struct ledger *l, char *line)
@@ -176,7 +210,8 @@ static bool take_line(struct ledger *l, char *line)
         f[n++] = w;
     for (size_t i = 0; n > 0 && i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(f[0], kinds[i].word) == 0)
-            return n == kinds[i].fields && kinds[i].take(l, f);
+            return n >= kinds[i].fields && n <= kinds[i].fields + kinds[i].optional &&
+                   kinds[i].take(l, f);
     return false;
 }
 
@@ -281,9 +316,11 @@ enum err ledger_issuing(struct ledger *l, const struct ledger_entry *new)
     char subject[LINE_BYTES - 256];
     if (!escape(new->subject, subject, sizeof subject))
         return log_fail(ERR_LIMIT, "the subject is too long");
-    enum err e =
-        append(l, "issuing %s %" PRId64 " %" PRId64 " %s %s", new->serial, new->at, new->not_after,
-               new->server ? "server" : "client", *subject ? subject : "-");
+    if (ledger_find(l, new->serial))
+        return log_fail(ERR_EXISTS, "serial %s is in use already", new->serial);
+    enum err e = append(l, "issuing %s %" PRId64 " %" PRId64 " %s %s%s%s", new->serial, new->at,
+                        new->not_after, ledger_role_name(new->role), *subject ? subject : "-",
+                        new->renews[0] ? " " : "", new->renews);
     if (!e && !add(l, new))
         e = log_fail(ERR_INTERNAL, "out of memory");
     return e;

@@ -1,64 +1,11 @@
 /* SPDX-License-Identifier: ISC */
-/* consign-pki list: the ledger, for people and for programs. Needs no PIN. */
-#include "buf.h"
+/* consign-pki list, expiry: the ledger, for people and for programs. Need no PIN. */
 #include "ca.h"
-#include "say.h"
-#include "text.h"
+#include "row.h"
+#include "when.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <time.h>
-
-enum { ROW_MAX = 16384 };
-
-static const char *status(const struct ledger_entry *e, int64_t now)
-{
-    return e->revoked           ? "revoked"
-           : !e->issued         ? "unfinished"
-           : e->not_after < now ? "expired"
-                                : "valid";
-}
-
-static void put_field(struct buf *b, const char *key, const char *value)
-{
-    if (b->len > 1)
-        text_put(b, ",");
-    text_json(b, slice_str(key));
-    text_put(b, ":");
-    text_json(b, slice_str(value));
-}
-
-static void print_json(const struct ledger_entry *e, int64_t now)
-{
-    struct buf b;
-    char when[SAY_TIME];
-    buf_init(&b, ROW_MAX);
-    text_put(&b, "{");
-    put_field(&b, "serial", e->serial);
-    put_field(&b, "status", status(e, now));
-    put_field(&b, "role", e->server ? "server" : "client");
-    say_stamp((time_t)e->not_after, when);
-    put_field(&b, "not_after", when);
-    put_field(&b, "subject", e->subject);
-    if (e->revoked) {
-        say_stamp((time_t)e->revoked, when);
-        put_field(&b, "revoked", when);
-        put_field(&b, "reason", e->reason);
-    }
-    text_put(&b, "}\n");
-    if (!b.bad)
-        fwrite(b.data, 1, b.len, stdout);
-    buf_release(&b);
-}
-
-static void print_row(const struct ledger_entry *e, int64_t now)
-{
-    char when[SAY_TIME], subject[SAY_TEXT];
-    say_stamp((time_t)e->not_after, when);
-    say_clean(e->subject, subject);
-    printf("%-10s %s %s %s %s\n", status(e, now), e->serial, when, e->server ? "server" : "client",
-           subject);
-}
 
 enum err list_run(const struct options *o, const char *const *args, int n)
 {
@@ -67,12 +14,50 @@ enum err list_run(const struct options *o, const char *const *args, int n)
     (void)args;
     (void)n;
     enum err e = ca_open(&ca, o->dir, false);
-    for (size_t i = 0; !e && i < ca.ledger.n; i++) {
-        if (o->json)
-            print_json(&ca.ledger.entries[i], now);
-        else
-            print_row(&ca.ledger.entries[i], now);
-    }
+    for (size_t i = 0; !e && i < ca.ledger.n; i++)
+        row_print(&ca.ledger, &ca.ledger.entries[i], now, o->json);
     ca_close(&ca);
     return e;
+}
+
+/* The CA's own certificate as an entry: it ends as well. */
+static enum err own_entry(const struct ca *ca, struct ledger_entry *out)
+{
+    gnutls_datum_t subject = {NULL, 0};
+    *out = (struct ledger_entry){.role = LEDGER_CA, .issued = true};
+    out->not_after = gnutls_x509_crt_get_expiration_time(ca->crt);
+    if (gnutls_x509_crt_get_dn3(ca->crt, &subject, 0) >= 0)
+        out->subject = (char *)subject.data;
+    return ca_serial(ca->crt, out->serial);
+}
+
+/* What another took over from is shown, but is no reason for an alarm. */
+static bool report(const struct ca *ca, const struct ledger_entry *e, int64_t now, int64_t until,
+                   bool json)
+{
+    if (!e->issued || !ledger_live(e, now) || e->not_after > until)
+        return false;
+    row_print(&ca->ledger, e, now, json);
+    return !ledger_renewal(&ca->ledger, e->serial);
+}
+
+enum err expiry_run(const struct options *o, const char *const *args, int n)
+{
+    struct ca ca;
+    struct ledger_entry own = {.subject = NULL};
+    int64_t now = time(NULL);
+    int64_t until = now + (int64_t)(o->within ? o->within : PKI_EXPIRY_WITHIN) * WHEN_DAY;
+    bool alarm = false;
+    (void)args;
+    (void)n;
+    enum err e = ca_open(&ca, o->dir, false);
+    if (!e)
+        e = own_entry(&ca, &own);
+    if (!e && own.subject)
+        alarm = report(&ca, &own, now, until, o->json);
+    for (size_t i = 0; !e && i < ca.ledger.n; i++)
+        alarm |= report(&ca, &ca.ledger.entries[i], now, until, o->json);
+    gnutls_free(own.subject);
+    ca_close(&ca);
+    return e ? e : alarm ? PKI_ALARM : ERR_OK;
 }

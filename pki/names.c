@@ -75,8 +75,9 @@ static bool uri_ok(const unsigned char *s, size_t n)
     return true;
 }
 
-static bool value_ok(gnutls_x509_subject_alt_name_t type, const unsigned char *s, size_t n)
+bool names_value_ok(gnutls_x509_subject_alt_name_t type, const void *value, size_t n)
 {
+    const unsigned char *s = value;
     if (n > NAMES_BYTES)
         return false;
     return type == GNUTLS_SAN_DNSNAME      ? host_ok(s, n)
@@ -91,7 +92,7 @@ enum err names_add(struct names *s, gnutls_x509_subject_alt_name_t type, const v
     const struct kind *k = kind_of(type);
     if (!k)
         return log_fail(ERR_NAME, "alternative name of a kind other than dns, ip, email and uri");
-    if (!value_ok(type, value, n)) {
+    if (!names_value_ok(type, value, n)) {
         char shown[160];
         log_scrub(shown, sizeof shown, value, n);
         return log_fail(ERR_NAME, "alternative name %s:%s: not a name that may be signed", k->word,
@@ -120,22 +121,38 @@ enum err names_add_host(struct names *s, const char *text)
     return names_add(s, GNUTLS_SAN_DNSNAME, text, strlen(text));
 }
 
-enum err names_add_text(struct names *s, const char *text)
+const char *names_type(const char *text, gnutls_x509_subject_alt_name_t *type)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         size_t n = strlen(kinds[i].word);
-        unsigned char raw[16];
         if (strncmp(text, kinds[i].word, n) != 0 || text[n] != ':')
             continue;
-        const char *value = text + n + 1;
-        if (kinds[i].type != GNUTLS_SAN_IPADDRESS)
-            return names_add(s, kinds[i].type, value, strlen(value));
-        if (address(value, raw, &n))
-            return names_add(s, GNUTLS_SAN_IPADDRESS, raw, n);
-        return log_fail(ERR_NAME, "alternative name %s: not an address", text);
+        *type = kinds[i].type;
+        return text + n + 1;
     }
-    return log_fail(ERR_USAGE,
-                    "alternative name \"%s\": must begin with dns:, ip:, email: or uri:", text);
+    return NULL;
+}
+
+const char *names_word(gnutls_x509_subject_alt_name_t type)
+{
+    const struct kind *k = kind_of(type);
+    return k ? k->word : "other";
+}
+
+enum err names_add_text(struct names *s, const char *text)
+{
+    gnutls_x509_subject_alt_name_t type;
+    unsigned char raw[16];
+    size_t n;
+    const char *value = names_type(text, &type);
+    if (!value)
+        return log_fail(ERR_USAGE,
+                        "alternative name \"%s\": must begin with dns:, ip:, email: or uri:", text);
+    if (type != GNUTLS_SAN_IPADDRESS)
+        return names_add(s, type, value, strlen(value));
+    if (address(value, raw, &n))
+        return names_add(s, GNUTLS_SAN_IPADDRESS, raw, n);
+    return log_fail(ERR_NAME, "alternative name %s: not an address", text);
 }
 
 bool names_has_host(const struct names *s)
@@ -193,6 +210,19 @@ static enum err fail_dn(const struct cert_ava *a, int rc)
     return log_fail(ERR_NAME, "subject: attribute %s: %s", a->oid, gnutls_strerror(rc));
 }
 
+/* As it must be where it is all the certificate says of its holder: RFC 5280, 4.2.1.6. */
+static enum err make_san_critical(gnutls_x509_crt_t crt)
+{
+    static const char oid[] = "2.5.29.17";
+    gnutls_datum_t raw = {NULL, 0};
+    unsigned critical;
+    int rc = gnutls_x509_crt_get_extension_by_oid2(crt, oid, 0, &raw, &critical);
+    if (rc >= 0)
+        rc = gnutls_x509_crt_set_extension_by_oid(crt, oid, raw.data, raw.size, 1);
+    gnutls_free(raw.data);
+    return rc < 0 ? log_fail(ERR_INTERNAL, "alternative name: %s", gnutls_strerror(rc)) : ERR_OK;
+}
+
 enum err names_put(gnutls_x509_crt_t crt, const struct names *s, const struct cert_dn *dn)
 {
     enum err e = names_check_dn(dn);
@@ -206,7 +236,7 @@ enum err names_put(gnutls_x509_crt_t crt, const struct names *s, const struct ce
                                                       (unsigned)s->list[i].n, GNUTLS_FSAN_APPEND);
         e = rc < 0 ? log_fail(ERR_INTERNAL, "alternative name: %s", gnutls_strerror(rc)) : ERR_OK;
     }
-    return e;
+    return e || dn->n || !s->n ? e : make_san_critical(crt);
 }
 
 enum err names_put_request(gnutls_x509_crq_t crq, const struct names *s, const struct cert_dn *dn)
@@ -271,5 +301,22 @@ enum err names_from_request(gnutls_x509_crq_t crq, struct names *s, struct cert_
         e = read_subject(crq, dn);
     if (!e)
         e = names_check_dn(dn);
+    return e;
+}
+
+enum err names_from_cert(gnutls_x509_crt_t crt, struct names *s)
+{
+    enum err e = ERR_OK;
+    for (unsigned i = 0; !e; i++) {
+        unsigned char value[1024];
+        size_t n = sizeof value;
+        unsigned type = 0;
+        int rc = gnutls_x509_crt_get_subject_alt_name2(crt, i, value, &n, &type, NULL);
+        if (rc == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+            break;
+        e = rc < 0 ? log_fail(ERR_NAME, "the certificate's alternative names can't be read: %s",
+                              gnutls_strerror(rc))
+                   : names_add(s, type, value, n);
+    }
     return e;
 }

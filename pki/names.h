@@ -28,6 +28,13 @@ enum err names_add(struct names *s, gnutls_x509_subject_alt_name_t type, const v
 enum err names_add_text(struct names *s, const char *text) MUST_CHECK;
 /* A host name or an address, by its look. */
 enum err names_add_host(struct names *s, const char *text) MUST_CHECK;
+/* What stands behind "dns:", "ip:", "email:" or "uri:" and the type; NULL when text begins with none
+ * of these. */
+const char *names_type(const char *text, gnutls_x509_subject_alt_name_t *type);
+/* "dns", "ip", "email", "uri"; "other". */
+const char *names_word(gnutls_x509_subject_alt_name_t type);
+/* Whether it is one that may be signed (names_add). */
+bool names_value_ok(gnutls_x509_subject_alt_name_t type, const void *value, size_t n);
 bool names_has_host(const struct names *s);
 
 /* "dns:host ip:192.0.2.1" */
@@ -46,5 +53,7 @@ enum err names_put_request(gnutls_x509_crq_t crq, const struct names *s,
 
 /* The names in a request, and its subject. */
 enum err names_from_request(gnutls_x509_crq_t crq, struct names *s, struct cert_dn *dn) MUST_CHECK;
+/* The alternative names of a certificate. */
+enum err names_from_cert(gnutls_x509_crt_t crt, struct names *s) MUST_CHECK;
 
 #endif

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_MAX = 24 };
+enum { ROWS_MAX = 48 };
 
 struct parsed {
     struct options o;
@@ -34,6 +34,18 @@ static const struct row {
     {"san", 0, POPT_ARG_ARGV, AT(san), "Alternative name: dns:, ip:, email: or uri: (repeatable)",
      "NAME"},
     {"days", 0, POPT_ARG_INT, AT(days), "Days it is valid", "N"},
+    {"not-before", 0, POPT_ARG_STRING, AT(not_before),
+     "Valid from then on (2026-12-01[T14:00:00Z])", "TIME"},
+    {"not-after", 0, POPT_ARG_STRING, AT(not_after), "Valid until then", "TIME"},
+    {"path-length", 0, POPT_ARG_INT, AT(path_length), "CAs there may be below the CA (default: 0)",
+     "N"},
+    {"permit", 0, POPT_ARG_ARGV, AT(permit),
+     "Names the CA may certify: dns:, ip: or email: (repeatable)", "NAME"},
+    {"exclude", 0, POPT_ARG_ARGV, AT(exclude), "Names the CA may not certify (repeatable)", "NAME"},
+    {"parent", 0, POPT_ARG_STRING, AT(parent), "Folder of the CA that this one shall be below",
+     "DIR"},
+    {"parent-pin", 0, POPT_ARG_STRING, AT(parent_pin), "PIN of that CA's token", "SOURCE"},
+    {"new-key", 0, POPT_ARG_NONE, AT(new_key), "Make a new key; else the old one stays", NULL},
     {"key-type", 0, POPT_ARG_STRING, AT(key_type),
      "ecdsa-p256 (default), ecdsa-p384, rsa-2048, rsa-3072 or rsa-4096", "TYPE"},
     {"key", 0, POPT_ARG_STRING, AT(key), "Use this key (pkcs11: URL or PEM file), make none",
@@ -50,8 +62,20 @@ static const struct row {
      "SOURCE"},
     {"server", 0, POPT_ARG_NONE, AT(server), "A certificate for a server", NULL},
     {"client", 0, POPT_ARG_NONE, AT(client), "A certificate for a client", NULL},
-    {"reason", 0, POPT_ARG_STRING, AT(reason),
-     "unspecified, key-compromise, superseded, cessation or affiliation-changed", "REASON"},
+    {"ca", 0, POPT_ARG_NONE, AT(ca), "A certificate for another CA", NULL},
+    {"reason", 0, POPT_ARG_STRING, AT(reason), "Why, for ledger and CRL (default: unspecified)",
+     "REASON"},
+    {"all", 0, POPT_ARG_NONE, AT(all), "Every live certificate of the subject", NULL},
+    {"check", 0, POPT_ARG_NONE, AT(check), "Write none: ends with 1 when the CRL runs out soon",
+     NULL},
+    {"within", 0, POPT_ARG_INT, AT(within), "What \"soon\" is, in days", "N"},
+    {"anchor", 0, POPT_ARG_STRING, AT(anchor), "Trust the CA in FILE, not the one in DIR", "FILE"},
+    {"crl", 0, POPT_ARG_STRING, AT(crl), "CRLs for --anchor", "FILE"},
+    {"host", 0, POPT_ARG_STRING, AT(host), "Name or address the server is called by", "NAME"},
+    {"at", 0, POPT_ARG_STRING, AT(at), "As if it were then", "TIME"},
+    {"p12", 0, POPT_ARG_NONE, AT(p12), "As PKCS#12", NULL},
+    {"password", 0, POPT_ARG_STRING, AT(password),
+     "Password from file:PATH, fd:N, credential:NAME or prompt", "SOURCE"},
     {"out", 'o', POPT_ARG_STRING, AT(out), "Write the result to FILE", "FILE"},
     {"json", 0, POPT_ARG_NONE, AT(json), "Print one JSON object a line", NULL},
 };
@@ -86,8 +110,10 @@ static enum err count(const struct command *c, struct parsed *p)
     if (p->n < c->min || (c->max >= 0 && p->n > c->max))
         return log_fail(ERR_USAGE, "%s: wants %s; see consign-pki %s --help", c->name,
                         *c->arguments ? c->arguments : "no arguments", c->name);
-    if (p->o.days < 0 || p->o.days > PKI_DAYS_MAX)
-        return log_fail(ERR_USAGE, "--days: must be 1 to %d", PKI_DAYS_MAX);
+    if (p->o.days < 0 || p->o.days > PKI_DAYS_MAX || p->o.within < 0 || p->o.within > PKI_DAYS_MAX)
+        return log_fail(ERR_USAGE, "--days and --within: must be 1 to %d", PKI_DAYS_MAX);
+    if (p->o.path_length < 0 || p->o.path_length > PKI_PATH_MAX)
+        return log_fail(ERR_USAGE, "--path-length: must be 0 to %d", PKI_PATH_MAX);
     return ERR_OK;
 }
 
@@ -128,6 +154,13 @@ const char *const *options_args(const struct parsed *p, int *n)
     return p->args;
 }
 
+static void free_list(char **list)
+{
+    for (char **s = list; s && *s; s++)
+        free(*s);
+    free(list);
+}
+
 void options_release(struct parsed *p)
 {
     if (!p)
@@ -135,9 +168,9 @@ void options_release(struct parsed *p)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (rows[i].kind == POPT_ARG_STRING)
             free(*(char **)((char *)&p->o + rows[i].at));
-    for (char **s = p->o.san; s && *s; s++)
-        free(*s);
-    free(p->o.san);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i].kind == POPT_ARG_ARGV)
+            free_list(*(char ***)((char *)&p->o + rows[i].at));
     poptFreeContext(p->ctx);
     free(p);
 }

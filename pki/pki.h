@@ -13,17 +13,24 @@ enum {
     PKI_CA_DAYS = 3650,
     PKI_LEAF_DAYS = 365,
     PKI_CRL_DAYS = 30,
+    PKI_CRL_WITHIN = 7, /* crl --check: days before the CRL runs out */
+    PKI_EXPIRY_WITHIN = 30,
     PKI_DAYS_MAX = 36500,
-    PKI_PEM_MAX = 65536, /* bytes of a certificate or request that is read */
+    PKI_PATH_MAX = 6,       /* a chain of 8 certificates is what servers and clients look at */
+    PKI_PEM_MAX = 16 << 20, /* bytes of a file that is read */
 };
+
+/* What a check found is a reason for an alarm: exit status 1. */
+#define PKI_ALARM ERR_DIFFER
 
 /* Every option of every command; NULL or 0 when not given. */
 struct options {
     char *dir, *module, *token, *pin, *so_pin, *key_pin, *key, *key_type, *label;
-    char *subject, *name, *out, *reason;
-    char **san;
-    int days;
-    int file_key, server, client, json;
+    char *subject, *name, *out, *reason, *not_before, *not_after;
+    char *parent, *parent_pin, *anchor, *crl, *host, *at, *password;
+    char **san, **permit, **exclude;
+    int days, within, path_length;
+    int file_key, new_key, server, client, ca, all, check, p12, json;
 };
 
 struct command {
@@ -39,9 +46,13 @@ enum err init_run(const struct options *o, const char *const *args, int n) MUST_
 enum err issue_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err csr_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err sign_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
+enum err renew_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err revoke_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err crl_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err list_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
+enum err expiry_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
+enum err verify_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
+enum err export_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err show_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err tokens_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 

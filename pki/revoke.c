@@ -1,82 +1,73 @@
 /* SPDX-License-Identifier: ISC */
 /* consign-pki revoke: the ledger first, then at once the CRL. */
-#include "ca.h"
-#include "file.h"
+#include "crl.h"
 #include "log.h"
+#include "pick.h"
+#include "row.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-/* A serial as people paste it: upper case and colons are let pass. False: it is none. */
-static bool as_serial(const char *text, char out[static LEDGER_SERIAL + 1])
-{
-    size_t n = 0;
-    for (; *text; text++) {
-        if (*text == ':')
-            continue;
-        if (!isxdigit((unsigned char)*text) || n == LEDGER_SERIAL)
-            return false;
-        out[n++] = (char)tolower((unsigned char)*text);
-    }
-    out[n] = '\0';
-    return n >= 2;
-}
-
-/* A file counts only when this CA signed it: another CA may have used the same serial. */
-static enum err serial_of_file(const struct ca *ca, const char *path, char *serial)
-{
-    gnutls_x509_crt_t crt = NULL;
-    unsigned status = 0;
-    enum err e = ca_read_cert(path, &crt);
-    if (e)
-        return e;
-    int rc = gnutls_x509_crt_verify(crt, &ca->crt, 1, GNUTLS_VERIFY_DISABLE_TIME_CHECKS, &status);
-    if (rc < 0 || status)
-        e = log_fail(ERR_NOENT, "%s: not a certificate of this CA", path);
-    else
-        e = ca_serial(crt, serial);
-    gnutls_x509_crt_deinit(crt);
-    return e;
-}
+#include <time.h>
 
 static enum err check_reason(const char *reason)
 {
-    static const char *const known[] = {"unspecified", "key-compromise", "superseded", "cessation",
-                                        "affiliation-changed"};
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if (strcmp(reason, known[i]) == 0)
-            return ERR_OK;
-    return log_fail(ERR_USAGE,
-                    "reason \"%s\": must be unspecified, key-compromise, superseded, cessation or "
-                    "affiliation-changed",
-                    reason);
+    return crl_reason_code(reason) >= 0
+               ? ERR_OK
+               : log_fail(ERR_USAGE, "reason \"%s\": must be %s", reason, crl_reason_words());
 }
 
-static enum err revoke(struct ca *ca, const char *what, const char *reason, const char *pin)
+static void show_choice(const struct ca *ca, const struct pick *p, int64_t now)
 {
-    char serial[LEDGER_SERIAL + 1];
+    for (size_t i = 0; i < p->n; i++)
+        row_print(&ca->ledger, &ca->ledger.entries[p->list[i]], now, false);
+}
+
+/* Whether what was picked can be revoked, all of it. */
+static enum err check(const struct ca *ca, const struct pick *p, bool all, int64_t now)
+{
+    const struct ledger_entry *first = &ca->ledger.entries[p->list[0]];
+    if (p->by_subject)
+        show_choice(ca, p, now);
+    if (p->n > 1 && !all)
+        return log_fail(
+            ERR_USAGE,
+            "%zu live certificates bear this subject: name one by its serial, or all of "
+            "them by --all",
+            p->n);
+    return first->revoked
+               ? log_fail(ERR_EXISTS, "%s: revoked already (%s)", first->serial, first->reason)
+               : ERR_OK;
+}
+
+static enum err revoke_each(struct ca *ca, const struct pick *p, const char *reason)
+{
     enum err e = ERR_OK;
-    if (!as_serial(what, serial) || !ledger_find(&ca->ledger, serial))
-        e = file_exists(what)
-                ? serial_of_file(ca, what, serial)
-                : log_fail(ERR_NOENT, "%s: neither a serial of this CA nor a file", what);
-    if (e)
-        return e;
-    const struct ledger_entry *entry = ledger_find(&ca->ledger, serial);
-    if (!entry)
-        return log_fail(ERR_NOENT, "%s: not in the ledger", serial);
-    if (entry->revoked)
-        return log_fail(ERR_EXISTS, "%s: revoked already (%s)", serial, entry->reason);
-    e = ca_unlock(ca, pin);
-    if (!e && !entry->revoked)
-        e = ledger_revoked(&ca->ledger, serial, reason);
+    for (size_t i = 0; !e && i < p->n; i++) {
+        const struct ledger_entry *entry = &ca->ledger.entries[p->list[i]];
+        e = ledger_revoked(&ca->ledger, entry->serial, reason);
+        if (!e)
+            printf("revoked      %s\n", entry->serial);
+    }
+    return e;
+}
+
+static enum err revoke(struct ca *ca, const struct options *o, const char *what, const char *reason)
+{
+    struct pick p;
+    int64_t now = time(NULL);
+    enum err e = pick_of(ca, what, now, &p);
+    if (!e)
+        e = check(ca, &p, o->all, now);
+    if (!e)
+        e = ca_unlock(ca, o->pin);
+    if (!e)
+        e = revoke_each(ca, &p, reason);
     if (!e && ca->ledger.crl_due)
         e = crl_write(ca, 0);
     if (!e)
-        printf("revoked      %s\ncrl          %s/crl.pem, number %" PRIu64 "\n", serial, ca->dir,
-               ca->ledger.crl_number);
+        printf("crl          %s/crl.pem, number %" PRIu64 "\n", ca->dir, ca->ledger.crl_number);
+    pick_release(&p);
     return e;
 }
 
@@ -89,7 +80,7 @@ enum err revoke_run(const struct options *o, const char *const *args, int n)
     if (!e)
         e = ca_open(&ca, o->dir, true);
     if (!e)
-        e = revoke(&ca, args[0], reason, o->pin);
+        e = revoke(&ca, o, args[0], reason);
     ca_close(&ca);
     return e;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* consign-pki show: what a file, a serial of the CA or a pkcs11: URL is. Nothing shown is believed.
  */
+#include "bounds.h"
 #include "ca.h"
 #include "cert.h"
 #include "file.h"
@@ -45,8 +46,10 @@ static void show_purposes(gnutls_x509_crt_t crt)
 {
     unsigned critical, ca = 0;
     int depth = -1;
-    if (gnutls_x509_crt_get_basic_constraints(crt, &critical, &ca, &depth) >= 0 && ca)
+    if (gnutls_x509_crt_get_basic_constraints(crt, &critical, &ca, &depth) >= 0 && ca) {
         say("purpose", "certificate authority");
+        bounds_say(crt);
+    }
     for (unsigned i = 0;; i++) {
         char oid[128];
         size_t n = sizeof oid;
@@ -251,6 +254,10 @@ static enum err show_serial(const struct options *o, const char *serial)
         path = ca_cert_path(&ca, entry->serial);
     if (path)
         e = show_cert_file(path);
+    if (!e && entry->renews[0])
+        say("renews", entry->renews);
+    if (!e && ledger_renewal(&ca.ledger, entry->serial))
+        say("renewed by", ledger_renewal(&ca.ledger, entry->serial)->serial);
     if (!e && entry->revoked) {
         say("REVOKED", entry->reason);
         say_time("since", (time_t)entry->revoked);

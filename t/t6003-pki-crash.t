@@ -40,6 +40,52 @@ test_expect_success 'and the same request can be signed then' '
 	openssl verify -CAfile ca/ca.pem -CRLfile ca/crl.pem -crl_check a.pem
 '
 
+killed() {
+	(ulimit -c 0 && ulimit -f 2 && exec "$@")
+	test $? -gt 128
+}
+
+test_expect_success 'a renewal killed between signing and writing: the old certificate stays the newest' '
+	cp -r clean ca8 && consign-pki sign alice.csr --client --dir ca8 --out old.pem >/dev/null &&
+	old=$(openssl x509 -in old.pem -noout -serial | sed "s/serial=//" | tr A-F a-f) &&
+	killed consign-pki renew old.pem --dir ca8 --out new.pem &&
+	tail -n 1 ca8/ledger | grep "^issuing .* $old$" && test ! -e new.pem &&
+	consign-pki list --dir ca8 >list && grep "^valid  *$old" list && grep "^unfinished" list &&
+	new=$(sed -n "s/^issuing \([0-9a-f]*\) .* $old$/\1/p" ca8/ledger) &&
+	consign-pki renew CN=alice --dir ca8 --out new.pem >out 2>err && grep "$new was being signed" err &&
+	grep "^renews  *$old" out &&
+	consign-pki list --dir ca8 >list && grep "^renewed  *$old" list && grep "^revoked  *$new" list &&
+	openssl verify -CAfile ca8/ca.pem -CRLfile ca8/crl.pem -crl_check old.pem new.pem
+'
+
+test_expect_success 'a renewal stopped after the file, before the last line, counts' '
+	cp -r clean ca9 && consign-pki sign alice.csr --client --dir ca9 --out old9.pem >/dev/null &&
+	consign-pki renew old9.pem --dir ca9 --out new9.pem >/dev/null && sed -i "\$d" ca9/ledger &&
+	consign-pki list --dir ca9 >list && grep "^unfinished" list && grep "^valid" list &&
+	consign-pki crl --dir ca9 >/dev/null 2>err && test ! -s err &&
+	consign-pki list --dir ca9 >list && grep "^renewed" list && grep "^valid" list && test "$(wc -l <list)" = 2
+'
+
+test_expect_success 'a CA below, killed between signing and writing: nothing of it is left' '
+	consign-pki init --dir top --file-key --key-type rsa-4096 --path-length 1 >/dev/null &&
+	killed consign-pki init --dir sub --parent top --file-key &&
+	tail -n 1 top/ledger | grep "^issuing .* ca CN=sub%20CA$" && test ! -e sub/ca.pem &&
+	test_expect_code 78 consign-pki list --dir sub &&
+	test_expect_code 73 consign-pki init --dir sub --parent top --file-key 2>err && grep "ca.key" err &&
+	rm -r sub && consign-pki init --dir sub --parent top --file-key >/dev/null 2>err &&
+	grep "was being signed" err &&
+	consign-pki list --dir top >list && grep "^revoked" list && grep "^valid .* ca CN=sub CA" list &&
+	openssl verify -CAfile top/ca.pem -CRLfile top/crl.pem -crl_check sub/ca.pem
+'
+
+test_expect_success 'a CA below, stopped after its certificate: the CA above knows it' '
+	consign-pki init --dir half --parent top --file-key >/dev/null &&
+	rm half/ca.pem half/consign-pki.conf half/ledger half/crl.pem &&
+	consign-pki list --dir top >list && grep "^valid .* ca CN=half CA" list &&
+	consign-pki revoke "CN=half CA" --dir top >/dev/null && consign-pki list --dir top >list &&
+	grep "^revoked .* ca CN=half CA" list
+'
+
 test_expect_success 'stopped after the file, before the last line: it counts as issued' '
 	cp -r clean ca2 && consign-pki sign alice.csr --client --dir ca2 --out b.pem >/dev/null &&
 	sed -i "\$d" ca2/ledger && tail -n 1 ca2/ledger | grep "^issuing " &&
