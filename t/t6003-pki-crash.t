@@ -40,6 +40,7 @@ test_expect_success 'and the same request can be signed then' '
 	openssl verify -CAfile ca/ca.pem -CRLfile ca/crl.pem -crl_check a.pem
 '
 
+# shellcheck disable=SC3045
 killed() {
 	(ulimit -c 0 && ulimit -f 2 && exec "$@")
 	test $? -gt 128
