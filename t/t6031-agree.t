@@ -44,15 +44,16 @@ crls() {
 	cat root/crl.pem inter/crl.pem deep/crl.pem p384/crl.pem limited/crl.pem partner.crl >all.crl
 }
 
-# The partner's CA is another program's: openssl signs with its key.
+# The partner's CA is another program's: openssl signs with its key. BY: another file of that CA.
 partner_signs() {
+	by=${BY:-partner.pem}
 	printf "%s\n" "basicConstraints=critical,CA:FALSE" "keyUsage=critical,digitalSignature" \
 		"extendedKeyUsage=${2:-clientAuth}" "authorityKeyIdentifier=keyid" "subjectKeyIdentifier=hash" \
 		${3:+"subjectAltName=$3"} >ext &&
 		openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$1.key" \
 			-subj "/CN=$1" -out "$1.csr" 2>/dev/null &&
-		openssl x509 -req -in "$1.csr" -CA partner.pem -CAkey partner.key -days 10 -extfile ext \
-			-out "$1.pem" 2>/dev/null && cat partner.pem >>"$1.pem"
+		openssl x509 -req -in "$1.csr" -CA "$by" -CAkey partner.key -days 10 -extfile ext \
+			-out "$1.pem" 2>/dev/null && cat "$by" >>"$1.pem"
 }
 
 test_expect_success 'CAs: a root, one below it, one below that, in tokens and in files, by several keys' '
@@ -180,6 +181,32 @@ test_expect_success 'outside them: the CA itself refuses, and so do all others w
 		partner_signs outside clientAuth $san && agree bad client outside.pem &&
 		because "name constraints of CA" || return 1
 	done
+'
+
+test_expect_success 'each form of a constraint' '
+	tried=0 &&
+	while read -r constraint verdict name; do
+		tried=$((tried + 1)) && rm -f form.pem &&
+		consign-pki sign partner.csr --ca --dir root $constraint --out form.pem >/dev/null &&
+		BY=form.pem partner_signs formed clientAuth "$name" && agree $verdict client formed.pem ||
+			{ echo "$constraint $name" && return 1; }
+	done <<-EOF &&
+		--permit=email:.partner.example good email:x@a.partner.example
+		--permit=email:.partner.example bad email:x@partner.example
+		--permit=email:partner.example bad email:x@a.partner.example
+		--permit=email:x@partner.example good email:x@partner.example
+		--permit=email:x@partner.example bad email:y@partner.example
+		--exclude=email:x@partner.example bad email:x@partner.example
+		--exclude=email:x@partner.example good email:y@partner.example
+		--exclude=dns:partner.example bad DNS:a.partner.example
+		--exclude=dns:partner.example good DNS:b.example
+		--permit=ip:2001:db8::/32 good IP:2001:db8::1
+		--permit=ip:2001:db8::/32 bad IP:2001:db9::1
+		--exclude=ip:192.0.2.0/25 good IP:192.0.2.128
+		--exclude=ip:192.0.2.0/25 bad IP:192.0.2.127
+		--permit=dns:partner.example good URI:https://elsewhere.example/
+	EOF
+	test $tried = 14
 '
 
 test_expect_success 'path length exceeded' '
