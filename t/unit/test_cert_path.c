@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: ISC */
+/* The judgement of chains: what CAs allow those below them, which anchor counts, every reason. */
+#include "cert.h"
+#include "lib/certs.h"
+#include "log.h"
+
+#include <gnutls/x509.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char dir[] = "/tmp/consign-path-XXXXXX";
+static char ca_file[64], crl_file[64];
+static struct certs_cert root, inter, other;
+
+#define LEAF                                                                                       \
+    .cn = "alice", .ca = CERTS_LEAF, .usage = GNUTLS_KEY_DIGITAL_SIGNATURE,                        \
+    .purpose = {GNUTLS_KP_TLS_WWW_CLIENT}
+
+/* ---- what a case is made of ---- */
+
+/* A store with one anchor: ca and these CRLs. */
+static struct cert_store *store_of(const struct certs_cert *ca, const struct certs_crl *crls,
+                                   size_t n, enum cert_crl_policy policy)
+{
+    struct cert_store *s = NULL;
+    certs_write(ca_file, &ca, 1);
+    if (n)
+        certs_write_crls(crl_file, crls, n);
+    assert_int_equal(cert_store_new(&s), ERR_OK);
+    assert_int_equal(cert_store_add(s, "acme", ca_file, n ? crl_file : NULL, policy), ERR_OK);
+    return s;
+}
+
+static enum err judge(const struct cert_store *s, const struct certs_cert *const *chain, unsigned n,
+                      enum cert_role role, const char *host)
+{
+    gnutls_datum_t der[16];
+    struct cert_id id = {0};
+    log_clear_reason();
+    for (unsigned i = 0; i < n; i++)
+        der[i] = chain[i]->der;
+    enum err e = cert_judge(s, der, n, role, host, CERTS_NOW, &id);
+    if (e == ERR_OK)
+        assert_string_equal(id.anchor, "acme");
+    else
+        assert_null(id.subject.rdns);
+    cert_id_release(&id);
+    return e;
+}
+
+static void accepted(const struct cert_store *s, const struct certs_cert *const *chain, unsigned n)
+{
+    if (judge(s, chain, n, CERT_CLIENT, NULL) != ERR_OK)
+        fail_msg("refused: %s", log_reason());
+}
+
+static void refused(const struct cert_store *s, const struct certs_cert *const *chain, unsigned n,
+                    const char *why)
+{
+    if (judge(s, chain, n, CERT_CLIENT, NULL) != ERR_AUTH)
+        fail_msg("accepted, wanted \"%s\"", why);
+    if (!strstr(log_reason(), why))
+        fail_msg("the reason is \"%s\", wanted \"%s\"", log_reason(), why);
+}
+
+/* A leaf below two CAs below the root, of which the upper allows that many below it. */
+static void length_case(int length, const char *why)
+{
+    struct certs_spec spec = {.cn = "upper",
+                              .ca = CERTS_CA,
+                              .usage = GNUTLS_KEY_KEY_CERT_SIGN,
+                              .path_length = length + 1};
+    struct certs_cert upper = certs_issue(&spec, &root), lower = certs_ca("lower", &upper);
+    struct certs_cert leaf = certs_client("alice", &lower);
+    const struct certs_cert *chain[] = {&leaf, &lower, &upper};
+    struct cert_store *s = store_of(&root, NULL, 0, CERT_CRL_IF_PRESENT);
+    if (why)
+        refused(s, chain, 3, why);
+    else
+        accepted(s, chain, 3);
+    cert_store_free(s);
+    certs_release(&leaf);
+    certs_release(&lower);
+    certs_release(&upper);
+}
+
+static void path_lengths(void **state)
+{
+    (void)state;
+    length_case(-1, NULL);
+    length_case(2, NULL);
+    length_case(1, NULL);
+    length_case(0, "certificate of CN=upper: it allows 0 CAs below it and there are 1");
+}
+
+/* A leaf with these names below a CA with these constraints. */
+static void names_case(struct certs_spec ca_spec, struct certs_spec leaf_spec, const char *why)
+{
+    ca_spec.cn = "partner";
+    ca_spec.ca = CERTS_CA;
+    ca_spec.usage = GNUTLS_KEY_KEY_CERT_SIGN;
+    struct certs_cert ca = certs_issue(&ca_spec, &root), leaf = certs_issue(&leaf_spec, &ca);
+    const struct certs_cert *chain[] = {&leaf, &ca}, *alone[] = {&leaf};
+    struct cert_store *s = store_of(&root, NULL, 0, CERT_CRL_IF_PRESENT);
+    struct cert_store *own = store_of(&ca, NULL, 0, CERT_CRL_IF_PRESENT);
+    if (why) {
+        refused(s, chain, 2, why);
+        refused(own, alone, 1, why); /* an anchor's constraints count as well */
+    } else {
+        accepted(s, chain, 2);
+        accepted(own, alone, 1);
+    }
+    cert_store_free(own);
+    cert_store_free(s);
+    certs_release(&leaf);
+    certs_release(&ca);
+}
+
+#define NAMES(why, constraint, ...)                                                                \
+    do {                                                                                           \
+        struct certs_spec c = {.cn = NULL}, s = {LEAF};                                            \
+        c.constraint;                                                                              \
+        __VA_ARGS__;                                                                               \
+        names_case(c, s, why);                                                                     \
+    } while (0)
+
+static void name_constraints(void **state)
+{
+    (void)state;
+    NAMES(NULL, permit_dns = "partner.example", s.dns = "partner.example");
+    NAMES(NULL, permit_dns = "partner.example", s.dns = "a.b.partner.example");
+    NAMES("a host name it may not bear (name constraints of CA CN=partner)",
+          permit_dns = "partner.example", s.dns = "notpartner.example");
+    NAMES("host name", permit_dns = "partner.example", s.dns = "partner.example.evil");
+    NAMES(NULL, permit_dns = "partner.example", s.email = "x@elsewhere.example");
+    NAMES(NULL, permit_mail = "partner.example", s.email = "x@partner.example");
+    NAMES("e-mail", permit_mail = "partner.example", s.email = "x@elsewhere.example");
+    NAMES("e-mail", permit_mail = "partner.example", s.email = "x@evil.partner.example.org");
+    NAMES("URI", permit_uri = "partner.example", s.uri = "https://partner.example/");
+    NAMES(NULL, permit_uri = "partner.example", s.dns = "a.example");
+    NAMES("directory names can't be checked", permit_dn = true, s.dns = "a.example");
+}
+
+/* Every reason is told, each once, and none of an anchor that is not the chain's. */
+static void tell(void *arg, const char *why)
+{
+    char *all = arg;
+    size_t n = strlen(all);
+    snprintf(all + n, 4096 - n, "%s\n", why);
+}
+
+static void every_reason(void **state)
+{
+    struct certs_cert leaf = certs_issue(&(struct certs_spec){.cn = "alice",
+                                                              .ca = CERTS_LEAF,
+                                                              .usage = GNUTLS_KEY_KEY_AGREEMENT,
+                                                              .purpose = {GNUTLS_KP_TLS_WWW_SERVER},
+                                                              .from_days = -5,
+                                                              .to_days = -1,
+                                                              .serial = 0x55},
+                                         &root);
+    struct certs_crl crl = {.issuer = &root, .revoked = {0x55}};
+    struct cert_store *s = store_of(&root, &crl, 1, CERT_CRL_REQUIRE);
+    const struct certs_cert *ca = &other;
+    struct cert_id id;
+    char all[4096] = "";
+    (void)state;
+    certs_write(ca_file, &ca, 1);
+    assert_int_equal(cert_store_add(s, "other", ca_file, NULL, CERT_CRL_IF_PRESENT), ERR_OK);
+    assert_int_equal(cert_judge_all(s, &leaf.der, 1, CERT_CLIENT, NULL, CERTS_NOW, tell, all, &id),
+                     ERR_AUTH);
+    assert_string_equal(all,
+                        "certificate of CN=alice: its key usage does not allow digital signatures\n"
+                        "certificate of CN=alice: not for clients (extended key usage)\n"
+                        "certificate of CN=alice: expired on 2027-01-14 08:00:00 UTC\n"
+                        "certificate of CN=alice: revoked on 2027-01-13 08:00:00 UTC\n");
+    all[0] = '\0';
+    assert_int_equal(cert_judge_all(s, &other.der, 1, CERT_CLIENT, NULL, CERTS_NOW, tell, all, &id),
+                     ERR_AUTH);
+    assert_non_null(strstr(all, "a CA's certificate"));
+    cert_store_free(s);
+    certs_release(&leaf);
+}
+
+/* A CA that is an anchor by itself is not also one below the root: also not when its own anchor
+ * refuses. */
+static void nearest_anchor(void **state)
+{
+    struct certs_cert leaf = certs_client("alice", &inter);
+    const struct certs_cert *chain[] = {&leaf, &inter}, *ca = &inter;
+    struct certs_crl crl = {.issuer = &inter, .revoked = {leaf.serial}};
+    gnutls_datum_t der[] = {leaf.der, inter.der};
+    struct cert_store *s = store_of(&root, NULL, 0, CERT_CRL_IF_PRESENT);
+    struct cert_id id;
+    (void)state;
+    accepted(s, chain, 2);
+    certs_write(ca_file, &ca, 1);
+    assert_int_equal(cert_store_add(s, "partner", ca_file, NULL, CERT_CRL_IF_PRESENT), ERR_OK);
+    assert_int_equal(cert_judge(s, der, 2, CERT_CLIENT, NULL, CERTS_NOW, &id), ERR_OK);
+    assert_string_equal(id.anchor, "partner");
+    cert_id_release(&id);
+    cert_store_free(s);
+    s = store_of(&root, NULL, 0, CERT_CRL_IF_PRESENT);
+    certs_write(ca_file, &ca, 1);
+    certs_write_crls(crl_file, &crl, 1);
+    assert_int_equal(cert_store_add(s, "partner", ca_file, crl_file, CERT_CRL_REQUIRE), ERR_OK);
+    refused(s, chain, 2, "revoked on");
+    cert_store_free(s);
+    certs_release(&leaf);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    log_quiet(getenv("V") == NULL);
+    if (!mkdtemp(dir))
+        return -1;
+    snprintf(ca_file, sizeof ca_file, "%s/ca.pem", dir);
+    snprintf(crl_file, sizeof crl_file, "%s/crl.pem", dir);
+    root = certs_ca("root", NULL);
+    other = certs_ca("other", NULL);
+    inter = certs_ca("inter", &root);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    certs_release(&inter);
+    certs_release(&other);
+    certs_release(&root);
+    unlink(ca_file);
+    unlink(crl_file);
+    return rmdir(dir);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(path_lengths),
+        cmocka_unit_test(name_constraints),
+        cmocka_unit_test(every_reason),
+        cmocka_unit_test(nearest_anchor),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, begin, end);
+}
