@@ -400,28 +400,29 @@ static unsigned nearest_anchor(const struct cert_store *s, const gnutls_x509_crt
     return nearest;
 }
 
-/* The anchor that the chain is good under; else NULL, and in best the trial that got furthest. */
-static const struct cert_anchor *try_anchors(const struct cert_store *s,
-                                             const gnutls_x509_crt_t *chain, unsigned n,
-                                             const struct trial *how, struct trial *best)
+/* Whether the chain is good under an anchor; *got is that trial, or else the one that got furthest.
+ */
+static bool try_anchors(const struct cert_store *s, const gnutls_x509_crt_t *chain, unsigned n,
+                        const struct trial *how, struct trial *got)
 {
     unsigned nearest = nearest_anchor(s, chain, n, how);
-    *best = *how;
+    *got = *how;
     for (size_t i = 0; i < s->n; i++) {
         struct trial t = *how;
         t.anchor = &s->anchors[i];
         if (!find_path(&t, chain, n) || t.n != nearest)
             continue;
-        if (try_path(&t))
-            return t.anchor;
-        if (t.stage > best->stage)
-            *best = t;
+        bool good = try_path(&t);
+        if (good || t.stage > got->stage)
+            *got = t;
+        if (good)
+            return true;
     }
-    if (best->stage == 0) {
-        best->path[0] = chain[0];
-        because(best, 0, "issued by no trusted CA");
+    if (got->stage == 0) {
+        got->path[0] = chain[0];
+        because(got, 0, "issued by no trusted CA");
     }
-    return NULL;
+    return false;
 }
 
 /* The trial that got furthest once more, for all its reasons. */
@@ -438,18 +439,15 @@ static void tell_all(struct trial *best, cert_reason_fn *each, void *arg)
 }
 
 static enum err judge(const struct cert_store *s, const gnutls_x509_crt_t *chain, unsigned n,
-                      const struct trial *how, struct cert_id *out)
+                      const struct trial *how, struct trial *got)
 {
-    struct trial best, quick = *how;
+    struct trial quick = *how;
     quick.each = NULL;
-    const struct cert_anchor *anchor = try_anchors(s, chain, n, &quick, &best);
-    if (anchor) {
-        snprintf(out->anchor, sizeof out->anchor, "%s", anchor->name);
+    if (try_anchors(s, chain, n, &quick, got))
         return ERR_OK;
-    }
     if (!how->each)
-        return log_fail(ERR_AUTH, "%s", best.why);
-    tell_all(&best, how->each, how->arg);
+        return log_fail(ERR_AUTH, "%s", got->why);
+    tell_all(got, how->each, how->arg);
     return ERR_AUTH;
 }
 
@@ -458,7 +456,7 @@ static enum err judge_der(const struct cert_store *s, const gnutls_datum_t *chai
 {
     gnutls_x509_crt_t crts[CHAIN_MAX];
     unsigned imported = 0;
-    char anchor[sizeof out->anchor];
+    struct trial got = {0};
     *out = (struct cert_id){0};
     if (!chain || n == 0)
         return log_fail(ERR_AUTH, "the peer showed no certificate");
@@ -467,12 +465,11 @@ static enum err judge_der(const struct cert_store *s, const gnutls_datum_t *chai
                         CHAIN_MAX);
     enum err e = import_chain(chain, n, crts, &imported);
     if (e == ERR_OK)
-        e = judge(s, crts, n, how, out);
-    memcpy(anchor, out->anchor, sizeof anchor);
+        e = judge(s, crts, n, how, &got);
     if (e == ERR_OK)
         e = cert_id_read(&chain[0], out);
     if (e == ERR_OK)
-        memcpy(out->anchor, anchor, sizeof anchor);
+        snprintf(out->anchor, sizeof out->anchor, "%s", got.anchor->name);
     while (imported > 0)
         gnutls_x509_crt_deinit(crts[--imported]);
     return e;
