@@ -12,6 +12,7 @@
 
 enum {
     SYNC_BYTES = 128 << 20, /* a checkpoint after so much data, */
+    HAND_BYTES = 8 << 20,   /* handed to the disk after so much */
     SYNC_HASHES = 1024,     /* so many chunks, or runs of equal ones, */
     SYNC_MS = 5000,         /* or so much time */
     READ_SLOTS = 512,
@@ -437,6 +438,12 @@ enum err part_write(struct part *p, uint64_t index, uint32_t offset, const uint8
         e = write_at(p->data, bytes, n, (off_t)((index << p->header.chunk_log2) + offset),
                      "what was received");
     p->unsynced += n;
+    if (p->unsynced - p->handed >= HAND_BYTES) {
+        /* So that the disk works while more arrives, and a checkpoint has little left to wait for. Its
+         * failure shows there. */
+        (void)sync_file_range(p->data, 0, 0, SYNC_FILE_RANGE_WRITE);
+        p->handed = p->unsynced;
+    }
     return e;
 }
 
@@ -539,6 +546,9 @@ enum err part_checkpoint(struct part *p)
     if (p->failed)
         return p->failed;
     e = sync_file(p, p->data, "what was received");
+    /* A long content is not to push everything else out of the page cache. */
+    if (e == ERR_OK && p->unsynced >= SYNC_BYTES)
+        (void)posix_fadvise(p->data, 0, 0, POSIX_FADV_DONTNEED);
     if (e == ERR_OK)
         e = fill_slots(p);
     /* While others write, no stamp can say that the slots speak of the data. */
@@ -546,7 +556,7 @@ enum err part_checkpoint(struct part *p)
         e = sync_file(p, p->journal, "a journal");
     p->failed = e;
     p->n_pending = 0;
-    p->unsynced = 0;
+    p->unsynced = p->handed = 0;
     p->checkpoint_ms = now_ms();
     return e;
 }

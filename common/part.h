@@ -73,7 +73,8 @@ struct part {
     uint64_t have;                /* filled slots at the start, after any re-hash */
     struct part_pending *pending; /* hashes not yet in their slots: data not yet synced */
     size_t n_pending;
-    uint64_t unsynced;     /* bytes since the last checkpoint */
+    uint64_t unsynced;     /* bytes since the last checkpoint, */
+    uint64_t handed;       /* of which the disk was told to begin with so many */
     int64_t checkpoint_ms; /* when that was, CLOCK_MONOTONIC */
     bool
         unordered; /* slots on the disk may be older than those in the journal: sync before a stamp */
