@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <stdio.h>
 
+enum { FILE_WEIGHT = 16 << 10 };
+
 /* Connections count from threads of their own. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -50,6 +52,14 @@ enum err batch_count(struct batch *b, enum err e, const struct xfer_result *r)
     pthread_mutex_unlock(&lock);
     /* Nothing else can go over a connection that broke. */
     return e == ERR_CONN || e == ERR_TIMEOUT || e == ERR_PROTO || e == ERR_TLS ? e : ERR_OK;
+}
+
+uint64_t batch_amount(const struct batch *b)
+{
+    pthread_mutex_lock(&lock);
+    uint64_t amount = b->moved + (b->good + b->failed) * FILE_WEIGHT;
+    pthread_mutex_unlock(&lock);
+    return amount;
 }
 
 enum err batch_end(const struct batch *b, const char *op, bool tree, enum err e)

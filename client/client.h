@@ -146,6 +146,8 @@ enum err batch_reason(const struct link *l, const char *what, enum err e,
 enum err batch_fail(struct batch *b, enum err e);
 /* Counts a transfer's outcome: ERR_OK to go on, else what ends all. */
 enum err batch_count(struct batch *b, enum err e, const struct xfer_result *r) MUST_CHECK;
+/* What has been moved so far, for a rate: bytes, and a fixed number of them for each file. */
+uint64_t batch_amount(const struct batch *b);
 /* Prints the sum of a tree, or of more than one file; the command's result is e, or the first file's
  * error. */
 enum err batch_end(const struct batch *b, const char *op, bool tree, enum err e) MUST_CHECK;

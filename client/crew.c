@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "crew.h"
+#include "growth.h"
 
 #include "log.h"
 #include <pthread.h>
@@ -26,6 +27,7 @@ struct crew {
     const struct profile *profile;
     struct member *members;
     unsigned n;
+    struct growth growth;
     pthread_mutex_t lock; /* for all below */
     pthread_cond_t changed;
     struct job *head, **tail;
@@ -186,13 +188,24 @@ static void *live(void *arg)
 
 /* ---- the whole ---- */
 
-enum err crew_open(struct work *work, struct worker *first, const struct profile *p, unsigned n)
+static void add_member(struct crew *c)
+{
+    struct member *m = &c->members[c->n];
+    *m = (struct member){.crew = c, .link.chan.failed = true};
+    pthread_mutex_lock(&c->lock);
+    bool started = pthread_create(&m->thread, NULL, live, m) == 0;
+    c->n += started;
+    c->alive += started;
+    pthread_mutex_unlock(&c->lock);
+}
+
+enum err crew_open(struct work *work, struct worker *first, const struct profile *p)
 {
     struct crew *c = calloc(1, sizeof *c);
     pthread_condattr_t clock;
-    if (c && n > 1)
-        c->members = calloc(n - 1, sizeof *c->members);
-    if (!c || (n > 1 && !c->members)) {
+    if (c)
+        c->members = calloc(work_most(work) - 1, sizeof *c->members);
+    if (!c || !c->members) {
         free(c);
         return log_fail(ERR_INTERNAL, "out of memory for connections");
     }
@@ -207,15 +220,9 @@ enum err crew_open(struct work *work, struct worker *first, const struct profile
     pthread_cond_init(&c->changed, &clock);
     pthread_condattr_destroy(&clock);
     work->crew = c;
-    for (unsigned i = 0; i + 1 < n; i++) {
-        struct member *m = &c->members[c->n];
-        *m = (struct member){.crew = c, .link.chan.failed = true};
-        pthread_mutex_lock(&c->lock);
-        bool started = pthread_create(&m->thread, NULL, live, m) == 0;
-        c->n += started;
-        c->alive += started;
-        pthread_mutex_unlock(&c->lock);
-    }
+    growth_init(&c->growth, work->connections == 0 ? work_most(work) : 1);
+    for (unsigned i = 1; i < work_first(work); i++)
+        add_member(c);
     return ERR_OK;
 }
 
@@ -243,6 +250,8 @@ static struct job *take_job(struct crew *c)
 
 enum err crew_do(struct crew *c, struct job *j)
 {
+    for (unsigned n = growth_ask(&c->growth, batch_amount(&c->work->batch), tls_now_ms()); n > 0; n--)
+        add_member(c);
     pthread_mutex_lock(&c->lock);
     bool queued = c->alive > 0 && c->queued < QUEUE_MAX;
     if (queued)

@@ -9,10 +9,10 @@
 
 enum { CREW_MAX = 64 };
 
-/* Opens n - 1 connections besides first, whose identity they share. Where fewer can be had (a user's
- * limit) the work is done with these. work->crew is set until crew_close. */
-enum err crew_open(struct work *work, struct worker *first, const struct profile *p,
-                   unsigned n) MUST_CHECK;
+/* Opens as many connections besides first, whose identity they share, as work says, and more later where
+ * it leaves that open. Where fewer can be had (a user's limit) the work is done with these. work->crew is
+ * set until crew_close. */
+enum err crew_open(struct work *work, struct worker *first, const struct profile *p) MUST_CHECK;
 
 /* The job is done by one of the connections; it moves in. Errors are the first connection's. */
 enum err crew_do(struct crew *c, struct job *j) MUST_CHECK;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: ISC */
+#include "growth.h"
 #include "streams.h"
 
 #include "log.h"
@@ -6,7 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { TRIES = 5, PAUSE_MS = 200, LOOK_MS = 1000 };
+enum { TRIES = 5, PAUSE_MS = 200, LOOK_MS = 1000, GROW_MS = 100 };
 
 struct stream {
     struct streams *streams;
@@ -24,13 +25,16 @@ struct streams {
     uint64_t token;
     struct stream *list;
     unsigned n;
+    struct growth growth;
+    pthread_t grower;
+    bool growing;
     pthread_mutex_t lock; /* for the handshakes, one at a time, and what follows */
     uint64_t moved, kept, zeros, wire;
 };
 
 bool streams_worth(const struct work *w, uint64_t size)
 {
-    return w->connections > 1 && !w->crew && size >= (uint64_t)4 * SHARE_BYTES;
+    return work_most(w) > 1 && !w->crew && size >= (uint64_t)4 * SHARE_BYTES;
 }
 
 /* ---- one of the others ---- */
@@ -136,21 +140,42 @@ static void *live(void *arg)
 
 /* ---- all of them ---- */
 
+static void add(struct streams *s)
+{
+    struct stream *t = &s->list[s->n];
+    *t = (struct stream){.streams = s, .number = s->n + 1};
+    share_join(s->common.share);
+    if (pthread_create(&t->thread, NULL, live, t) == 0)
+        s->n++;
+    else
+        share_leave(s->common.share);
+}
+
+/* Adds connections while they help and there is something left for them. */
+static void *grow(void *arg)
+{
+    struct streams *s = arg;
+    struct share *share = s->common.share;
+    const struct timespec pause = {0, GROW_MS * 1000000L};
+    while (share_look(share, 0, 0) == SHARE_FREE) {
+        for (unsigned n = growth_ask(&s->growth, share_count(share), tls_now_ms()); n > 0; n--)
+            add(s);
+        nanosleep(&pause, NULL);
+    }
+    return NULL;
+}
+
 static void start(void *arg, uint64_t token)
 {
     struct streams *s = arg;
-    unsigned others = (unsigned)s->worker->work->connections - 1;
+    const struct work *w = s->worker->work;
+    unsigned first = work_first(w), most = work_most(w);
     s->token = token;
-    s->list = calloc(others, sizeof *s->list);
-    for (unsigned i = 0; s->list && i < others; i++) {
-        struct stream *t = &s->list[s->n];
-        *t = (struct stream){.streams = s, .number = i + 1};
-        share_join(s->common.share);
-        if (pthread_create(&t->thread, NULL, live, t) == 0)
-            s->n++;
-        else
-            share_leave(s->common.share);
-    }
+    s->list = calloc(most - 1, sizeof *s->list);
+    for (unsigned i = 1; s->list && i < first; i++)
+        add(s);
+    growth_init(&s->growth, most);
+    s->growing = s->list && first < most && pthread_create(&s->grower, NULL, grow, s) == 0;
 }
 
 enum err streams_new(struct worker *w, struct job *j, uint32_t flags, struct streams **out)
@@ -186,6 +211,8 @@ uint64_t streams_end(struct streams *s, enum err e)
         return 0;
     if (e != ERR_OK && s->common.share)
         share_fail(s->common.share);
+    if (s->growing)
+        pthread_join(s->grower, NULL);
     for (unsigned i = 0; i < s->n; i++)
         pthread_join(s->list[i].thread, NULL);
     s->job->result.moved += s->moved;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "crew.h"
+#include "growth.h"
 
 #include "log.h"
 #include <stdlib.h>
@@ -95,10 +96,23 @@ enum err worker_do(struct worker *w, struct job *j)
     return j->up ? upload(w, j) : download(w, j);
 }
 
+unsigned work_most(const struct work *w)
+{
+    /* Where a limit of ours is what holds it back, more connections bring nothing. */
+    return w->connections > 0            ? (unsigned)w->connections
+           : w->at->profile->rate != 0 ? 1
+                                         : GROWTH_MOST;
+}
+
+unsigned work_first(const struct work *w)
+{
+    return w->connections > 0 ? (unsigned)w->connections : 1;
+}
+
 enum err work_check(struct work *w)
 {
     if (w->connections < 0 || w->connections > CREW_MAX)
-        return log_fail(ERR_USAGE, "--connections is 1 to %d", CREW_MAX);
+        return log_fail(ERR_USAGE, "--connections is 1 to %d, or 0 for as many as help", CREW_MAX);
     enum err e = profile_rate(w->at->profile, w->rate);
     return e == ERR_OK ? profile_compress(w->at->profile, w->compress) : e;
 }
@@ -106,8 +120,8 @@ enum err work_check(struct work *w)
 enum err work_open(struct worker *w, struct work *work, struct link *link)
 {
     enum err e = worker_init(w, work, link);
-    if (e == ERR_OK && work->connections > 1 && work->tree)
-        e = crew_open(work, w, work->at->profile, (unsigned)work->connections);
+    if (e == ERR_OK && work_most(work) > 1 && work->tree)
+        e = crew_open(work, w, work->at->profile);
     if (e != ERR_OK)
         worker_release(w);
     return e;

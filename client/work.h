@@ -29,7 +29,7 @@ struct work {
     const struct remote *at;
     bool tree; /* many files: only what fails is shown, unless verbose; folders above are made */
     int no_overwrite, recheck, whole;
-    int connections;
+    int connections; /* at most; 0: as many as help (growth.h) */
     char *rate, *compress; /* in place of the profile's */
     struct fs fs;          /* downloads: one root, the folder that things are written into */
     const char *base;      /* its name, for messages */
@@ -44,7 +44,7 @@ struct work {
      POPT_ARG_INT,                                                                                 \
      &(w)->connections,                                                                            \
      0,                                                                                            \
-     "Move files over so many connections at once (default 1)",                                    \
+     "Move files over so many connections at once (default: more while that is faster)",                                    \
      "N"},                                                                                         \
         {"rate",     '\0', POPT_ARG_STRING,                                                        \
          &(w)->rate, 0,    "At most so many bytes a second, over all connections (500K, 10M ...)", \
@@ -56,6 +56,10 @@ struct work {
         "compress", '\0', POPT_ARG_STRING, &(w)->compress, 0,                                      \
             "Compress what is sent: auto (where it is faster), on or off", "HOW"                   \
     }
+/* Connections that a command may come to have, and those it begins with. */
+unsigned work_most(const struct work *w);
+unsigned work_first(const struct work *w);
+
 /* Checks them, and sets in the profile of w->at what overrides it. */
 enum err work_check(struct work *w) MUST_CHECK;
 

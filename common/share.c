@@ -17,6 +17,7 @@ struct share {
     size_t n;
     uint8_t *holder; /* of each share */
     uint8_t *hashes; /* of each chunk; zeros: not known */
+    _Atomic uint64_t known; /* hashes that were given */
     unsigned others; /* streams besides 0 */
     bool failed;
 };
@@ -157,6 +158,12 @@ void share_hash(struct share *s, uint64_t chunk, const uint8_t hash[static TREE_
 {
     /* A chunk has one holder at a time; the lock of the next take or look orders the memory. */
     memcpy(s->hashes + chunk * TREE_HASH, hash, TREE_HASH);
+    s->known++;
+}
+
+uint64_t share_count(const struct share *s)
+{
+    return s->known;
 }
 
 bool share_root(struct share *s, const struct tree_engine *engine, uint64_t length,

@@ -46,6 +46,9 @@ void share_fail(struct share *s);
  * SHARE_WAIT. */
 enum share_state share_look(struct share *s, uint64_t from, int wait_ms);
 
+/* Chunks whose hash is known. */
+uint64_t share_count(const struct share *s);
+
 /* The hash of a chunk that a stream moved; and the root, which is false while one is missing. */
 void share_hash(struct share *s, uint64_t chunk, const uint8_t hash[static TREE_HASH]);
 bool share_root(struct share *s, const struct tree_engine *engine, uint64_t length,
