@@ -70,6 +70,9 @@ static enum err open_part(void *arg, uint64_t length, bool sparse, struct fs_par
     struct stream *t = arg;
     (void)length;
     (void)sparse;
+    /* The others may have done it all while this one connected: then there is nothing left to join. */
+    if (share_look(t->streams->common.share, 0, 0) != SHARE_FREE)
+        return ERR_BUSY;
     return download_join(t->streams->job, t->streams->token, out);
 }
 
@@ -122,6 +125,8 @@ static void *live(void *arg)
         if (state != SHARE_FREE)
             break;
         enum err e = connect_stream(t);
+        if (e == ERR_OK && share_look(share, 0, 0) != SHARE_FREE)
+            continue;
         if (e == ERR_OK && (e = run(t)) == ERR_OK) {
             share_done(share, t->number);
             continue;

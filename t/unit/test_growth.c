@@ -83,5 +83,6 @@ int main(void)
         cmocka_unit_test(one_is_one),
         cmocka_unit_test(never_more_than_allowed),
     };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
