@@ -30,7 +30,7 @@ allowed='
 <gnutls/abstract.h>      common/cert* common/token* common/tls* server/policy.h server/scheme.h pki/*
 <gnutls/gnutls.h>        common/cert* common/token* common/tls* pki/*
 <intel-ipsec-mb.h>       common/tree_engine.c
-<zlib.h>                 common/part.c common/fs_slot.c common/deflate_engine.c
+<zlib.h>                 common/part_header.c common/fs_slot.c common/deflate_engine.c
 <isa-l/igzip_lib.h>      common/deflate_engine.c
 <popt.h>                 client/client.h server/consignd.c pki/options.c
 <seccomp.h>              server/confine*.c
@@ -41,6 +41,9 @@ allowed='
 fs.h                     common/* client/client.h client/remote_order.h server/store*.[ch] server/files.h server/map.h
 fs_scrub.h               common/fs_scrub.c server/scrub.h server/chore.c
 fs_internal.h            common/fs_*.c common/fs.c
+part_internal.h          common/part*.c
+send_internal.h          common/send*.c
+recv_internal.h          common/recv*.c
 requests_internal.h      server/requests*.c
 cert_internal.h          common/cert*.c
 token.h                  common/token.c common/pin.c common/cert* client/link.c pki/* server/keeper_internal.h server/signer.c server/scheme.c server/policy.c server/explain.c
