@@ -196,7 +196,8 @@ enum err fs_open_part(struct fs *fs, const char *path, uint64_t length, unsigned
 /* Lets other connections of the same transfer write to the part: part_share has given it a token. */
 enum err fs_share_part(const char *path, const struct fs_part *part) MUST_CHECK;
 
-/* Nobody can join any more; waits for those who did, 10 s: ERR_BUSY when one is still there. */
+/* Nobody can join any more; waits for those who did, a second: ERR_BUSY, silent, when one is still there, to be
+ * called again. */
 enum err fs_unshare_part(const char *path, const struct fs_part *part) MUST_CHECK;
 
 /* Opens the part that somebody has begun for path and shares, to write other chunks of it (part_join).

@@ -62,8 +62,8 @@ static enum err check(struct committing *c)
                         !in_place(c->service.parts, c->names.journal, c->part->journal)))
         e = log_fail(ERR_CHANGED, "%s: the unfinished transfer was taken away or exchanged",
                      c->how->path);
-    if (e == ERR_OK)
-        e = fs_unshare_part(c->how->path, c->part);
+    if (e == ERR_OK && (e = fs_unshare_part(c->how->path, c->part)) == ERR_BUSY)
+        e = log_fail(e, "%s: another connection still writes to it", c->how->path);
     if (e == ERR_OK && c->how->mtime_ns >= 1000000000)
         e = log_fail(ERR_PROTO, "%s: a time with %u nanoseconds", c->how->path, c->how->mtime_ns);
     return e == ERR_OK ? check_complete(c) : e;

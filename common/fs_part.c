@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { JOINED_WAIT_MS = 10 * 1000 }; /* for connections that were just lost */
+enum { JOINED_WAIT_MS = 1000 }; /* for connections that are about to end */
 
 struct opening {
     const char *owner;
@@ -247,8 +247,7 @@ enum err fs_share_part(const char *path, const struct fs_part *part)
 
 enum err fs_unshare_part(const char *path, const struct fs_part *part)
 {
-    enum err e = fs_lock_regain(part->journal, path, JOINED_WAIT_MS);
-    return e == ERR_BUSY ? log_fail(e, "%s: another connection still writes to it", path) : e;
+    return fs_lock_regain(part->journal, path, JOINED_WAIT_MS);
 }
 
 static enum err cannot_join(const char *path)

@@ -2,14 +2,11 @@
 /* The receiver of a transfer: xfer.h has the contract. One thread takes frames from the channel and
  * checks their order; what they bring is hashed, written and entered in the journal on a lane, in that
  * order. */
-#include "deflate.h"
-#include "hole.h"
-#include "lane.h"
+#include "recv_internal.h"
+
 #include "log.h"
 #include "match.h"
-#include "old.h"
 #include "patience.h"
-#include "xfer.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,56 +19,9 @@ enum {
     DRAIN_MAX = 128 << 20, /* bytes that sockets and a link may hold */
 };
 
-/* What a frame brought. */
-struct job {
-    uint8_t type;    /* MSG_DATA, MSG_CHUNK, MSG_KEEP, MSG_COPY or MSG_HOLE */
-    uint8_t *buffer; /* that holds the bytes of DATA, or did so before; NULL: none yet */
-    uint64_t index;
-    uint32_t offset;
-    struct slice bytes;
-    uint8_t kind;  /* enum msg_kind: what the bytes are */
-    size_t length; /* of the content that they give */
-    uint8_t hash[TREE_HASH];
-    uint64_t count;
-    uint64_t from;
-};
-
-enum { WANTS = 2 };
-
-struct receiver {
-    const struct xfer *x;
-    const struct xfer_sink *sink;
-    struct xfer_result *result;
-    struct msg_offer offer;
-    uint64_t chunks;
-    struct fs_part files;
-    bool opened; /* sink->open succeeded */
-    bool begun;  /* part_begin too: the slots speak of this data */
-    struct part part;
-    struct old old;
-    struct tree_chunk hasher;
-    struct tree_zeros zeros;
-    struct deflate deflate; /* made with the first compressed piece, as is: */
-    uint8_t *plain;         /* DEFLATE_MAX bytes */
-    struct lane lane; /* part, old, hasher and what follows it are its own while it has jobs */
-    struct job jobs[LANE_SLOTS];
-    uint64_t cursor;  /* the chunk that comes next: all before it are settled */
-    uint64_t at;      /* bytes of it received */
-    uint64_t told;    /* chunks whose hashes went out in HAVE */
-    bool sender_done; /* COMMIT or ABORT came: the sender is silent now */
-    bool replied;     /* the peer answered instead of sending */
-    int64_t tick_ms;
-    bool wanting;              /* the sender sends what it is asked for: */
-    uint64_t want_ends[WANTS]; /* ends of what was asked for and has not come */
-    unsigned n_wants;
-    bool want_over; /* no more will be */
-};
-
 /* ---- what goes back ---- */
 
-/* Lets the sender hear of us, when it is time. */
-static enum err tell_progress(struct receiver *r, enum msg_phase phase, uint64_t done,
-                              uint64_t total)
+enum err recv_tell(struct receiver *r, enum msg_phase phase, uint64_t done, uint64_t total)
 {
     int64_t now = tls_now_ms();
     if (now - r->tick_ms < TICK_MS)
@@ -87,27 +37,7 @@ static enum err hashing(void *arg, uint64_t done, uint64_t total)
     struct receiver *r = arg;
     if (r->x->event)
         r->x->event(r->x->event_arg, XFER_HASHING, done, total);
-    return tell_progress(r, MSG_PHASE_HASHING, done, total);
-}
-
-/* Sends the hashes the sender may know now: it works in the window of the cursor, so that one and
- * the next. */
-static enum err send_have(struct receiver *r)
-{
-    uint8_t hashes[XFER_WINDOW * TREE_HASH];
-    while (r->told < r->part.have &&
-           r->told < (r->cursor / XFER_WINDOW + XFER_WINDOWS) * XFER_WINDOW) {
-        uint64_t left = r->part.have - r->told;
-        size_t n = left < XFER_WINDOW ? (size_t)left : XFER_WINDOW;
-        enum err e = part_slots_read(r->part.journal, r->told, n, hashes);
-        if (e == ERR_OK)
-            e = CHAN_SEND(r->x->chan, have, HAVE, .id = r->x->id, .first = r->told,
-                          .hashes = slice_of(hashes, n * TREE_HASH));
-        if (e != ERR_OK)
-            return e;
-        r->told += n;
-    }
-    return ERR_OK;
+    return recv_tell(r, MSG_PHASE_HASHING, done, total);
 }
 
 /* Sends all hashes of the old version: any of them may be that of the first chunk. */
@@ -120,373 +50,6 @@ static enum err send_old(struct receiver *r)
                       .hashes = slice_of(r->old.hashes + at * TREE_HASH, n * TREE_HASH));
     }
     return e;
-}
-
-/* ---- what becomes of the content: on the lane ---- */
-
-static enum err inflate_piece(struct receiver *r, const struct job *j)
-{
-    if (!r->plain && !(r->plain = malloc(DEFLATE_MAX)))
-        return log_fail(ERR_INTERNAL, "out of memory for compressed content");
-    if (!r->deflate.state) {
-        enum err e = deflate_init(&r->deflate, deflate_engine());
-        if (e != ERR_OK)
-            return e;
-    }
-    if (deflate_unpack(&r->deflate, j->bytes.p, j->bytes.n, r->plain, j->length))
-        return ERR_OK;
-    return log_fail(ERR_PROTO, "%s: a compressed piece of chunk %llu does not give %zu bytes",
-                    r->x->name, (unsigned long long)j->index, j->length);
-}
-
-static enum err take_bytes(struct receiver *r, const struct job *j)
-{
-    const uint8_t *p = j->bytes.p;
-    if (j->kind == MSG_KIND_DEFLATE) {
-        enum err e = inflate_piece(r, j);
-        if (e != ERR_OK)
-            return e;
-        p = r->plain;
-    }
-    if (j->offset == 0)
-        tree_chunk_begin(&r->hasher, r->offer.length);
-    tree_chunk_add(&r->hasher, p, j->length);
-    return part_write(&r->part, j->index, j->offset, p, j->length);
-}
-
-static enum err take_hash(struct receiver *r, const struct job *j)
-{
-    uint8_t hash[TREE_HASH];
-    tree_chunk_end(&r->hasher, hash);
-    if (memcmp(hash, j->hash, TREE_HASH) == 0)
-        return part_settle(&r->part, j->index, hash);
-    return log_fail(ERR_CORRUPT,
-                    "%s: chunk %llu (bytes %llu and on) does not match its hash: "
-                    "the sender's copy is damaged",
-                    r->x->name, (unsigned long long)j->index,
-                    (unsigned long long)(j->index << r->offer.chunk_log2));
-}
-
-/* The bytes of count chunks from number first. */
-static uint64_t bytes_of(const struct receiver *r, uint64_t first, uint64_t count)
-{
-    uint64_t end = (first + count) << r->offer.chunk_log2;
-    return (end < r->offer.length ? end : r->offer.length) - (first << r->offer.chunk_log2);
-}
-
-/* Zeros, whose hashes are known: that of the content's last chunk may be another. */
-static enum err take_hole(struct receiver *r, const struct job *j)
-{
-    uint64_t last = j->index + j->count - 1;
-    enum err e = part_claim(&r->part, j->index, j->count);
-    if (e == ERR_OK)
-        e = hole_make(r->part.data, j->index << r->offer.chunk_log2,
-                      bytes_of(r, j->index, j->count));
-    if (e == ERR_OK && j->count > 1)
-        e = part_settle_run(&r->part, j->index, j->count - 1, r->zeros.whole);
-    return e == ERR_OK ? part_settle(&r->part, last, tree_zeros_hash(&r->zeros, last)) : e;
-}
-
-static enum err work(void *arg, void *job)
-{
-    struct receiver *r = arg;
-    const struct job *j = job;
-    switch (j->type) {
-    case MSG_DATA:
-        return take_bytes(r, j);
-    case MSG_CHUNK:
-        return take_hash(r, j);
-    case MSG_COPY:
-        return old_copy(&r->old, &r->part, j->index, j->from, j->count);
-    case MSG_SKIP:
-        return part_skip(&r->part, j->index, j->count);
-    case MSG_HOLE:
-        return take_hole(r, j);
-    default:
-        return part_keep(&r->part, j->index, j->count);
-    }
-}
-
-/* ---- what comes ---- */
-
-/* The length of the content in m, whose bytes are then what gives it; 0 when it can't be. */
-static size_t content_length(struct msg_data *m)
-{
-    struct wire_rd rd = wire_read(m->bytes.p, m->bytes.n);
-    if (m->kind == MSG_KIND_PLAIN)
-        return m->bytes.n;
-    size_t length = wire_get_u32(&rd);
-    if (length > DEFLATE_MAX || m->bytes.n >= length)
-        return 0;
-    m->bytes = wire_get_tail(&rd, MSG_DATA_MAX);
-    return length;
-}
-
-static enum err on_data(struct receiver *r, const struct frame *f)
-{
-    struct msg_data m;
-    if (!CHAN_GET(f, data, &m) || m.id != r->x->id)
-        return chan_malformed(f);
-    if (m.kind > MSG_KIND_DEFLATE)
-        return chan_unexpected(f, "of an unknown kind");
-    size_t length = content_length(&m);
-    if (length == 0)
-        return chan_malformed(f);
-    uint64_t size = tree_chunk_size(r->offer.length, r->offer.chunk_log2, m.index);
-    if (m.index >= r->chunks || m.index != r->cursor || m.offset != r->at ||
-        length > size - r->at || (length % TREE_LEAF && r->at + length != size))
-        return chan_unexpected(f, "out of place: not the next piece of the content");
-    struct job *j = lane_slot(&r->lane);
-    j->type = MSG_DATA;
-    j->index = m.index;
-    j->offset = m.offset;
-    j->bytes = m.bytes;
-    j->kind = m.kind;
-    j->length = length;
-    if (r->lane.threaded) {
-        enum err e = chan_keep_frame(r->x->chan, &j->buffer);
-        if (e != ERR_OK)
-            return e;
-    }
-    r->at += length;
-    r->result->moved += length;
-    return lane_go(&r->lane);
-}
-
-/* Asks for more, so that something is always on its way. Stream 0 waits for what others still have,
- * which it may have to ask for itself. */
-static enum err want(struct receiver *r)
-{
-    struct share *share = r->x->streams->share;
-    uint64_t first, count, from = r->n_wants ? r->want_ends[r->n_wants - 1] : r->cursor;
-    enum err e = ERR_OK;
-    while (e == ERR_OK && r->n_wants < WANTS && !r->want_over) {
-        enum share_state state = SHARE_FREE;
-        if (share_take(share, r->x->stream, from, &first, &count)) {
-            from = r->want_ends[r->n_wants++] = first + count;
-        } else if (r->n_wants > 0) {
-            return ERR_OK;
-        } else if (r->x->joined ||
-                   (state = share_look(share, from, XFER_TICK_MS)) == SHARE_ALL_DONE) {
-            r->want_over = true;
-            first = count = 0;
-        } else if (state == SHARE_FAILED) {
-            return log_fail(ERR_CONN, "%s: another connection of the transfer was lost",
-                            r->x->name);
-        } else {
-            e = CHAN_SEND(r->x->chan, progress, PROGRESS, .id = r->x->id,
-                          .phase = MSG_PHASE_HASHING, .done = r->cursor << r->offer.chunk_log2,
-                          .total = r->offer.length);
-            if (e == ERR_OK)
-                e = chan_flush(r->x->chan);
-            continue;
-        }
-        e = CHAN_SEND(r->x->chan, want, WANT, .id = r->x->id, .first = first, .count = count);
-    }
-    return e == ERR_OK ? chan_flush(r->x->chan) : e;
-}
-
-static enum err advance(struct receiver *r, uint64_t chunks)
-{
-    r->cursor += chunks;
-    r->at = 0;
-    if (r->x->event) {
-        uint64_t done = r->cursor << r->offer.chunk_log2;
-        r->x->event(r->x->event_arg, XFER_MOVING, done < r->offer.length ? done : r->offer.length,
-                    r->offer.length);
-    }
-    enum err e = send_have(r);
-    if (e != ERR_OK || !r->wanting)
-        return e;
-    while (r->n_wants > 0 && r->cursor >= r->want_ends[0]) {
-        memmove(r->want_ends, r->want_ends + 1, sizeof r->want_ends - sizeof r->want_ends[0]);
-        r->n_wants--;
-    }
-    return want(r);
-}
-
-static enum err on_chunk(struct receiver *r, const struct frame *f)
-{
-    struct msg_chunk m;
-    if (!CHAN_GET(f, chunk, &m) || m.id != r->x->id)
-        return chan_malformed(f);
-    if (m.index != r->cursor || r->at == 0 ||
-        r->at != tree_chunk_size(r->offer.length, r->offer.chunk_log2, m.index))
-        return chan_unexpected(f, "for a chunk that is not complete");
-    struct job *j = lane_slot(&r->lane);
-    j->type = MSG_CHUNK;
-    j->index = m.index;
-    memcpy(j->hash, m.hash, TREE_HASH);
-    enum err e = lane_go(&r->lane);
-    return e == ERR_OK ? advance(r, 1) : e;
-}
-
-static enum err on_keep(struct receiver *r, const struct frame *f)
-{
-    struct msg_keep m;
-    if (!CHAN_GET(f, keep, &m) || m.id != r->x->id)
-        return chan_malformed(f);
-    if (m.first != r->cursor || r->at != 0 || m.count == 0 || m.count > r->chunks - m.first)
-        return chan_unexpected(f, "out of place: not the next chunks");
-    struct job *j = lane_slot(&r->lane);
-    j->type = MSG_KEEP;
-    j->index = m.first;
-    j->count = m.count;
-    enum err e = lane_go(&r->lane);
-    if (e != ERR_OK)
-        return e;
-    r->result->kept += bytes_of(r, m.first, m.count);
-    return advance(r, m.count);
-}
-
-static enum err on_skip(struct receiver *r, const struct frame *f)
-{
-    struct msg_skip m;
-    if (!CHAN_GET(f, skip, &m) || m.id != r->x->id)
-        return chan_malformed(f);
-    if (!r->part.shared || m.first != r->cursor || r->at != 0 || m.count == 0 ||
-        m.count > r->chunks - m.first)
-        return chan_unexpected(f, "out of place: chunks that nobody else brings");
-    struct job *j = lane_slot(&r->lane);
-    j->type = MSG_SKIP;
-    j->index = m.first;
-    j->count = m.count;
-    enum err e = lane_go(&r->lane);
-    return e == ERR_OK ? advance(r, m.count) : e;
-}
-
-static enum err on_hole(struct receiver *r, const struct frame *f)
-{
-    struct msg_hole m;
-    if (!CHAN_GET(f, hole, &m) || m.id != r->x->id)
-        return chan_malformed(f);
-    if (m.first != r->cursor || r->at != 0 || m.count == 0 || m.count > r->chunks - m.first)
-        return chan_unexpected(f, "out of place: not the next chunks");
-    if (m.first % XFER_WINDOW + m.count > XFER_WINDOW)
-        return chan_unexpected(f, "of too many chunks at once");
-    struct job *j = lane_slot(&r->lane);
-    j->type = MSG_HOLE;
-    j->index = m.first;
-    j->count = m.count;
-    enum err e = lane_go(&r->lane);
-    if (e != ERR_OK)
-        return e;
-    r->result->zeros += bytes_of(r, m.first, m.count);
-    return advance(r, m.count);
-}
-
-static enum err on_copy(struct receiver *r, const struct frame *f)
-{
-    struct msg_copy m;
-    if (!CHAN_GET(f, copy, &m) || m.id != r->x->id)
-        return chan_malformed(f);
-    if (m.index != r->cursor || r->at != 0 || m.count == 0 || m.count > r->chunks - m.index)
-        return chan_unexpected(f, "out of place: not the next chunks");
-    if (m.index % XFER_WINDOW + m.count > XFER_WINDOW ||
-        (m.count > 1 && m.count << r->offer.chunk_log2 > XFER_COPY_MAX))
-        return chan_unexpected(f, "of too many chunks at once");
-    if (!old_fits(&r->old, m.from, m.count,
-                  tree_chunk_size(r->offer.length, r->offer.chunk_log2, m.index + m.count - 1)))
-        return chan_unexpected(f, "of what the old version does not have");
-    struct job *j = lane_slot(&r->lane);
-    j->type = MSG_COPY;
-    j->index = m.index;
-    j->from = m.from;
-    j->count = m.count;
-    enum err e = lane_go(&r->lane);
-    if (e != ERR_OK)
-        return e;
-    r->result->copied += bytes_of(r, m.index, m.count);
-    return advance(r, m.count);
-}
-
-/* The end of what a joined stream brings. */
-static enum err settle_share(struct receiver *r)
-{
-    enum err e = lane_wait(&r->lane);
-    return e == ERR_OK ? part_checkpoint(&r->part) : e;
-}
-
-static enum err on_finish(struct receiver *r, const struct frame *f)
-{
-    struct msg_finish m;
-    if (!CHAN_GET(f, finish, &m) || m.id != r->x->id)
-        return chan_malformed(f);
-    r->sender_done = true;
-    if (!r->x->joined || r->at != 0)
-        return chan_unexpected(f, "of a stream that did not join, or inside a chunk");
-    return settle_share(r);
-}
-
-static enum err on_commit(struct receiver *r, const struct frame *f)
-{
-    struct msg_commit m;
-    if (!CHAN_GET(f, commit, &m) || m.id != r->x->id)
-        return chan_malformed(f);
-    r->sender_done = true;
-    bool complete = r->wanting ? r->want_over && r->n_wants == 0 : r->cursor == r->chunks;
-    if (m.length != r->offer.length || !complete || r->at != 0 || (r->x->joined && !r->wanting))
-        return chan_unexpected(f, "before the content was complete");
-    if (r->x->joined)
-        return settle_share(r);
-    if (r->x->event)
-        r->x->event(r->x->event_arg, XFER_COMMITTING, m.length, m.length);
-    r->tick_ms = tls_now_ms();
-    enum err e = lane_wait(&r->lane);
-    if (e == ERR_OK && r->cursor < r->chunks)
-        e = part_skip(&r->part, r->cursor, r->chunks - r->cursor);
-    if (e == ERR_OK && r->part.shared)
-        e = r->sink->unshare(r->sink->arg, &r->files);
-    if (e == ERR_OK)
-        e = part_finish(&r->part, r->x->engine, r->result->root);
-    if (e != ERR_OK)
-        return e;
-    if (memcmp(r->result->root, m.root, TREE_HASH) != 0)
-        return log_fail(ERR_CORRUPT, "%s: the root of what arrived is not the sender's",
-                        r->x->name);
-    if ((e = tell_progress(r, MSG_PHASE_COMMITTING, m.length, m.length)) != ERR_OK)
-        return e;
-    return r->sink->commit(r->sink->arg, &r->files, &r->offer);
-}
-
-static enum err on_abort(struct receiver *r, const struct frame *f)
-{
-    struct msg_abort m;
-    if (!CHAN_GET(f, abort, &m) || m.id != r->x->id)
-        return chan_malformed(f);
-    r->sender_done = true;
-    r->result->peer_said = true;
-    log_scrub(r->result->reason, sizeof r->result->reason, m.reason.p, m.reason.n);
-    enum err e = err_from_wire(m.status);
-    return e == ERR_OK ? ERR_PROTO : e;
-}
-
-static enum err on_frame(struct receiver *r, const struct frame *f)
-{
-    switch (f->type) {
-    case MSG_DATA:
-        return on_data(r, f);
-    case MSG_CHUNK:
-        return on_chunk(r, f);
-    case MSG_KEEP:
-        return on_keep(r, f);
-    case MSG_SKIP:
-        return on_skip(r, f);
-    case MSG_FINISH:
-        return on_finish(r, f);
-    case MSG_PROGRESS:
-        return ERR_OK;
-    case MSG_COPY:
-        return on_copy(r, f);
-    case MSG_HOLE:
-        return on_hole(r, f);
-    case MSG_COMMIT:
-        return on_commit(r, f);
-    case MSG_ABORT:
-        return on_abort(r, f);
-    default:
-        return f->type >= MSG_IGNORABLE ? ERR_OK : chan_unexpected(f, "while it sends a file");
-    }
 }
 
 /* ---- the beginning ---- */
@@ -517,7 +80,7 @@ static enum err take_offer(struct receiver *r)
     if (f.type == MSG_DONE)
         return on_done_instead(r, &f);
     if (f.type == MSG_ABORT)
-        return on_abort(r, &f);
+        return recv_abort(r, &f);
     if (f.type != MSG_OFFER)
         return chan_unexpected(&f, "where an offer was due");
     if (!CHAN_GET(&f, offer, &r->offer) || r->offer.id != r->x->id)
@@ -600,7 +163,7 @@ static enum err begin(struct receiver *r)
     if ((e = begin_streams(r)) != ERR_OK || (e = begin_part(r)) != ERR_OK)
         return e;
     r->begun = true;
-    lane_start(&r->lane, work, r, r->jobs, sizeof r->jobs[0],
+    lane_start(&r->lane, recv_work, r, r->jobs, sizeof r->jobs[0],
                r->x->threads && r->offer.length >= THREAD_MIN);
     if ((e = look_at_old(r)) != ERR_OK)
         return e;
@@ -614,10 +177,10 @@ static enum err begin(struct receiver *r)
     if (e == ERR_OK && r->x->event)
         r->x->event(r->x->event_arg, XFER_MOVING, 0, r->offer.length);
     if (e == ERR_OK)
-        e = send_have(r);
+        e = recv_send_have(r);
     if (e == ERR_OK && r->wanting && !r->x->joined && r->old.n == 0)
         r->x->streams->open(r->x->streams->arg, r->part.header.token);
-    return e == ERR_OK && r->wanting ? want(r) : e;
+    return e == ERR_OK && r->wanting ? recv_want(r) : e;
 }
 
 /* ---- the end ---- */
@@ -705,7 +268,7 @@ enum err xfer_receive(const struct xfer *x, const struct xfer_sink *sink,
             e = log_fail(e, "%s: the sender fell silent", x->name);
             x->chan->failed = true;
         } else if (e == ERR_OK) {
-            e = on_frame(&r, &f);
+            e = recv_frame(&r, &f);
             /* What may be ignored does not keep a part locked. */
             if (f.type < MSG_IGNORABLE)
                 due = tls_now_ms() + x->chan->limits.stall_ms;

@@ -95,7 +95,8 @@ struct xfer_sink {
     enum err (*open)(void *arg, uint64_t length, bool sparse, struct fs_part *out);
     /* Lets others join the part. NULL: they can't. */
     enum err (*share)(void *arg, const struct fs_part *part);
-    /* Before a shared part is finished: no more may join, and waits for those who did. ERR_BUSY when they stay. */
+    /* Before a shared part is finished: no more may join; waits a moment for those who did. ERR_BUSY when one stays: then
+     * it is called again, for as long as the channel's stall limit lets a silent one live. */
     enum err (*unshare)(void *arg, const struct fs_part *part);
     /* Makes the finished part visible and durable. */
     enum err (*commit)(void *arg, const struct fs_part *part, const struct msg_offer *offer);
