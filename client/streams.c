@@ -15,6 +15,7 @@ struct stream {
     pthread_t thread;
     struct link link;
     bool open;
+    bool was_open; /* once, at least */
 };
 
 struct streams {
@@ -48,6 +49,7 @@ static enum err connect_stream(struct stream *t)
     enum err e = link_open_like(s->worker->link, s->worker->work->at->profile, &t->link);
     pthread_mutex_unlock(&s->lock);
     t->open = e == ERR_OK;
+    t->was_open = t->was_open || t->open;
     if (e != ERR_OK)
         link_close(&t->link);
     return e;
@@ -107,11 +109,12 @@ static enum err run(struct stream *t)
     return e == ERR_OK || !r.peer_said ? e : log_fail(e, "%s: %s", j->local, r.reason);
 }
 
-/* What another attempt does not change. */
-static bool hopeless(enum err e)
+/* What another attempt does not change. A limit that once let the stream in may do so again: at the server the
+ * connection that was lost still counts for a while. */
+static bool hopeless(const struct stream *t, enum err e)
 {
-    return e == ERR_LIMIT || e == ERR_AUTH || e == ERR_DENIED || e == ERR_CHANGED ||
-           e == ERR_CORRUPT || e == ERR_PROTO;
+    return (e == ERR_LIMIT && !t->was_open) || e == ERR_AUTH || e == ERR_DENIED ||
+           e == ERR_CHANGED || e == ERR_CORRUPT || e == ERR_PROTO;
 }
 
 static void *live(void *arg)
@@ -133,7 +136,7 @@ static void *live(void *arg)
         }
         share_give_back(share, t->number);
         disconnect_stream(t);
-        if (hopeless(e))
+        if (hopeless(t, e))
             break;
         struct timespec pause = {0, PAUSE_MS * ++tries * 1000000L};
         nanosleep(&pause, NULL);
