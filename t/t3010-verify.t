@@ -6,15 +6,6 @@ test_description='verify: a tree here and one at the server compared by their ro
 . "$(dirname "$0")/lib.sh"
 . "$SOURCE/t/xfer.sh"
 
-# The value of KEY in the summary of FILE.
-sum() {
-	perl -MJSON::PP -ne '
-		BEGIN { $key = shift }
-		$o = decode_json($_); $v = $o->{$key} if $o->{event} eq "summary";
-		END { defined $v or exit 1; print "$v\n" }
-	' "$1" "$2"
-}
-
 # sums GOOD DIFFER MISSING FAILED FILE
 sums() {
 	test "$(sum good "$5") $(sum differ "$5") $(sum missing "$5") $(sum failed "$5")" = "$1 $2 $3 $4" || {

@@ -4,6 +4,7 @@
 #
 #   soon COMMANDS         repeats them until they succeed; fails after 20 s
 #   result KEY FILE       the value of KEY in the last "result" of FILE (the output of --json)
+#   sum KEY FILE          the same of its "summary"
 #   json_lines FILE       whether every line is a JSON object, and there is one at least
 #   root_of FILE          its root as `consign hash` prints it
 #   parts FOLDER          the files of unfinished transfers below FOLDER, one a line
@@ -33,12 +34,20 @@ soon() {
 	done
 }
 
-result() {
+value_() {
 	perl -MJSON::PP -ne '
-		BEGIN { $key = shift }
-		$o = decode_json($_); $v = $o->{$key} if $o->{event} eq "result";
+		BEGIN { $event = shift; $key = shift }
+		$o = decode_json($_); $v = $o->{$key} if $o->{event} eq $event;
 		END { defined $v or exit 1; print "$v\n" }
-	' "$1" "$2"
+	' "$@"
+}
+
+result() {
+	value_ result "$1" "$2"
+}
+
+sum() {
+	value_ summary "$1" "$2"
 }
 
 json_lines() {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* Requests under way: answered in order, and each of them once, whatever becomes of the connection. */
 #include "../../client/pipeline.h"
-#include "lib/pair.h"
 #include "log.h"
+#include "test_client.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,27 +14,6 @@
 #include <cmocka.h>
 
 enum { WAIT = 10000, MANY = 3 * PIPELINE_MAX + 7 };
-
-struct client {
-    struct link link;
-    struct pipeline pipeline;
-    int pid;
-};
-
-static void client_open(struct client *c, int (*side)(struct chan *c))
-{
-    c->link = (struct link){.next_id = 1};
-    c->pid = pair_start(side, &c->link.chan);
-    pipeline_init(&c->pipeline, &c->link);
-}
-
-static int client_close(struct client *c)
-{
-    if (!c->link.chan.failed)
-        chan_bye(&c->link.chan);
-    chan_release(&c->link.chan);
-    return pair_end(c->pid);
-}
 
 /* ---- what is heard ---- */
 

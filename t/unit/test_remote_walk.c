@@ -2,8 +2,8 @@
 /* The client's walk against servers that keep to the protocol, and such that do not. */
 #include "../../client/lookup.h"
 #include "../../client/remote_walk.h"
-#include "lib/pair.h"
 #include "log.h"
+#include "test_client.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,29 +17,6 @@
 struct options options;
 
 enum { WAIT = 10000 };
-
-/* A client connected to side. */
-struct client {
-    struct link link;
-    struct pipeline pipeline;
-    int pid;
-};
-
-static void client_open(struct client *c, int (*side)(struct chan *c))
-{
-    c->link = (struct link){.next_id = 1};
-    c->pid = pair_start(side, &c->link.chan);
-    pipeline_init(&c->pipeline, &c->link);
-}
-
-/* The exit status of the other side. */
-static int client_close(struct client *c)
-{
-    if (!c->link.chan.failed)
-        chan_bye(&c->link.chan);
-    chan_release(&c->link.chan);
-    return pair_end(c->pid);
-}
 
 static void add(struct buf *b, uint8_t type, const char *name)
 {

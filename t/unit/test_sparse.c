@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* Transfers of contents with holes and zeros: what is said instead of sent, what the receiver makes of
  * it, what a sender may not say. */
-#include "fs.h"
 #include "hole.h"
-#include "lib/pair.h"
 #include "log.h"
-#include "xfer.h"
+#include "test_xfer.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -18,46 +16,6 @@
 #include <cmocka.h>
 
 enum { CHUNK = 1 << TREE_CHUNK_LOG2 };
-
-static char folder[64];
-static struct fs files;
-static uint64_t die_after; /* chunks; 0: never */
-static bool threads;
-
-static enum err sink_open(void *arg, uint64_t length, bool sparse, struct fs_part *out)
-{
-    (void)arg;
-    unsigned flags = FS_PART_OVERWRITE | (sparse ? FS_PART_SPARSE : 0);
-    return fs_open_part(&files, "/there", length, flags, 5000, out);
-}
-
-static enum err sink_commit(void *arg, const struct fs_part *part, const struct msg_offer *o)
-{
-    struct fs_commit how = {"/there", true, o->mode, (int64_t)o->mtime_s, o->mtime_ns};
-    (void)arg;
-    return fs_commit(&files, part, &how);
-}
-
-static void sink_event(void *arg, enum xfer_phase phase, uint64_t done, uint64_t total)
-{
-    (void)arg;
-    (void)total;
-    if (phase == XFER_MOVING && die_after && done >> TREE_CHUNK_LOG2 >= die_after)
-        _exit(7);
-}
-
-static int receive(struct chan *c)
-{
-    struct xfer_sink sink = {.open = sink_open, .commit = sink_commit};
-    struct xfer x = {.chan = c,
-                     .id = 9,
-                     .name = "there",
-                     .engine = tree_engine(false),
-                     .threads = threads,
-                     .event = sink_event};
-    struct xfer_result r;
-    return xfer_receive(&x, &sink, &r) == ERR_OK ? 0 : 1;
-}
 
 static const char *path_of(const char *name)
 {
@@ -423,30 +381,10 @@ static void an_offer_of_more_blocks_than_bytes_is_refused(void **unused)
     }
 }
 
-static int set_up(void **unused)
+static int set_up_quietly(void **unused)
 {
-    char store[80];
-    (void)unused;
-    snprintf(folder, sizeof folder, "%s/sparse.XXXXXX",
-             getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(store, sizeof store, "%s/store", folder);
-    pair_set_up();
     log_quiet(true);
-    fs_init(&files, "alice", false);
-    (void)tree_engine(false);
-    return mkdir(store, 0700) == 0 && fs_add_root(&files, "/", store, FS_ALL) == ERR_OK ? 0 : -1;
-}
-
-static int tear_down(void **unused)
-{
-    char command[96];
-    (void)unused;
-    fs_release(&files);
-    pair_tear_down();
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
+    return set_up(unused);
 }
 
 int main(void)
@@ -461,5 +399,5 @@ int main(void)
         cmocka_unit_test(an_offer_of_more_blocks_than_bytes_is_refused),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up_quietly, tear_down);
 }

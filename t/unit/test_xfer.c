@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /* TLS, channel and transfer between two processes over a socket: frames, refusals, whole and resumed files,
  * compressed and not. */
+#include "test_xfer.h"
 #include "chan.h"
 #include "deflate.h"
-#include "fs.h"
-#include "lib/pair.h"
 #include "log.h"
 #include "match.h"
 #include "patience.h"
-#include "xfer.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -21,8 +19,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-static char folder[64];
 
 static void expect_end(int pid, int status)
 {
@@ -161,48 +157,6 @@ static void progress_must_go_on(void **unused)
 }
 
 /* ---- transfers ---- */
-
-static struct fs files;
-static uint64_t die_after; /* chunks; 0: never */
-
-static enum err sink_open(void *arg, uint64_t length, bool sparse, struct fs_part *out)
-{
-    (void)arg;
-    unsigned flags = FS_PART_OVERWRITE | (sparse ? FS_PART_SPARSE : 0);
-    return fs_open_part(&files, "/there", length, flags, 5000, out);
-}
-
-static enum err sink_commit(void *arg, const struct fs_part *part, const struct msg_offer *o)
-{
-    struct fs_commit how = {"/there", true, o->mode, (int64_t)o->mtime_s, o->mtime_ns};
-    (void)arg;
-    return fs_commit(&files, part, &how);
-}
-
-static void sink_event(void *arg, enum xfer_phase phase, uint64_t done, uint64_t total)
-{
-    (void)arg;
-    (void)total;
-    if (phase == XFER_MOVING && die_after && done >> TREE_CHUNK_LOG2 >= die_after)
-        _exit(7);
-}
-
-static bool threads; /* the receiver may use a second one */
-static bool whole;   /* and takes nothing from an old version */
-
-static int receive(struct chan *c)
-{
-    struct xfer_sink sink = {.open = sink_open, .commit = sink_commit};
-    struct xfer x = {.chan = c,
-                     .id = 9,
-                     .name = "there",
-                     .engine = tree_engine(false),
-                     .threads = threads,
-                     .whole = whole,
-                     .event = sink_event};
-    struct xfer_result r;
-    return xfer_receive(&x, &sink, &r) == ERR_OK ? 0 : 1;
-}
 
 /* A file of length bytes that says where each of its bytes stands. */
 static void make_source(uint64_t length, struct fs_source *s)
@@ -813,30 +767,6 @@ static void hashes_out_of_order_are_refused(void **unused)
     }
     log_quiet(false);
     close(s.fd);
-}
-
-static int set_up(void **unused)
-{
-    char store[80];
-    (void)unused;
-    snprintf(folder, sizeof folder, "%s/xfer.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(store, sizeof store, "%s/store", folder);
-    pair_set_up();
-    fs_init(&files, "alice", false);
-    (void)tree_engine(false);
-    return mkdir(store, 0700) == 0 && fs_add_root(&files, "/", store, FS_ALL) == ERR_OK ? 0 : -1;
-}
-
-static int tear_down(void **unused)
-{
-    char command[96];
-    (void)unused;
-    fs_release(&files);
-    pair_tear_down();
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
 }
 
 int main(void)
