@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* A tree at the server to here. The server walks; what must be fetched is asked for over the same
- * pipeline. */
+ * pipeline, and so are roots that must be compared, many at once. */
 #include "trees.h"
 
 #include "log.h"
@@ -13,11 +13,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { ASKED_MAX = 128 };
+
+/* A file of our length whose root the server has not stored: it hashes it meanwhile. */
+struct asked {
+    char *rel;
+    struct fs_info there;
+    struct root_question root;
+};
+
 struct going_down {
     struct worker *w;
     const struct tree_options *o;
     const char *path, *local; /* what the tree is called there, and below work->fs */
     int base;                 /* the folder local, -1: it is not there yet */
+    struct asked asked[ASKED_MAX];
+    size_t n_asked;
 };
 
 /* What stands here under rel; false for nothing. */
@@ -26,70 +37,96 @@ static bool look(const struct going_down *g, const char *rel, struct stat *st)
     return g->base >= 0 && fstatat(g->base, rel, st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static enum err same_content(struct going_down *g, const char *rel, const struct stat *st,
-                             const struct fs_info *there, bool *same)
-{
-    char remote[PATH_MAX_BYTES + 1];
-    struct pipeline *p = &g->w->pipeline;
-    struct root_question q = {0};
-    struct fs_info info = *there;
-    enum err e = ERR_OK;
-    *same = false;
-    int fd = openat(g->base, rel, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0 || !tree_join(g->w, g->path, rel, remote, sizeof remote)) {
-        if (fd >= 0)
-            close(fd);
-        return e;
-    }
-    if (!there->has_root && (e = roots_ask(&q, p, remote, &info)) == ERR_OK)
-        e = pipeline_sent(p, chan_flush(&p->link->chan));
-    if (e == ERR_OK)
-        e = roots_same(&q, p, fd, rel, st, &info, same);
-    close(fd);
-    return e;
-}
+/* ---- fetching ---- */
 
-static enum err must_come(struct going_down *g, const char *rel, const struct fs_info *there,
-                          bool *come)
+static enum err fetch(struct going_down *g, const char *rel, const struct fs_info *there)
 {
-    struct stat st;
-    bool same = g->o->compare != TREE_ALL && look(g, rel, &st) && S_ISREG(st.st_mode) &&
-                (uint64_t)st.st_size == there->size;
-    enum err e = ERR_OK;
-    if (same && g->o->compare == TREE_ROOTS)
-        e = same_content(g, rel, &st, there, &same);
-    else if (same)
-        same =
-            st.st_mtim.tv_sec == there->mtime_s && (uint32_t)st.st_mtim.tv_nsec == there->mtime_ns;
-    *come = !same;
-    return e;
-}
-
-static enum err fetch_file(struct going_down *g, const struct remote_item *item)
-{
-    struct work *work = g->w->work;
     char remote[PATH_MAX_BYTES + 1], local[PATH_MAX_BYTES + 1], shown[2 * PATH_MAX_BYTES];
-    bool come;
-    enum err e = must_come(g, item->path, &item->info, &come);
-    if (e != ERR_OK)
-        return e;
-    if (!come) {
-        work->batch.same++;
+    struct job *j;
+    if (!tree_join(g->w, g->path, rel, remote, sizeof remote) ||
+        !tree_join(g->w, g->local, rel, local, sizeof local))
         return ERR_OK;
-    }
-    if (!tree_join(g->w, g->path, item->path, remote, sizeof remote) ||
-        !tree_join(g->w, g->local, item->path, local, sizeof local))
-        return ERR_OK;
-    work_local(work, local, shown, sizeof shown);
+    work_local(g->w->work, local, shown, sizeof shown);
     tree_says(g->o, "fetch", remote);
     if (g->o->dry_run)
         return ERR_OK;
-    struct job *j;
-    if ((e = job_new(shown, remote, -1, NULL, &j)) != ERR_OK)
+    enum err e = job_new(shown, remote, -1, NULL, &j);
+    if (e != ERR_OK)
         return e;
-    j->size = item->info.size;
+    j->size = there->size;
     return work_do(g->w, j);
 }
+
+static enum err fetch_or_not(struct going_down *g, const char *rel, const struct fs_info *there,
+                             bool same)
+{
+    g->w->work->batch.same += same;
+    return same ? ERR_OK : fetch(g, rel, there);
+}
+
+/* ---- comparing ---- */
+
+/* There is a file of that length here: whether it has the root that the server has stored, or says. */
+static enum err compare_roots(struct going_down *g, const char *rel, const struct fs_info *there,
+                              struct root_question *q)
+{
+    struct stat st;
+    bool same = false;
+    enum err e = ERR_OK;
+    int fd = openat(g->base, rel, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        e = roots_same(q, &g->w->pipeline, fd, rel, &st, there, &same);
+    if (fd >= 0)
+        close(fd);
+    return e == ERR_OK ? fetch_or_not(g, rel, there, same) : e;
+}
+
+/* Compares what was asked for; after an error, e, only waits for the answers, which go to g. */
+static enum err compare_asked(struct going_down *g, enum err e)
+{
+    for (size_t i = 0; i < g->n_asked; i++) {
+        struct asked *a = &g->asked[i];
+        if (e == ERR_OK)
+            e = compare_roots(g, a->rel, &a->there, &a->root);
+        enum err told = roots_wait(&a->root, &g->w->pipeline);
+        e = e == ERR_OK ? told : e;
+        free(a->rel);
+    }
+    g->n_asked = 0;
+    return e;
+}
+
+static enum err ask(struct going_down *g, const char *rel, const struct fs_info *there)
+{
+    char remote[PATH_MAX_BYTES + 1];
+    struct pipeline *p = &g->w->pipeline;
+    struct asked *a = &g->asked[g->n_asked];
+    if (!tree_join(g->w, g->path, rel, remote, sizeof remote))
+        return ERR_OK;
+    *a = (struct asked){.rel = strdup(rel), .there = *there};
+    if (!a->rel)
+        return log_fail(ERR_INTERNAL, "%s: out of memory", rel);
+    g->n_asked++;
+    enum err e = roots_ask(&a->root, p, remote, &a->there);
+    if (e == ERR_OK)
+        e = pipeline_sent(p, chan_flush(&p->link->chan));
+    return e == ERR_OK && g->n_asked == ASKED_MAX ? compare_asked(g, ERR_OK) : e;
+}
+
+static enum err on_file(struct going_down *g, const char *rel, const struct fs_info *there)
+{
+    struct root_question none = {0};
+    struct stat st;
+    bool same = g->o->compare != TREE_ALL && look(g, rel, &st) && S_ISREG(st.st_mode) &&
+                (uint64_t)st.st_size == there->size;
+    if (same && g->o->compare == TREE_ROOTS)
+        return there->has_root ? compare_roots(g, rel, there, &none) : ask(g, rel, there);
+    return fetch_or_not(g, rel, there,
+                        same && st.st_mtim.tv_sec == there->mtime_s &&
+                            (uint32_t)st.st_mtim.tv_nsec == there->mtime_ns);
+}
+
+/* ---- the walk ---- */
 
 static enum err on_item(struct going_down *g, struct remote_walk *walk,
                         const struct remote_item *item)
@@ -110,7 +147,7 @@ static enum err on_item(struct going_down *g, struct remote_walk *walk,
         return ERR_OK;
     }
     if (type == MSG_FILE)
-        return fetch_file(g, item);
+        return on_file(g, item->path, &item->info);
     if (type == MSG_FOLDER || (type == MSG_LINK && links && strcmp(links, "skip") == 0))
         return ERR_OK;
     if (tree_join(g->w, g->path, item->path, remote, sizeof remote))
@@ -155,6 +192,7 @@ static enum err walk(struct going_down *g, uint32_t flags)
         else if (item.info.type == MSG_LEAVE)
             e = on_folder(g, item.path, &item.info);
     }
+    e = compare_asked(g, e);
     remote_walk_close(walk);
     if (e != ERR_OK || next == ERR_NOENT)
         return e;
@@ -169,29 +207,41 @@ static int open_base(const struct going_down *g)
     return open(shown, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+static enum err go(struct going_down *g, uint64_t failed)
+{
+    struct worker *w = g->w;
+    struct fs_info top;
+    enum err e = link_stat(w->link, g->path, false, false, &top);
+    if (e != ERR_OK)
+        return w->link->chan.failed ? e : batch_fail(&w->work->batch, e);
+    e = walk(g, g->o->compare == TREE_ROOTS ? MSG_ITEMS_ROOTS : 0);
+    if (e == ERR_OK)
+        e = work_settle(w);
+    if (e == ERR_OK && g->o->delete)
+        e = tree_prune_local(w, g->o, g->path, g->local);
+    if (e == ERR_OK && !g->o->dry_run) {
+        e = walk(g, MSG_WALK_FOLDERS);
+        if (e == ERR_OK && (top.mode != 0 || failed == w->work->batch.failed))
+            e = on_folder(g, "", &top);
+    }
+    return e;
+}
+
 enum err tree_down(struct worker *w, const struct tree_options *o, const char *path,
                    const char *local)
 {
-    struct going_down g = {.w = w, .o = o, .path = path, .local = local};
-    struct fs_info top;
+    struct going_down *g = calloc(1, sizeof *g);
+    if (!g)
+        return log_fail(ERR_INTERNAL, "out of memory for a tree");
+    *g = (struct going_down){.w = w, .o = o, .path = path, .local = local, .base = -1};
     enum err e = work_settle(w);
     uint64_t failed = w->work->batch.failed;
-    if (e == ERR_OK)
-        e = link_stat(w->link, path, false, false, &top);
-    if (e != ERR_OK)
-        return w->link->chan.failed ? e : batch_fail(&w->work->batch, e);
-    g.base = open_base(&g);
-    e = walk(&g, o->compare == TREE_ROOTS ? MSG_ITEMS_ROOTS : 0);
-    if (e == ERR_OK)
-        e = work_settle(w);
-    if (e == ERR_OK && o->delete)
-        e = tree_prune_local(w, o, path, local);
-    if (e == ERR_OK && !o->dry_run) {
-        e = walk(&g, MSG_WALK_FOLDERS);
-        if (e == ERR_OK && (top.mode != 0 || failed == w->work->batch.failed))
-            e = on_folder(&g, "", &top);
+    if (e == ERR_OK) {
+        g->base = open_base(g);
+        e = go(g, failed);
     }
-    if (g.base >= 0)
-        close(g.base);
+    if (g->base >= 0)
+        close(g->base);
+    free(g);
     return e;
 }

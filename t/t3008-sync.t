@@ -6,15 +6,6 @@ test_description='sync both ways: what is moved, what is left, what is deleted, 
 . "$(dirname "$0")/lib.sh"
 . "$SOURCE/t/xfer.sh"
 
-# The value of KEY in the summary of FILE.
-sum() {
-	perl -MJSON::PP -ne '
-		BEGIN { $key = shift }
-		$o = decode_json($_); $v = $o->{$key} if $o->{event} eq "summary";
-		END { defined $v or exit 1; print "$v\n" }
-	' "$1" "$2"
-}
-
 # What stands below FOLDER, with modes and times; without its own.
 state() {
 	(cd "$1" && find . -mindepth 1 -name .consign -prune -o -mindepth 1 -printf '%P %y %m %T@ %s\n' | sort)
@@ -158,6 +149,10 @@ test_expect_success 'two thousand small files, several connections, in either di
 	consign --json put -r -j 3 many alice:/many >out && test "$(sum good out)" = 2000 && alike many files/alice/many &&
 	consign --json get -r -j 3 alice:/many fetched >out && test "$(sum good out)" = 2000 && alike many fetched/many &&
 	consign --json sync -j 2 many alice:/many >out && test "$(sum same out)" = 2000 &&
+	cp -r many files/alice/unstored && { test -z "$ACCOUNT" || chown -R "$ACCOUNT:" files/alice/unstored; } &&
+	printf z | dd of=files/alice/unstored/07/f777 bs=1 seek=3 conv=notrunc status=none && echo else >>fetched/many/08/f888 &&
+	consign --json sync --checksum -j 2 alice:/unstored fetched/many >out && test "$(sum same out)" = 1998 &&
+	test "$(sum good out)" = 2 && diff -r fetched/many files/alice/unstored &&
 	test "$(grep -c "\"event\":\"put\",\"status\":\"OK\".*/many/" server.audit)" = 2000
 '
 
