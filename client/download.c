@@ -8,7 +8,7 @@
 enum {
     LOCK_WAIT_MS = 5000,
     STAGE_BYTES = 32 << 20,
-    LONGER_MAX = 64, /* jobs that wait until the pipeline is empty */
+    LATER_MAX = 64, /* jobs that wait until the pipeline is empty */
 };
 
 /* The name below the root of work->fs that j's file gets: what follows the base. */
@@ -74,7 +74,6 @@ static enum err fetch_answer(struct request *q, const struct frame *f, enum err 
                              const char *reason)
 {
     struct job *j = q->arg;
-    struct worker *w = j->worker;
     if (f)
         return stage(q, f);
     /* Once staged, whatever is said after it, it is counted with the group. */
@@ -92,9 +91,7 @@ static enum err fetch_answer(struct request *q, const struct frame *f, enum err 
     if (status != ERR_OK)
         return job_done(j, status, reason, 0);
     j->size = UINT64_MAX - 1; /* no small file */
-    j->next = w->longer;
-    w->longer = j;
-    w->n_longer++;
+    job_defer(j);
     return ERR_OK;
 }
 
@@ -209,7 +206,7 @@ enum err download(struct worker *w, struct job *j)
 {
     if (j->size > FS_SMALL_MAX && j->size != UINT64_MAX)
         return get_long(w, j);
-    enum err e = w->n_longer < LONGER_MAX ? ERR_OK : worker_settle(w);
+    enum err e = w->n_later < LATER_MAX ? ERR_OK : worker_settle(w);
     if (e != ERR_OK) {
         job_lose(j, e);
         return e;

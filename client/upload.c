@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* One file to the server. */
+#include "roots.h"
 #include "streams.h"
 
 #include "log.h"
@@ -13,13 +14,54 @@ static uint32_t flags_of(const struct work *w)
     return (w->no_overwrite ? 0 : MSG_PUT_OVERWRITE) | (w->tree ? MSG_PUT_PARENTS : 0);
 }
 
-/* ---- small ones ---- */
-
 static enum err changed(const struct job *j)
 {
     return log_fail(ERR_CHANGED, "%s: the file changed while it was read; nothing was replaced",
                     j->local);
 }
+
+/* Opens the source once more, after a connection was lost. */
+static enum err open_again(struct job *j)
+{
+    struct stat st;
+    j->fd = open(j->local, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (j->fd < 0 || fstat(j->fd, &st) < 0)
+        return log_fail_errno("%s", j->local);
+    return st.st_dev == j->st.st_dev && st.st_ino == j->st.st_ino ? ERR_OK : changed(j);
+}
+
+/* ---- not to overwrite ---- */
+
+/* Whether a file that is not to overwrite may be in its own way: a connection was lost with it, and with that,
+ * perhaps, the answer that it was committed. */
+static bool may_be_own(const struct job *j, enum err e)
+{
+    return e == ERR_EXISTS && j->tries > 0;
+}
+
+/* The same content is what was asked for, whoever put it there. */
+static enum err settle_doubt(struct worker *w, struct job *j)
+{
+    struct pipeline *p = &w->pipeline;
+    struct root_question q;
+    struct fs_info there = {0};
+    bool same = false;
+    enum err e = roots_ask(&q, p, j->path, &there);
+    if (e == ERR_OK)
+        e = pipeline_sent(p, chan_flush(&w->link->chan));
+    if (e == ERR_OK)
+        e = roots_same(&q, p, j->fd, j->local, &j->st, &there, &same);
+    if (e != ERR_OK) {
+        job_lose(j, e);
+        return e;
+    }
+    j->result = (struct xfer_result){.length = (uint64_t)j->st.st_size};
+    j->result.kept = same ? j->result.length : 0;
+    memcpy(j->result.root, there.root, TREE_HASH);
+    return job_done(j, same ? ERR_OK : ERR_EXISTS, "already exists", 0);
+}
+
+/* ---- small ones ---- */
 
 /* Reads the whole file and sees to it that it stayed as it is. */
 static enum err read_small(struct worker *w, struct job *j)
@@ -49,6 +91,11 @@ static enum err small_answer(struct request *q, const struct frame *f, enum err 
         return chan_unexpected(f, "in answer to a small file");
     if (q->lost) {
         job_lose(j, status);
+        return ERR_OK;
+    }
+    if (may_be_own(j, status)) {
+        j->doubt = true;
+        job_defer(j);
         return ERR_OK;
     }
     j->result.moved = j->result.length;
@@ -125,18 +172,10 @@ static enum err send_long(struct worker *w, struct job *j)
         j->whole = true;
         return worker_do(w, j);
     }
+    if (may_be_own(j, e))
+        return settle_doubt(w, j);
     return job_done(j, batch_reason(w->link, shown, e, &j->result), NULL,
                     tls_bytes_out(c->tls) - before + wire);
-}
-
-/* Opens the source once more, after a connection was lost. */
-static enum err open_again(struct job *j)
-{
-    struct stat st;
-    j->fd = open(j->local, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (j->fd < 0 || fstat(j->fd, &st) < 0)
-        return log_fail_errno("%s", j->local);
-    return st.st_dev == j->st.st_dev && st.st_ino == j->st.st_ino ? ERR_OK : changed(j);
 }
 
 enum err upload(struct worker *w, struct job *j)
@@ -146,6 +185,8 @@ enum err upload(struct worker *w, struct job *j)
         if (opened != ERR_OK)
             return job_done(j, opened, NULL, 0);
     }
+    if (j->doubt)
+        return settle_doubt(w, j);
     if (j->st.st_size > FS_SMALL_MAX)
         return send_long(w, j);
     enum err e = read_small(w, j);

@@ -78,6 +78,14 @@ void job_end(struct job *j, enum err e, uint64_t wire)
     (void)fatal;
 }
 
+void job_defer(struct job *j)
+{
+    struct worker *w = j->worker;
+    j->next = w->later;
+    w->later = j;
+    w->n_later++;
+}
+
 void job_lose(struct job *j, enum err e)
 {
     struct crew *c = j->worker->work->crew;
@@ -168,10 +176,10 @@ enum err worker_settle(struct worker *w)
     enum err e = pipeline_wait(&w->pipeline, 0);
     if (w->group)
         download_commit(w);
-    while (w->longer) {
-        struct job *j = w->longer;
-        w->longer = j->next;
-        w->n_longer--;
+    while (w->later) {
+        struct job *j = w->later;
+        w->later = j->next;
+        w->n_later--;
         if (e == ERR_OK)
             e = worker_do(w, j);
         else

@@ -21,6 +21,7 @@ struct job {
     bool whole;     /* nothing is taken from what it replaces */
     unsigned tries; /* connections that were lost with it */
     bool came;      /* a small download: its content was staged */
+    bool doubt;     /* an upload that may not replace what stands there, which may be itself */
 };
 
 /* What a command asks for, and how it goes. */
@@ -73,8 +74,10 @@ struct worker {
     struct fs_group *group;
     struct job *staged[FS_GROUP_MAX]; /* in the group, in its order */
     uint64_t staged_bytes;
-    unsigned n_longer;
-    struct job *longer; /* were thought small: fetched the other way when the pipeline is empty */
+    /* Until the pipeline is empty wait downloads that were thought small and are fetched the other way, and uploads
+     * in doubt: */
+    struct job *later;
+    unsigned n_later;
 };
 
 enum err worker_init(struct worker *w, struct work *work, struct link *link) MUST_CHECK;
@@ -114,6 +117,8 @@ enum err download(struct worker *w, struct job *j) MUST_CHECK;
 enum err job_done(struct job *j, enum err e, const char *reason, uint64_t wire) MUST_CHECK;
 /* The same where nothing more can end. */
 void job_end(struct job *j, enum err e, uint64_t wire);
+/* It is done again when the worker settles. */
+void job_defer(struct job *j);
 /* The connection was lost with it: another one takes it over, or it has failed. */
 void job_lose(struct job *j, enum err e);
 

@@ -3,12 +3,11 @@
 test_description='several connections of which some are lost: each file has one outcome, and none is missing'
 # shellcheck source=t/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=t/xfer.sh
+. "$SOURCE/t/xfer.sh"
 
 SMALL=${SMALL:-900}
 FILES=$((SMALL + 8))
-
-# The value of KEY in the summary of FILE.
-sum() { sed -n 's/.*"event":"summary".*"'"$1"'":\([0-9]*\).*/\1/p' "$2"; }
 
 find_scribe() {
 	SCRIBE=$(pgrep -P "$SERVER_PID" | while read -r child_; do
@@ -104,6 +103,24 @@ test_expect_success 'sync up and down with connections that are lost' '
 	harassed out consign --json sync -j 4 --rate 8M alice:/s down && adds_up out &&
 	consign --json sync alice:/s down >again && adds_up again && test "$(sum failed again)" = 0 && alike src down &&
 	test ! -e down/.consign
+'
+
+# What the server says to the second connection after READY (58 bytes in a record) does not arrive, and then that
+# connection is lost.
+test_expect_success 'not to overwrite: what an answer that was lost had committed is in nobody'"'"'s way' '
+	start_relay && mkdir long && random_file long/a 3000000 && random_file long/b 3000001 && consign put -r -j 2 long relayed:/probe &&
+	relay_do stats && READY=$(relay_records 2 down | tr " " "\n" | grep . | grep -n "^23:58$" | cut -d: -f1) &&
+	relay_do "stall 4 down $((READY + 1)).0 ever" &&
+	{ consign --json put -r -n -j 2 long relayed:/long >out & } && pid=$! &&
+	soon "test -e files/alice/long/a && test -e files/alice/long/b" && relay_do "cut 4 now rst" && wait $pid && cat out &&
+	test "$(sum good out)" = 2 && test "$(sum failed out)" = 0 && alike long files/alice/long &&
+	grep "\"event\":\"put\",\"status\":\"EXISTS\".*/long/" server.audit
+'
+
+test_expect_success 'what somebody else put there is in the way' '
+	mkdir other && echo theirs >other/1 && random_file other/2 400000 && consign --json put -r -j 2 other relayed:/other >out &&
+	echo ours >other/1 && random_file other/2 400000 && test_expect_code 73 consign --json put -r -n -j 2 other relayed:/other >out &&
+	test "$(sum failed out)" = 2 && stop_relay
 '
 
 test_done
