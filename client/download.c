@@ -202,8 +202,18 @@ static enum err get_long(struct worker *w, struct job *j)
                     tls_bytes_in(c->tls) - before + wire);
 }
 
+/* What the walk has told is all that there is of it. */
+static enum err make_link(struct job *j)
+{
+    struct work *w = j->worker->work;
+    struct fs_symlink l = {below(j), j->target, !w->no_overwrite, w->tree};
+    return job_done(j, fs_symlink(&w->fs, &l), NULL, 0);
+}
+
 enum err download(struct worker *w, struct job *j)
 {
+    if (j->target)
+        return make_link(j);
     if (j->size > FS_SMALL_MAX && j->size != UINT64_MAX)
         return get_long(w, j);
     enum err e = w->n_later < LATER_MAX ? ERR_OK : worker_settle(w);

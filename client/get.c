@@ -67,7 +67,10 @@ static enum err open_base(struct get *g, const char *target, bool into,
     }
     g->work.base = g->base;
     fs_init(&g->work.fs, "", true);
-    return fs_add_root(&g->work.fs, "/", g->base, FS_ALL);
+    enum err e = fs_add_root(&g->work.fs, "/", g->base, FS_ALL);
+    if (tree_keeps_links(&g->tree))
+        fs_keep_links(&g->work.fs);
+    return e;
 }
 
 static enum err get_all(struct get *g, const char **args, int n, bool into, const char *name)

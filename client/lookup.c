@@ -53,15 +53,17 @@ static enum err on_answer(struct request *q, const struct frame *f, enum err sta
             return chan_malformed(f);
         struct looked_up *e = &l->list[l->answered++];
         e->there = info;
+        if (item.target.n > 0 && !(e->target = strndup((const char *)item.target.p, item.target.n)))
+            return log_fail(ERR_INTERNAL, "%s: out of memory", e->rel);
         e->known = info.type != MSG_FAULT;
     }
     l->last = !m.more;
     return ERR_OK;
 }
 
-enum err lookup_ask(struct lookup *l, struct pipeline *p, const char *top, bool roots)
+enum err lookup_ask(struct lookup *l, struct pipeline *p, const char *top, uint32_t flags)
 {
-    struct msg_stats m = {.flags = roots ? MSG_ITEMS_ROOTS : 0, .path = slice_str(top)};
+    struct msg_stats m = {.flags = flags, .path = slice_str(top)};
     struct chan *c = &p->link->chan;
     struct buf names;
     buf_init(&names, MSG_NAMES_MAX);
@@ -124,7 +126,9 @@ int lookup_open(const struct looked_up *e, int top)
 
 void lookup_clear(struct lookup *l)
 {
-    for (size_t i = 0; i < l->n; i++)
+    for (size_t i = 0; i < l->n; i++) {
         free(l->list[i].rel);
+        free(l->list[i].target);
+    }
     l->n = l->names = 0;
 }

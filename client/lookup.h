@@ -14,6 +14,7 @@ struct looked_up {
     bool followed;             /* st is of the file that a link leads to */
     bool known;                /* the server said what stands there */
     struct fs_info there;      /* MSG_MISSING: nothing */
+    char *target;              /* of the link there, if it was told */
     struct root_question root; /* goes to there; not asked unless by lookup_ask_roots */
 };
 
@@ -32,9 +33,10 @@ bool lookup_full(const struct lookup *l);
 enum err lookup_add(struct lookup *l, const char *rel, const struct stat *st,
                     bool followed) MUST_CHECK;
 
-/* Asks about all of them, below the folder top at the server; roots: with the roots that are stored. l
- * must not be touched until lookup_wait. Errors are the connection's, here and below. */
-enum err lookup_ask(struct lookup *l, struct pipeline *p, const char *top, bool roots) MUST_CHECK;
+/* Asks about all of them, below the folder top at the server; flags: MSG_ITEMS_*. l must not be touched until
+ * lookup_wait. Errors are the connection's, here and below. */
+enum err lookup_ask(struct lookup *l, struct pipeline *p, const char *top,
+                    uint32_t flags) MUST_CHECK;
 enum err lookup_wait(struct lookup *l, struct pipeline *p) MUST_CHECK;
 
 /* Once they are known: asks the server for the root of each file that has our length, and of which it told

@@ -17,7 +17,8 @@ bool remote_item_info(const struct msg_item *m, struct fs_info *out)
         return m->mode != ERR_OK && m->mode <= UINT16_MAX;
     out->mode &= 0777;
     return m->type <= MSG_LEAVE && m->mtime_ns < 1000000000 && m->has_root <= 1 &&
-           (m->type == MSG_FILE || !m->has_root);
+           (m->type == MSG_FILE || !m->has_root) && (m->type == MSG_LINK || m->target.n == 0) &&
+           (m->target.n == 0 || !memchr(m->target.p, 0, m->target.n));
 }
 
 static enum err refuse(const struct msg_item *m, const char *why)
@@ -62,6 +63,8 @@ enum err remote_order_take(struct remote_order *o, const struct msg_item *m, boo
         return refuse(m, "out of place");
     memcpy(o->item, m->name.p, m->name.n);
     o->item[m->name.n] = '\0';
+    if (m->target.n > 0 && slice_copy(m->target, o->target, sizeof o->target))
+        out->info.target = o->target;
     if (last)
         leave(o);
     else if (m->type == MSG_FOLDER)

@@ -13,13 +13,14 @@ struct remote_item {
                           * for people (scrubbed; "" for the walk's own folder) */
     struct fs_info info; /* type MSG_FILE, MSG_LINK, MSG_OTHER; MSG_FOLDER: what is in it follows,
                           * then its MSG_LEAVE; MSG_FAULT: there is something that can't be taken */
-    enum err fault;      /* of MSG_FAULT: why; else ERR_OK */
+    enum err fault; /* of MSG_FAULT: why; else ERR_OK. A link's info.target lasts as long as path */
 };
 
 /* Where a walk is; all 0 at its beginning. */
 struct remote_order {
     char folder[PATH_MAX_BYTES + 1]; /* entered last and not left; "" at the end */
     char item[4 * PATH_MAX_BYTES + 1];
+    char target[FS_TARGET_MAX + 1];
 };
 
 /* Checks the next item of a walk (of folders alone, if folders is set) and copies it to out, whose
@@ -27,7 +28,7 @@ struct remote_order {
 enum err remote_order_take(struct remote_order *o, const struct msg_item *m, bool folders,
                            struct remote_item *out) MUST_CHECK;
 
-/* Copies what any item may say of a file, but for its name: false when it may not. */
+/* Copies what any item may say of a file, but for its name and a link's target: false when it may not. */
 bool remote_item_info(const struct msg_item *m, struct fs_info *out);
 
 #endif

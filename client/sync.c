@@ -38,6 +38,8 @@ static enum err down(struct sync *s, const char *path, const char *to)
     s->work.base = to;
     fs_init(&s->work.fs, "", true);
     enum err e = fs_add_root(&s->work.fs, "/", to, FS_ALL);
+    if (tree_keeps_links(&s->tree))
+        fs_keep_links(&s->work.fs);
     if (e == ERR_OK)
         e = work_open(&s->worker, &s->work, &s->link);
     return e == ERR_OK ? work_close(&s->worker, tree_down(&s->worker, &s->tree, path, "/")) : e;

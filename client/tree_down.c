@@ -148,7 +148,8 @@ static enum err on_item(struct going_down *g, struct remote_walk *walk,
     }
     if (type == MSG_FILE)
         return on_file(g, item->path, &item->info);
-    if (type == MSG_FOLDER || (type == MSG_LINK && links && strcmp(links, "skip") == 0))
+    if (type == MSG_FOLDER || (type == MSG_LINK && links && strcmp(links, "skip") == 0) ||
+        (type == MSG_LINK && tree_keeps_links(g->o)))
         return ERR_OK;
     if (tree_join(g->w, g->path, item->path, remote, sizeof remote))
         tree_fault(g->w, remote, ERR_TYPE,
@@ -175,23 +176,59 @@ static enum err on_folder(struct going_down *g, const char *rel, const struct fs
     return e == ERR_OK ? e : batch_fail(&work->batch, e);
 }
 
+/* Made once all files are there, so that nothing is asked of the name of a link afterwards; by this connection,
+ * before its folder gets its time. */
+static enum err on_link(struct going_down *g, const char *rel, const char *target)
+{
+    char remote[PATH_MAX_BYTES + 1], local[PATH_MAX_BYTES + 1], shown[2 * PATH_MAX_BYTES];
+    char here[FS_TARGET_MAX + 1];
+    struct job *j;
+    if (!tree_join(g->w, g->path, rel, remote, sizeof remote) ||
+        !tree_join(g->w, g->local, rel, local, sizeof local))
+        return ERR_OK;
+    if (!target) {
+        tree_fault(g->w, remote, ERR_DENIED, "is a symbolic link, and its target is not told");
+        return ERR_OK;
+    }
+    if (g->o->compare != TREE_ALL && g->base >= 0 && tree_target(g->base, rel, here) &&
+        strcmp(here, target) == 0) {
+        g->w->work->batch.same++;
+        return ERR_OK;
+    }
+    work_local(g->w->work, local, shown, sizeof shown);
+    tree_says(g->o, "fetch", remote);
+    if (g->o->dry_run)
+        return ERR_OK;
+    enum err e = job_link(shown, remote, false, target, &j);
+    return e == ERR_OK ? worker_do(g->w, j) : e;
+}
+
+/* The second time: what is left to do when the files are there. Faults were counted the first time. */
+static enum err on_rest(struct going_down *g, struct remote_walk *walk,
+                        const struct remote_item *item)
+{
+    uint8_t type = item->info.type;
+    bool passes =
+        type != MSG_FAULT && tree_passes((void *)(uintptr_t)g->o, item->path, type != MSG_LINK);
+    if (type == MSG_FOLDER && !passes)
+        remote_walk_skip(walk);
+    else if (type == MSG_LEAVE && !g->o->dry_run)
+        return on_folder(g, item->path, &item->info);
+    else if (type == MSG_LINK && passes)
+        return on_link(g, item->path, item->info.target);
+    return ERR_OK;
+}
+
 /* One walk. An error of the server's (no such folder) is counted, one of the connection's ends all. */
-static enum err walk(struct going_down *g, uint32_t flags)
+static enum err walk(struct going_down *g, uint32_t flags,
+                     enum err (*each)(struct going_down *, struct remote_walk *,
+                                      const struct remote_item *))
 {
     struct remote_walk *walk = NULL;
     struct remote_item item;
-    bool folders = flags & MSG_WALK_FOLDERS;
     enum err e = remote_walk_open(&g->w->pipeline, g->path, flags, &walk), next = ERR_OK;
-    while (e == ERR_OK && (next = remote_walk_next(walk, &item)) == ERR_OK) {
-        bool passes =
-            item.info.type == MSG_FAULT || tree_passes((void *)(uintptr_t)g->o, item.path, true);
-        if (!folders)
-            e = on_item(g, walk, &item);
-        else if (item.info.type == MSG_FOLDER && !passes)
-            remote_walk_skip(walk);
-        else if (item.info.type == MSG_LEAVE)
-            e = on_folder(g, item.path, &item.info);
-    }
+    while (e == ERR_OK && (next = remote_walk_next(walk, &item)) == ERR_OK)
+        e = each(g, walk, &item);
     e = compare_asked(g, e);
     remote_walk_close(walk);
     if (e != ERR_OK || next == ERR_NOENT)
@@ -214,16 +251,16 @@ static enum err go(struct going_down *g, uint64_t failed)
     enum err e = link_stat(w->link, g->path, false, false, &top);
     if (e != ERR_OK)
         return w->link->chan.failed ? e : batch_fail(&w->work->batch, e);
-    e = walk(g, g->o->compare == TREE_ROOTS ? MSG_ITEMS_ROOTS : 0);
+    bool links = tree_keeps_links(g->o);
+    e = walk(g, g->o->compare == TREE_ROOTS ? MSG_ITEMS_ROOTS : 0, on_item);
     if (e == ERR_OK)
         e = work_settle(w);
     if (e == ERR_OK && g->o->delete)
         e = tree_prune_local(w, g->o, g->path, g->local);
-    if (e == ERR_OK && !g->o->dry_run) {
-        e = walk(g, MSG_WALK_FOLDERS);
-        if (e == ERR_OK && (top.mode != 0 || failed == w->work->batch.failed))
-            e = on_folder(g, "", &top);
-    }
+    if (e == ERR_OK && (links || !g->o->dry_run))
+        e = walk(g, links ? MSG_ITEMS_LINKS : MSG_WALK_FOLDERS, on_rest);
+    if (e == ERR_OK && !g->o->dry_run && (top.mode != 0 || failed == w->work->batch.failed))
+        e = on_folder(g, "", &top);
     return e;
 }
 

@@ -120,7 +120,7 @@ static void remove_local(struct pruning *p, const struct looked_up *l)
 
 static enum err judge(struct pruning *p, struct lookup *l)
 {
-    enum err e = l->n > 0 ? lookup_ask(l, &p->w->pipeline, p->path, false) : ERR_OK;
+    enum err e = l->n > 0 ? lookup_ask(l, &p->w->pipeline, p->path, 0) : ERR_OK;
     if (e == ERR_OK)
         e = lookup_wait(l, &p->w->pipeline);
     for (size_t i = 0; e == ERR_OK && i < l->n; i++)

@@ -24,19 +24,41 @@ struct going_up {
 
 /* ---- one file ---- */
 
+/* Says that rel is sent, and its names; false when it is not. */
+static bool begin_sending(struct going_up *g, const char *rel,
+                          char local[static 2 * PATH_MAX_BYTES],
+                          char remote[static PATH_MAX_BYTES + 1])
+{
+    bool fits = tree_join(g->w, g->file, rel, local, (size_t)2 * PATH_MAX_BYTES) &&
+                tree_join(g->w, g->path, rel, remote, PATH_MAX_BYTES + 1);
+    if (fits)
+        tree_says(g->o, "send", local);
+    return fits && !g->o->dry_run;
+}
+
 static enum err send_file(struct going_up *g, int fd, const char *rel, const struct stat *st)
 {
     char local[2 * PATH_MAX_BYTES], remote[PATH_MAX_BYTES + 1];
-    bool fits = tree_join(g->w, g->file, rel, local, sizeof local) &&
-                tree_join(g->w, g->path, rel, remote, sizeof remote);
-    if (fits)
-        tree_says(g->o, "send", local);
-    if (!fits || g->o->dry_run) {
+    struct job *j;
+    if (!begin_sending(g, rel, local, remote)) {
         close(fd);
         return ERR_OK;
     }
-    struct job *j;
     enum err e = job_new(local, remote, fd, st, &j);
+    return e == ERR_OK ? work_do(g->w, j) : e;
+}
+
+static enum err send_link(struct going_up *g, const char *rel)
+{
+    char local[2 * PATH_MAX_BYTES], remote[PATH_MAX_BYTES + 1], target[FS_TARGET_MAX + 1];
+    struct job *j;
+    if (!tree_target(g->top, rel, target)) {
+        tree_fault_errno(g->w, g->file, rel);
+        return ERR_OK;
+    }
+    if (!begin_sending(g, rel, local, remote))
+        return ERR_OK;
+    enum err e = job_link(local, remote, true, target, &j);
     return e == ERR_OK ? work_do(g->w, j) : e;
 }
 
@@ -53,8 +75,19 @@ static enum err same_content(struct going_up *g, struct looked_up *f, bool *same
     return e;
 }
 
+static bool same_target(const struct going_up *g, const struct looked_up *f)
+{
+    char target[FS_TARGET_MAX + 1];
+    return f->known && f->target && tree_target(g->top, f->rel, target) &&
+           strcmp(target, f->target) == 0;
+}
+
 static enum err must_go(struct going_up *g, struct looked_up *f, bool *go)
 {
+    if (S_ISLNK(f->st.st_mode)) {
+        *go = !same_target(g, f);
+        return ERR_OK;
+    }
     const struct fs_info *t = &f->there;
     bool same = f->known && t->type == MSG_FILE && t->size == (uint64_t)f->st.st_size;
     enum err e = ERR_OK;
@@ -76,6 +109,8 @@ static enum err send_or_not(struct going_up *g, struct looked_up *f)
         g->w->work->batch.same++;
         return ERR_OK;
     }
+    if (S_ISLNK(f->st.st_mode))
+        return send_link(g, f->rel);
     int fd = lookup_open(f, g->top);
     if (fd >= 0)
         return send_file(g, fd, f->rel, &f->st);
@@ -119,12 +154,15 @@ static enum err fill(struct going_up *g, struct lookup *l, bool *end)
             break;
         if (entry.kind == WALK_FILE)
             e = on_file(g, &entry, l);
+        else if (entry.kind == WALK_LINK && tree_keeps_links(g->o))
+            e = g->o->compare == TREE_ALL ? send_link(g, entry.path)
+                                          : lookup_add(l, entry.path, &entry.st, false);
         else if (entry.kind != WALK_ENTER && entry.kind != WALK_LEAVE)
             tree_pass_over(g->w, g->o, g->file, &entry);
     }
     if (e != ERR_OK || l->n == 0)
         return e;
-    return lookup_ask(l, &g->w->pipeline, g->path, g->o->compare == TREE_ROOTS);
+    return lookup_ask(l, &g->w->pipeline, g->path, tree_items(g->o));
 }
 
 static enum err send_files(struct going_up *g)
@@ -191,7 +229,7 @@ static bool folder_differs(const struct looked_up *f)
 
 static enum err send_folder_batch(struct going_up *g, struct lookup *l)
 {
-    enum err e = l->n > 0 ? lookup_ask(l, &g->w->pipeline, g->path, false) : ERR_OK;
+    enum err e = l->n > 0 ? lookup_ask(l, &g->w->pipeline, g->path, 0) : ERR_OK;
     if (e == ERR_OK)
         e = lookup_wait(l, &g->w->pipeline);
     for (size_t i = 0; e == ERR_OK && i < l->n; i++)

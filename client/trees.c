@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* popt tells callbacks of a table nothing but that table: there is one command a process. */
 static struct tree_options *current;
@@ -49,8 +50,8 @@ enum err tree_options_check(const struct tree_options *o)
     if (wrong != ERR_OK)
         return wrong;
     if (o->links && strcmp(o->links, "refuse") != 0 && strcmp(o->links, "skip") != 0 &&
-        strcmp(o->links, "follow") != 0)
-        return log_fail(ERR_USAGE, "--links is refuse, skip or follow, not \"%s\"", o->links);
+        strcmp(o->links, "follow") != 0 && strcmp(o->links, "keep") != 0)
+        return log_fail(ERR_USAGE, "--links is refuse, skip, follow or keep, not \"%s\"", o->links);
     return ERR_OK;
 }
 
@@ -115,6 +116,26 @@ enum err tree_walk(const struct tree_options *o, bool folders, int fd, const cha
     int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     *out = NULL;
     return own >= 0 && walk_open(own, &how, out) == ERR_OK ? ERR_OK : log_fail_errno("%s", file);
+}
+
+bool tree_keeps_links(const struct tree_options *o)
+{
+    return o->links && strcmp(o->links, "keep") == 0;
+}
+
+uint32_t tree_items(const struct tree_options *o)
+{
+    return (o->compare == TREE_ROOTS ? MSG_ITEMS_ROOTS : 0) |
+           (tree_keeps_links(o) ? MSG_ITEMS_LINKS : 0);
+}
+
+bool tree_target(int top, const char *rel, char target[static FS_TARGET_MAX + 1])
+{
+    ssize_t n = readlinkat(top, rel, target, FS_TARGET_MAX + 1);
+    if (n > FS_TARGET_MAX)
+        errno = ENAMETOOLONG;
+    target[n > 0 && n <= FS_TARGET_MAX ? n : 0] = '\0';
+    return target[0] != '\0';
 }
 
 bool tree_passes(void *arg, const char *path, bool folder)

@@ -16,7 +16,8 @@ enum tree_compare {
 
 struct tree_options {
     struct filter filter;
-    char *links; /* what becomes of symbolic links: "refuse" (a failure each), "skip" or "follow" */
+    char *
+        links; /* what becomes of symbolic links: "refuse" (a failure each), "skip", "follow" or "keep" */
     enum tree_compare compare;
     int dry_run;
     int delete;     /* what stands at the destination only */
@@ -29,7 +30,7 @@ extern struct poptOption tree_filter_table[];
     {NULL, '\0', POPT_ARG_INCLUDE_TABLE, tree_filter_table, 0, "What is taken of folders:", NULL}, \
     {                                                                                              \
         "links", '\0', POPT_ARG_STRING, &(o)->links, 0,                                            \
-            "Symbolic links: refuse (default: they count as failed), skip or follow", "HOW"        \
+            "Symbolic links: refuse (default: they count as failed), skip, follow or keep", "HOW"  \
     }
 
 /* Where --include, --exclude and --exclude-from go: set before the options are parsed. */
@@ -74,6 +75,15 @@ void tree_pass_over(struct worker *w, const struct tree_options *o, const char *
  * they are reported. */
 enum err tree_walk(const struct tree_options *o, bool folders, int fd, const char *file,
                    struct walk **out) MUST_CHECK;
+
+/* Whether symbolic links are moved as what they are. */
+bool tree_keeps_links(const struct tree_options *o);
+
+/* What the server is to tell of the entries of a tree: MSG_ITEMS_*. */
+uint32_t tree_items(const struct tree_options *o);
+
+/* The target of the link rel in the folder top; false, with errno. */
+bool tree_target(int top, const char *rel, char target[static FS_TARGET_MAX + 1]);
 
 /* A walk's passes(): the filter of a struct tree_options. */
 bool tree_passes(void *tree_options, const char *path, bool folder);

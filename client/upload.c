@@ -178,8 +178,39 @@ static enum err send_long(struct worker *w, struct job *j)
                     tls_bytes_out(c->tls) - before + wire);
 }
 
+/* ---- symbolic links ---- */
+
+static enum err link_answer(struct request *q, const struct frame *f, enum err status,
+                            const char *reason)
+{
+    struct job *j = q->arg;
+    if (f)
+        return chan_unexpected(f, "in answer to a symbolic link");
+    if (!q->lost)
+        return job_done(j, status, reason, q->bytes);
+    job_lose(j, status);
+    return ERR_OK;
+}
+
+static enum err send_link(struct worker *w, struct job *j)
+{
+    uint32_t id;
+    uint64_t bytes = strlen(j->path) + strlen(j->target);
+    enum err e = pipeline_enter(&w->pipeline, link_answer, j, bytes, &id);
+    if (e != ERR_OK) {
+        job_lose(j, e);
+        return e;
+    }
+    return pipeline_sent(&w->pipeline,
+                         CHAN_SEND(&w->link->chan, symlink, SYMLINK, .id = id,
+                                   .flags = flags_of(w->work), .path = slice_str(j->path),
+                                   .target = slice_str(j->target)));
+}
+
 enum err upload(struct worker *w, struct job *j)
 {
+    if (j->target)
+        return send_link(w, j);
     if (j->fd < 0) {
         enum err opened = open_again(j);
         if (opened != ERR_OK)

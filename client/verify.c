@@ -120,6 +120,25 @@ static enum err compare_entry(struct verify *v, struct looked_up *f)
     return ERR_OK;
 }
 
+static enum err compare_link(struct verify *v, const struct looked_up *f)
+{
+    char target[FS_TARGET_MAX + 1];
+    if (!tree_target(v->fd, f->rel, target))
+        tree_fault_errno(&v->worker, v->file, f->rel);
+    else if (!f->target)
+        fault_there(v, f->rel, ERR_DENIED, "is a symbolic link, and its target is not told");
+    else if (strcmp(f->target, target) != 0)
+        differs(v, f->rel, "another target", NULL, NULL);
+    else
+        v->work.batch.good++;
+    return ERR_OK;
+}
+
+static uint8_t type_of(mode_t mode)
+{
+    return S_ISDIR(mode) ? MSG_FOLDER : S_ISLNK(mode) ? MSG_LINK : MSG_FILE;
+}
+
 static enum err judge(struct verify *v, struct looked_up *f)
 {
     const struct fs_info *t = &f->there;
@@ -129,8 +148,10 @@ static enum err judge(struct verify *v, struct looked_up *f)
         fault_there(v, f->rel, unknown, err_text(unknown));
     else if (t->type == MSG_MISSING)
         missing(v, f->rel, "missing there");
-    else if (t->type != (folder ? MSG_FOLDER : MSG_FILE))
+    else if (t->type != type_of(f->st.st_mode))
         differs(v, f->rel, "another type", NULL, NULL);
+    else if (t->type == MSG_LINK)
+        return compare_link(v, f);
     else if (!folder && t->size != (uint64_t)f->st.st_size && !f->root.asked)
         differs(v, f->rel, "another length", NULL, NULL);
     else if (!folder)
@@ -147,14 +168,15 @@ static enum err fill(struct verify *v, struct lookup *l, bool *end)
         *end = walk_next(v->walk, &entry) != ERR_OK;
         if (*end)
             break;
-        if (entry.kind == WALK_FILE || entry.kind == WALK_ENTER)
+        if (entry.kind == WALK_FILE || entry.kind == WALK_ENTER ||
+            (entry.kind == WALK_LINK && tree_keeps_links(&v->tree)))
             e = lookup_add(l, entry.path, &entry.st, entry.followed);
         else if (entry.kind != WALK_LEAVE)
             tree_pass_over(&v->worker, &v->tree, v->file, &entry);
     }
     if (e != ERR_OK || l->n == 0)
         return e;
-    return lookup_ask(l, &v->worker.pipeline, v->work.at->path, true);
+    return lookup_ask(l, &v->worker.pipeline, v->work.at->path, tree_items(&v->tree));
 }
 
 static enum err judge_batch(struct verify *v, struct lookup *l)
@@ -350,6 +372,7 @@ enum err command_verify(const struct command *self, int argc, const char **argv)
                                  TREE_OPTIONS(&v.tree),
                                  POPT_TABLEEND};
     tree_options_init(&v.tree);
+    v.tree.compare = TREE_ROOTS;
     enum err e = command_parse(self, argc, argv, table, 2, 2, &ctx, &args);
     if (e == ERR_OK)
         e = tree_options_check(&v.tree);

@@ -31,10 +31,24 @@ enum err job_new(const char *local, const char *path, int fd, const struct stat 
     return log_fail(ERR_INTERNAL, "%s: out of memory", local);
 }
 
+enum err job_link(const char *local, const char *path, bool up, const char *target,
+                  struct job **out)
+{
+    enum err e = job_new(local, path, -1, NULL, out);
+    if (e != ERR_OK)
+        return e;
+    (*out)->up = up;
+    if (((*out)->target = strdup(target)))
+        return ERR_OK;
+    job_free(*out);
+    return log_fail(ERR_INTERNAL, "%s: out of memory", local);
+}
+
 void job_free(struct job *j)
 {
     if (j->fd >= 0)
         close(j->fd);
+    free(j->target);
     free(j->local);
     free(j->path);
     free(j);

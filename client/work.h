@@ -18,6 +18,7 @@ struct job {
     int64_t started_ms;
     struct xfer_result result;
     struct worker *worker;
+    char *target;   /* of a symbolic link, which is what is moved; else NULL */
     bool whole;     /* nothing is taken from what it replaces */
     unsigned tries; /* connections that were lost with it */
     bool came;      /* a small download: its content was staged */
@@ -89,6 +90,9 @@ void work_local(const struct work *w, const char *path, char *out, size_t cap);
 /* A job for local and path (copied). fd moves in, also when this fails. */
 enum err job_new(const char *local, const char *path, int fd, const struct stat *st,
                  struct job **out) MUST_CHECK;
+/* A job for a symbolic link. */
+enum err job_link(const char *local, const char *path, bool up, const char *target,
+                  struct job **out) MUST_CHECK;
 void job_free(struct job *j);
 
 /* Moves one file, sooner or later; the job moves in, and its outcome is shown and counted. Errors are the

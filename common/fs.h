@@ -47,6 +47,7 @@ struct fs_root {
     char *prefix;    /* "/" or "/inbox": a legal path */
     unsigned rights; /* enum fs_right */
     int fd;          /* O_PATH descriptor of the folder */
+    bool links;      /* symbolic links are kept: fs_keep_links */
 };
 
 struct fs {
@@ -63,6 +64,12 @@ enum err fs_add_root(struct fs *fs, const char *prefix, const char *dir,
                      unsigned rights) MUST_CHECK;
 void fs_release(struct fs *fs);
 
+/* Lets symbolic links be kept in the roots there are: made, replaced, and told of with their targets. Without it they
+ * are only seen and removed. They are not followed in either case. */
+void fs_keep_links(struct fs *fs);
+
+enum { FS_TARGET_MAX = 4095 }; /* bytes of a link's target */
+
 struct fs_info {
     uint8_t type; /* enum msg_file_type */
     uint32_t mode;
@@ -71,6 +78,9 @@ struct fs_info {
     uint32_t mtime_ns;
     bool has_root;
     uint8_t root[TREE_HASH]; /* of a valid stored tree */
+    const char *
+        target; /* of a MSG_LINK: where FS_LINKS asks for it and the root keeps links; else NULL. Lasts until
+                         * the next call of what told it */
 };
 
 /* What stands at path; a symbolic link is reported as a link, never followed. Needs FS_LIST or
@@ -87,6 +97,7 @@ enum err fs_list(struct fs *fs, const char *path, fs_entry_fn *each, void *arg) 
 enum {
     FS_FOLDERS = 1, /* (walks) pass over all but folders; no file is even looked at */
     FS_ROOTS = 2, /* (both) tell the roots that are stored: a file may have to be opened for each */
+    FS_LINKS = 4, /* (both) tell the targets of links that are kept */
 };
 
 /* A walk through the folder path and all below it (walk.h says how), virtual roots included: what
@@ -140,6 +151,16 @@ enum err fs_attributes(struct fs *fs, const char *path, const struct fs_attribut
 
 /* Removes a file, a symbolic link or (folder set) an empty folder; durable. Needs FS_DELETE. */
 enum err fs_remove(struct fs *fs, const char *path, bool folder) MUST_CHECK;
+
+/* Makes a symbolic link, durable, where links are kept (else ERR_DENIED). target is any text of 1 to FS_TARGET_MAX
+ * bytes: what it leads to is not looked at. A link with that target that stands there is success; else rights are as for a
+ * file: FS_CREATE on a free name, FS_OVERWRITE and overwrite for what may be replaced, a file or another link. */
+struct fs_symlink {
+    const char *path, *target;
+    bool overwrite;
+    bool parents; /* make the folders above that are missing */
+};
+enum err fs_symlink(struct fs *fs, const struct fs_symlink *l) MUST_CHECK;
 
 /* Renames within one root; durable in both folders. Without overwrite the target must not exist
  * (link() and unlink() for files; a folder is only renamed onto a free name). The stored tree stays

@@ -172,7 +172,7 @@ enum err fs_check_target(const struct fs_place *at, int dir, bool overwrite, uns
             return log_fail_errno("%s", at->path);
         return rights & create ? ERR_OK : log_fail(ERR_DENIED, "%s: no right to create", at->path);
     }
-    if (!S_ISREG(old->st_mode))
+    if (!S_ISREG(old->st_mode) && !(S_ISLNK(old->st_mode) && at->root->links))
         return fs_fail_type(at->path, old->st_mode);
     if (!overwrite)
         return log_fail(ERR_EXISTS, "%s: already exists", at->path);

@@ -12,6 +12,8 @@ struct fs_folder {
     char *path;
     int dir; /* -1: there are only roots below */
     struct fs_slots slots;
+    bool links; /* their targets are told */
+    char target[FS_TARGET_MAX + 1];
 };
 
 enum err fs_folder_open(struct fs *fs, const char *path, unsigned flags, struct fs_folder **out)
@@ -34,6 +36,7 @@ enum err fs_folder_open(struct fs *fs, const char *path, unsigned flags, struct 
     }
     *f = (struct fs_folder){.fs = fs, .path = copy, .dir = dir};
     bool roots = at.root && (flags & FS_ROOTS);
+    f->links = at.root && at.root->links && flags & FS_LINKS;
     fs_slots_init(&f->slots, roots ? fs_trees_open(at.root, false) : -1);
     *out = f;
     return ERR_OK;
@@ -52,6 +55,8 @@ enum err fs_folder_stat(struct fs_folder *f, const char *name, struct fs_info *o
     } else if (f->dir >= 0 && fstatat(f->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
         fs_describe(&st, out);
         fs_slot_describe(&f->slots, &st, out);
+        if (f->links && S_ISLNK(st.st_mode) && fs_read_link(f->dir, name, f->target))
+            out->target = f->target;
     } else if (f->dir >= 0 && errno != ENOENT) {
         out->type = MSG_FAULT;
         out->mode = (uint32_t)err_from_errno(errno);

@@ -216,10 +216,16 @@ void fs_slot_describe(struct fs_slots *s, const struct stat *st, struct fs_info 
 /* Stores it; false, silently, when that can't be done. */
 bool fs_slot_write(struct fs_slots *s, const struct stat *st, const uint8_t root[static TREE_HASH]);
 
+/* ---- fs_link.c ---- */
+
+/* The target of the link name in dir; false, with target "", when it can't be had. */
+bool fs_read_link(int dir, const char *name, char target[static FS_TARGET_MAX + 1]);
+
 /* ---- fs_change.c ---- */
 
 /* What stands at place's last name in dir (st_nlink 0: nothing), and whether a file may appear
- * there: on a free name with the right create, else with FS_OVERWRITE and overwrite set. */
+ * there: on a free name with the right create, else with FS_OVERWRITE and overwrite set in the place of a
+ * file, or of a link where links are kept. */
 enum err fs_check_target(const struct fs_place *at, int dir, bool overwrite, unsigned create,
                          struct stat *old) MUST_CHECK;
 

@@ -17,6 +17,7 @@ struct segment {
     struct fs_walk *of;
     struct walk *walk; /* NULL: its entries are through, or there are only roots below */
     struct fs_slots slots;
+    bool links; /* their targets are told */
     size_t next_root;
     char path[PATH_MAX_BYTES + 1];
 };
@@ -27,6 +28,7 @@ struct fs_walk {
     size_t skip; /* bytes of a path that lead to what is walked */
     struct segment *at;
     char path[2 * (PATH_MAX_BYTES + 1) + PATH_NAME_MAX + 1]; /* one below the other, see walk.h */
+    char target[FS_TARGET_MAX + 1];
 };
 
 /* ---- segments ---- */
@@ -70,6 +72,7 @@ static enum err open_real(struct segment *s, struct fs_info *info)
         return errno == ENOENT && fs_above_roots(fs, s->path) ? ERR_OK : err_from_errno(errno);
     if (fstat(fd, &st) == 0)
         fs_describe(&st, info);
+    s->links = root->links && s->of->flags & FS_LINKS;
     if (s->of->flags & FS_ROOTS)
         s->slots.trees = fs_trees_open(root, false);
     return walk_open(fd, &options, &s->walk);
@@ -134,6 +137,8 @@ static void take(struct fs_walk *w, struct segment *s, const struct walk_entry *
     if (entry->kind == WALK_LEAVE)
         out->info.type = MSG_LEAVE;
     fs_slot_describe(&s->slots, &entry->st, &out->info);
+    if (s->links && entry->kind == WALK_LINK && fs_read_link(entry->dirfd, entry->name, w->target))
+        out->info.target = w->target;
 }
 
 /* The next root below the segment's folder, or folder on the way to one. False: there is none. */

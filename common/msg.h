@@ -53,7 +53,8 @@ enum msg_file_type {
 enum msg_kind { MSG_KIND_PLAIN = 0, MSG_KIND_DEFLATE = 1 };
 enum msg_phase { MSG_PHASE_HASHING = 1, MSG_PHASE_COMMITTING = 2, MSG_PHASE_BUSY = 3 };
 
-/* Flags of STAT, MKDIR, REMOVE, RENAME, PUT, GET, WALK and STATS; unknown bits are refused. */
+/* Flags of STAT, MKDIR, REMOVE, RENAME, PUT, GET, WALK and STATS; unknown bits are refused. SYMLINK has some of
+ * PUT's. */
 enum {
     MSG_STAT_ROOT = 1,     /* the content's root too, hashing it when it is not stored */
     MSG_MKDIR_PARENTS = 1, /* make what is missing above; an existing folder is success */
@@ -70,6 +71,7 @@ enum {
     MSG_GET_RECHECK = 1,       /* hash the source even where a stored tree is valid */
     MSG_WALK_FOLDERS = 1,      /* folders only */
     MSG_ITEMS_ROOTS = 2,       /* WALK, STATS: the roots that are stored */
+    MSG_ITEMS_LINKS = 4,       /* WALK, STATS: the targets of links */
     MSG_GET_COMPRESS_AUTO = 2, /* compress what shrinks while that is faster; without the next */
     MSG_GET_COMPRESS = 4,      /* compress whatever shrinks */
 };

@@ -152,6 +152,8 @@ static const struct call store[] = {
     CALL(renameat),
     CALL(renameat2),
     CALL(linkat),
+    CALL(symlinkat),
+    CALL(readlinkat),
     CALL(geteuid),
     CALL(fchmod),
     CALL_IF(utimensat, IS(1, 0)),

@@ -20,12 +20,13 @@ enum err confine_start(const int *keep, unsigned n) MUST_CHECK;
 enum err confine_become(uid_t uid, gid_t gid, const gid_t *groups, size_t n_groups) MUST_CHECK;
 
 /* Landlock: from now on no file system access but, beneath each of the n folders (O_PATH
- * descriptors), reading, writing, making, removing, renaming of files and folders; n == 0: none at
- * all. No device nodes, no executing; TCP bind and connect are refused where the kernel's Landlock
+ * descriptors), reading, writing, making, removing, renaming of files and folders, with links
+ * making of symbolic ones too; n == 0: none at all. No device nodes, no executing; TCP bind and connect are refused where the kernel's Landlock
  * knows them (ABI 4), signals and abstract sockets outside likewise (ABI 6). *abi is set to the ABI
  * that is enforced, 0 where the kernel has no Landlock: then it is ERR_CONFIG if require is set,
  * else success with a warning logged once by the caller. */
-enum err confine_files(const int *folders, unsigned n, bool require, int *abi) MUST_CHECK;
+enum err confine_files(const int *folders, unsigned n, bool links, bool require,
+                       int *abi) MUST_CHECK;
 
 /* Makes the lists of system calls ready for all processes that are forked from now on: saves each
  * of them 0.2 ms. Without it confine_calls makes its own. */

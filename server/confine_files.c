@@ -45,14 +45,15 @@ static struct ruleset refused_by(int abi)
     };
 }
 
-static enum err enforce(const struct ruleset *refused, const int *folders, unsigned n)
+static enum err enforce(const struct ruleset *refused, const int *folders, unsigned n, bool links)
 {
     enum err rc = ERR_OK;
+    uint64_t allowed = FS_BENEATH | (links ? LANDLOCK_ACCESS_FS_MAKE_SYM : 0);
     int fd = (int)syscall(SYS_landlock_create_ruleset, refused, sizeof *refused, 0);
     if (fd < 0)
         return log_fail_errno("Landlock rules");
     for (unsigned i = 0; i < n && !rc; i++) {
-        struct landlock_path_beneath_attr beneath = {refused->fs & FS_BENEATH, folders[i]};
+        struct landlock_path_beneath_attr beneath = {refused->fs & allowed, folders[i]};
         if (syscall(SYS_landlock_add_rule, fd, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) != 0)
             rc = log_fail_errno("Landlock rule for folder %u", i + 1);
     }
@@ -62,7 +63,7 @@ static enum err enforce(const struct ruleset *refused, const int *folders, unsig
     return rc;
 }
 
-enum err confine_files(const int *folders, unsigned n, bool require, int *abi)
+enum err confine_files(const int *folders, unsigned n, bool links, bool require, int *abi)
 {
     long found = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     /* Before ABI 2 a file could not be renamed from one folder to another at all: of no use with
@@ -75,5 +76,5 @@ enum err confine_files(const int *folders, unsigned n, bool require, int *abi)
                                   "which confine = require demands")
                        : ERR_OK;
     struct ruleset refused = refused_by(*abi);
-    return enforce(&refused, folders, n);
+    return enforce(&refused, folders, n, links);
 }

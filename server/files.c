@@ -185,6 +185,13 @@ enum err files_rename(struct files *f, const char *from, const char *to, bool ov
                              .from = slice_str(from), .to = slice_str(to)));
 }
 
+enum err files_symlink(struct files *f, const struct fs_symlink *l)
+{
+    return await(f, IPC_SEND(f->fd, st_symlink, ST_SYMLINK, .overwrite = l->overwrite,
+                             .parents = l->parents, .path = slice_str(l->path),
+                             .target = slice_str(l->target)));
+}
+
 /* The answer to a request, before which may come what stands there, to *info. */
 static enum err next_answer(struct files *f, struct ipc_in *in, struct fs_info *info)
 {

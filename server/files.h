@@ -39,6 +39,7 @@ enum err files_stats(struct files *f, const char *path, unsigned flags, struct s
                      files_page_fn *each, void *arg) MUST_CHECK;
 enum err files_mkdir(struct files *f, const char *path, uint32_t mode, bool parents) MUST_CHECK;
 enum err files_remove(struct files *f, const char *path, bool folder) MUST_CHECK;
+enum err files_symlink(struct files *f, const struct fs_symlink *l) MUST_CHECK;
 enum err files_rename(struct files *f, const char *from, const char *to, bool overwrite) MUST_CHECK;
 enum err files_open_source(struct files *f, const char *path, struct fs_source *out) MUST_CHECK;
 enum err files_open_part(struct files *f, const char *path, uint64_t length, unsigned flags,

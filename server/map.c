@@ -24,7 +24,7 @@ struct rule {
     bool has_print;
     uint8_t print[WIRE_HASH];
     char *account;
-    bool has_quota, has_sessions, has_rights;
+    bool has_quota, has_sessions, has_rights, has_links;
     unsigned rights;
 };
 
@@ -160,6 +160,14 @@ static enum err take_rate(struct rule *r, const struct conf_at *at, const char *
     return e;
 }
 
+static enum err take_links(struct rule *r, const struct conf_at *at, const char *value)
+{
+    if (r->has_links)
+        return conf_fail(at, "given twice");
+    r->has_links = true;
+    return conf_bool(at, value, &r->user.links);
+}
+
 /* "/", or "/" before each of some legal names. */
 static bool is_prefix(const char *s)
 {
@@ -211,6 +219,8 @@ static enum err take_value(struct rule *r, const struct conf_at *at, const char 
         return take_sessions(r, at, value);
     if (strcmp(at->key, "rate") == 0)
         return take_rate(r, at, value);
+    if (strcmp(at->key, "links") == 0)
+        return take_links(r, at, value);
     return take_prefixed(r, at, value);
 }
 

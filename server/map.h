@@ -17,6 +17,8 @@
  *   sessions    = 8                          at once; default 16
  *   rate        = 10M                        bytes a second of all sessions together, both ways;
  *                                            at least 8K; absent: no limit
+ *   links       = yes                        symbolic links may be made, and what they lead to is told;
+ *                                            they are followed in no case; default: no
  *   account     = alice                      the local account to run as: required when consignd
  *                                            runs as root (never uid 0), otherwise refused unless
  *                                            it is its own
@@ -47,6 +49,7 @@ struct map_user {
     uint64_t quota;
     unsigned sessions;
     uint64_t rate; /* 0: no limit */
+    bool links;    /* symbolic links are kept */
     bool has_account;
     uid_t uid;
     gid_t gid;

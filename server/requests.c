@@ -275,6 +275,7 @@ static const struct row {
     {MSG_WALK, requests_walk},
     {MSG_NEXT, requests_next},
     {MSG_STATS, requests_stats},
+    {MSG_SYMLINK, requests_symlink},
 };
 
 /* The store takes its time: the peer hears of it. A channel that fails here fails at the answer, too. */

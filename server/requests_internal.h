@@ -55,5 +55,6 @@ enum err requests_fetch(struct requests *r, const struct frame *f) MUST_CHECK;
 enum err requests_walk(struct requests *r, const struct frame *f) MUST_CHECK;
 enum err requests_next(struct requests *r, const struct frame *f) MUST_CHECK;
 enum err requests_stats(struct requests *r, const struct frame *f) MUST_CHECK;
+enum err requests_symlink(struct requests *r, const struct frame *f) MUST_CHECK;
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The requests on trees: WALK and NEXT, and STATS for many names of one folder. */
+/* The requests on trees: WALK and NEXT, STATS for many names of one folder, and SYMLINK. */
 #include "requests_internal.h"
 
 #include "log.h"
@@ -18,17 +18,21 @@ static enum err send_page(void *arg, const struct files_page *page)
                      .items = page->items);
 }
 
+static unsigned items_flags(uint32_t flags)
+{
+    return (flags & MSG_ITEMS_ROOTS ? FS_ROOTS : 0) | (flags & MSG_ITEMS_LINKS ? FS_LINKS : 0);
+}
+
 /* One record a walk. */
 enum err requests_walk(struct requests *r, const struct frame *f)
 {
     struct msg_walk m;
     if (!CHAN_GET(f, walk, &m))
         return chan_malformed(f);
-    if (m.flags & ~(uint32_t)(MSG_WALK_FOLDERS | MSG_ITEMS_ROOTS))
+    if (m.flags & ~(uint32_t)(MSG_WALK_FOLDERS | MSG_ITEMS_ROOTS | MSG_ITEMS_LINKS))
         return requests_bad_flags(m.flags);
     struct pages p = {r, m.id};
-    unsigned flags =
-        (m.flags & MSG_WALK_FOLDERS ? FS_FOLDERS : 0) | (m.flags & MSG_ITEMS_ROOTS ? FS_ROOTS : 0);
+    unsigned flags = (m.flags & MSG_WALK_FOLDERS ? FS_FOLDERS : 0) | items_flags(m.flags);
     enum err e = path_parse(m.path, r->path);
     struct deed d = {.op = "walk", .path = e == ERR_OK ? r->path : NULL};
     if (e == ERR_OK)
@@ -52,10 +56,10 @@ enum err requests_stats(struct requests *r, const struct frame *f)
     struct msg_stats m;
     if (!CHAN_GET(f, stats, &m))
         return chan_malformed(f);
-    if (m.flags & ~(uint32_t)MSG_ITEMS_ROOTS)
+    if (m.flags & ~(uint32_t)(MSG_ITEMS_ROOTS | MSG_ITEMS_LINKS))
         return requests_bad_flags(m.flags);
     struct pages p = {r, m.id};
-    unsigned flags = m.flags & MSG_ITEMS_ROOTS ? FS_ROOTS : 0;
+    unsigned flags = items_flags(m.flags);
     enum err e = path_parse(m.path, r->path);
     struct deed d = {.op = "stats", .path = e == ERR_OK ? r->path : NULL};
     if (e == ERR_OK)
@@ -65,4 +69,25 @@ enum err requests_stats(struct requests *r, const struct frame *f)
     if (e == ERR_OK)
         snprintf(r->stats_path, sizeof r->stats_path, "%s", r->path);
     return requests_conclude(r, p.id, &d, e);
+}
+
+enum err requests_symlink(struct requests *r, const struct frame *f)
+{
+    struct msg_symlink m;
+    char target[FS_TARGET_MAX + 1];
+    if (!CHAN_GET(f, symlink, &m))
+        return chan_malformed(f);
+    if (m.flags & ~(uint32_t)(MSG_PUT_OVERWRITE | MSG_PUT_PARENTS))
+        return requests_bad_flags(m.flags);
+    uint32_t id = m.id;
+    struct fs_symlink l = {r->path, target, m.flags & MSG_PUT_OVERWRITE, m.flags & MSG_PUT_PARENTS};
+    enum err e = path_parse(m.path, r->path);
+    struct deed d = {.op = "symlink", .path = e == ERR_OK ? r->path : NULL};
+    if (e == ERR_OK && !slice_copy(m.target, target, sizeof target))
+        e = log_fail(ERR_NAME, "%s: a link to a target with a NUL in it", r->path);
+    else if (e == ERR_OK)
+        d.to = target;
+    if (e == ERR_OK)
+        e = files_symlink(&r->files, &l);
+    return requests_conclude(r, id, &d, e);
 }

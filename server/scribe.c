@@ -210,7 +210,7 @@ static enum err confine(struct scribe *s, int control)
     tzset(); /* reads its file now: there will be no reading later */
     enum err rc = confine_start(keep, 3);
     if (!rc)
-        rc = confine_files(&s->folder, s->folder >= 0 ? 1 : 0, false, &abi);
+        rc = confine_files(&s->folder, s->folder >= 0 ? 1 : 0, false, false, &abi);
     return rc ? rc : confine_calls(CONFINE_SCRIBE);
 }
 

@@ -66,7 +66,7 @@ static enum err confine(struct session *s)
     if (e == ERR_OK)
         e = prepare(s);
     if (e == ERR_OK)
-        e = confine_files(NULL, 0, s->config->confine_require, &abi);
+        e = confine_files(NULL, 0, false, s->config->confine_require, &abi);
     if (e == ERR_OK && geteuid() == 0)
         e = confine_become(s->config->session_uid, s->config->session_gid, NULL, 0);
     if (e == ERR_OK)

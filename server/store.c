@@ -129,6 +129,18 @@ static bool do_rename(struct store *s, const struct ipc_in *in, enum err *status
     return true;
 }
 
+static bool do_symlink(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_symlink m;
+    char target[FS_TARGET_MAX + 1];
+    if (!ipc_get_st_symlink(in->body, in->n, &m) || !slice_copy(m.target, target, sizeof target))
+        return false;
+    struct fs_symlink l = {s->path, target, m.overwrite, m.parents};
+    if ((*status = path_parse(m.path, s->path)) == ERR_OK)
+        *status = fs_symlink(&s->fs, &l);
+    return true;
+}
+
 static bool do_commit(struct store *s, const struct ipc_in *in, enum err *status)
 {
     struct ipc_st_commit m;
@@ -390,7 +402,7 @@ static const struct row {
     {IPC_ST_PARENTS, false, do_parents},    {IPC_ST_ATTRIBUTES, false, do_attributes},
     {IPC_ST_WALK, false, do_walk},          {IPC_ST_NEXT, false, do_next},
     {IPC_ST_STATS, false, do_stats},        {IPC_ST_SHARE, false, do_share},
-    {IPC_ST_JOIN, true, do_join},
+    {IPC_ST_JOIN, true, do_join},           {IPC_ST_SYMLINK, false, do_symlink},
 };
 
 /* One request. An error here ends the store: the session is gone, or does not keep to the table. */
@@ -416,12 +428,14 @@ enum err store_prepare(struct fs *fs, const struct config *config, const struct 
     fs_init(fs, user->name, false);
     for (size_t i = 0; e == ERR_OK && i < user->n_roots; i++)
         e = fs_add_root(fs, user->roots[i].prefix, user->roots[i].dir, user->roots[i].rights);
+    if (user->links)
+        fs_keep_links(fs);
     for (size_t i = 0; e == ERR_OK && i < fs->n && n < 64; i++)
         folders[n++] = fs->roots[i].fd;
     if (e == ERR_OK && fs->n > 64)
         e = log_fail(ERR_CONFIG, "user %s: more than 64 roots", user->name);
     if (e == ERR_OK)
-        e = confine_files(folders, n, config->confine_require, &abi);
+        e = confine_files(folders, n, user->links, config->confine_require, &abi);
     if (e == ERR_OK && user->has_account)
         e = confine_become(user->uid, user->gid, user->groups, user->n_groups);
     if (e == ERR_OK)

@@ -7,8 +7,8 @@
 #include <string.h>
 
 enum {
-    PAGE_FULL = 56 * 1024
-}; /* no more is added to a page of so many bytes: one item has 4 KiB */
+    PAGE_FULL = 56 * 1000
+}; /* no more is added to a page of so many bytes: one item has 8 KiB, and some */
 
 void store_pages_release(struct store_pages *p)
 {
@@ -34,6 +34,8 @@ static enum err add(struct buf *items, const struct fs_info *i, struct slice nam
                          .name = name};
     if (m.name.n > PATH_MAX_BYTES)
         m.name.n = PATH_MAX_BYTES;
+    if (i->target)
+        m.target = slice_str(i->target);
     memcpy(m.root, i->root, TREE_HASH);
     return msg_add_item(items, &m) ? ERR_OK : log_fail(ERR_LIMIT, "out of memory for a page");
 }

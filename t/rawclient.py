@@ -46,6 +46,7 @@ TABLE = {
     "NEXT": (28, "id:I"),
     "STATS": (29, "id:I flags:I path:s names:t"),
     "ATTRIBUTES": (30, "id:I flags:I mode:I mtime_s:Q mtime_ns:I path:s"),
+    "SYMLINK": (31, "id:I flags:I path:s target:s"),
     "DONE": (32, "id:I status:H reason:s"),
     "INFO": (33, "id:I type:B mode:I size:Q mtime_s:Q mtime_ns:I has_root:B root:h"),
     "ENTRY": (34, "id:I type:B mode:I size:Q mtime_s:Q mtime_ns:I name:s"),
@@ -109,11 +110,13 @@ def show_items(body):
         item, body = body[2:2 + n], body[2 + n:]
         kind, mode, size, mtime_s, mtime_ns, has_root, root = struct.unpack_from(ITEM, item)
         (length,) = struct.unpack_from(">H", item, struct.calcsize(ITEM))
-        name = item[struct.calcsize(ITEM) + 2:]
-        assert len(name) == length
+        at = struct.calcsize(ITEM) + 2
+        name, (target_length,), target = item[at:at + length], struct.unpack_from(">H", item, at + length), item[at + length + 2:]
+        assert len(name) == length and len(target) == target_length
         text = " " + TYPES[kind] + (":" + ERRORS[mode] if kind == 6 else "")
         print(text, name.decode("ascii", "backslashreplace").replace("\n", "\\n"),
-              *([size, "%o" % mode] if kind == 1 else []), *([root.hex()] if has_root else []))
+              *([size, "%o" % mode] if kind == 1 else []), *([root.hex()] if has_root else []),
+              *(["->", target.decode("ascii", "backslashreplace")] if target else []))
 
 
 class Server:

@@ -105,6 +105,31 @@ test_expect_success 'links and devices: left out, and the rest fetched' '
 	test "$(ls here/d)" = c
 '
 
+# kept STATUS FIRST SECOND: get -r, links kept, of a folder with FIRST the first time, and SECOND when links are asked for.
+kept() {
+	lie "$1" get -r --links keep alice:/d here/ -- "WALK path=/d flags=0: ${2:+$2; }PAGE; DONE" "WALK path=/d flags=4: ${3:+$3; }PAGE; DONE" \
+		"GET: OFFER length=0 mode=0644; WAIT READY; COMMIT; WAIT DONE"
+}
+test_expect_success 'links that are kept: what comes below one goes nowhere' '
+	mkdir -p beyond && L="ITEM type=3 name=a target=$TRASH/beyond" && F="ITEM type=2 name=a; ITEM type=1 name=a/f; ITEM type=5 name=a" &&
+	kept 0 "$L" "$L" && test "$(readlink here/d/a)" = "$TRASH/beyond" &&
+	kept 65 "$F" "$L" && test -d here/d/a && test ! -h here/d/a && test -f here/d/a/f &&
+	kept 73 "$L" "$L; ITEM type=2 name=a mode=0700; ITEM type=5 name=a mode=0700" && test -h here/d/a &&
+	kept 65 "$L; $F" "$L" && kept 76 "$L; ITEM type=1 name=a/f" "$L" && kept 76 "$L" "$L; ITEM type=3 name=a/b target=x" &&
+	kept 65 "$L; $F" "$F; $L" && kept 77 "ITEM type=3 name=a" "ITEM type=3 name=a" && test -z "$(ls here/d)" &&
+	kept 76 "ITEM type=1 name=a target=x" "" && kept 76 "" "ITEM type=2 name=a target=x" && kept 76 "" "ITEM type=3 name=a target=x\\x00y" &&
+	kept 0 "" "ITEM type=3 name=a target=x; ITEM type=3 name=a target=y" && test "$(readlink here/d/a)" = y && test -z "$(ls beyond)"
+'
+test_expect_success 'links that stand here are not gone through either' '
+	mkdir -p beyond && for links in keep skip; do
+		mkdir -p here && ln -sfn "$TRASH/beyond" here/a &&
+			printf "%s\n" "WALK path=/d flags=1: ITEM type=2 name=a; ITEM type=5 name=a; PAGE; DONE" \
+				"WALK path=/d: ITEM type=2 name=a; ITEM type=1 name=a/f; ITEM type=5 name=a; PAGE; DONE" \
+				"GET: OFFER length=0 mode=0644; WAIT DONE; ABORT" >raw.rules &&
+			{ consign sync --links $links alice:/d here 2>err; test $? = 65; } && test -z "$(ls beyond)" && test -h here/a || return 1
+	done
+'
+
 test_expect_success 'a listing without an end' '
 	lie 75 ls alice:/d -- "LIST: EVER ENTRY type=1 name=a"
 '

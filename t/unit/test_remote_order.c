@@ -148,6 +148,26 @@ static void folders_are_left_in_their_turn(void **state)
     assert_false(TAKES({MSG_FOLDER, "a"}, {MSG_LEAVE, "a"}, {MSG_LEAVE, "a"}));
 }
 
+static void targets_are_of_links(void **state)
+{
+    struct remote_item out;
+    (void)state;
+    log_quiet(true);
+    for (uint8_t type = MSG_FILE; type <= MSG_OTHER; type++) {
+        struct remote_order o = {0};
+        struct msg_item m = {.type = type, .name = slice_str("a"), .target = slice_str("../b\n")};
+        assert_int_equal(remote_order_take(&o, &m, false, &out),
+                         type == MSG_LINK ? ERR_OK : ERR_PROTO);
+        if (type == MSG_LINK)
+            assert_string_equal(out.info.target, "../b\n");
+        m.target = slice_of("a\0b", 3);
+        assert_int_equal(remote_order_take(&o, &m, false, &out), ERR_PROTO);
+        m.target = slice_str("");
+        assert_int_equal(remote_order_take(&o, &m, false, &out), ERR_OK);
+        assert_null(out.info.target);
+    }
+}
+
 static void a_name_with_nul_is_refused(void **state)
 {
     struct remote_order o = {0};
@@ -241,6 +261,7 @@ int main(void)
         cmocka_unit_test(what_is_in_order_is_taken),
         cmocka_unit_test(names_are_one_step_below),
         cmocka_unit_test(folders_are_left_in_their_turn),
+        cmocka_unit_test(targets_are_of_links),
         cmocka_unit_test(a_name_with_nul_is_refused),
         cmocka_unit_test(paths_are_bounded),
         cmocka_unit_test(values_are_bounded),

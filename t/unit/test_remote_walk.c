@@ -436,7 +436,7 @@ static enum err look_up(struct client *c, char (*names)[PATH_NAME_MAX + 1], size
     for (size_t at = 0; e == ERR_OK && at < n; lookup_clear(&l)) {
         while (at < n && !lookup_full(&l))
             assert_int_equal(lookup_add(&l, names[at++], &st, false), ERR_OK);
-        e = lookup_ask(&l, &c->pipeline, "/d", false);
+        e = lookup_ask(&l, &c->pipeline, "/d", 0);
         if (e == ERR_OK)
             e = lookup_wait(&l, &c->pipeline);
         for (size_t i = 0; i < l.n; i++) {
