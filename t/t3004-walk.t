@@ -194,7 +194,7 @@ test_expect_success 'a walk is recorded once, names of a folder at its first, wh
 '
 
 test_expect_success 'flags that are not known, and an item as a frame, end the connection' '
-	raw "WALK flags=4 path=/t" >out && grep "^ERROR PROTO" out && raw "STATS flags=1 path=/t" >out &&
+	raw "WALK flags=8 path=/t" >out && grep "^ERROR PROTO" out && raw "STATS flags=1 path=/t" >out &&
 	grep "^ERROR PROTO" out && raw "ITEMS items=00" >out && grep "^ERROR PROTO" out &&
 	raw "RAW 0000000126" >out && grep "^ERROR PROTO" out
 '
