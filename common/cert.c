@@ -140,6 +140,12 @@ enum err cert_store_add(struct cert_store *s, const char *name, const char *ca_f
     return e;
 }
 
+void cert_store_stale(struct cert_store *s, struct cert_staleness how)
+{
+    if (s->n > 0)
+        s->anchors[s->n - 1].stale = how;
+}
+
 bool cert_store_has(const struct cert_store *s, const char *name)
 {
     for (size_t i = 0; i < s->n; i++)

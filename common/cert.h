@@ -78,7 +78,10 @@ struct cert_id {
     uint8_t spki_sha256[WIRE_HASH]; /* fingerprint of the public key (SubjectPublicKeyInfo) */
     uint8_t cert_sha256[WIRE_HASH]; /* of the whole certificate */
     time_t not_after;
+    /* Set by cert_judge: */
     char anchor[65]; /* name of the trust anchor it was verified against; "" before */
+    time_t until; /* the last second at which the verdict is the same, as far as time alone goes */
+    time_t stale; /* when a list that was obeyed ran out, although it still counts; 0: none did */
 };
 void cert_id_release(struct cert_id *id);
 
@@ -89,6 +92,18 @@ enum cert_crl_policy {
     CERT_CRL_IF_PRESENT, /* a CRL that is there is obeyed; an expired one is an error */
     CERT_CRL_REQUIRE,    /* every certificate below the anchor needs one that is valid now */
 };
+
+/* What it means that a list ran out: an error; an error once that is grace_s ago; or nothing. What it
+ * revokes stays revoked in any case. */
+enum cert_stale { CERT_STALE_FAIL, CERT_STALE_GRACE, CERT_STALE_WARN };
+struct cert_staleness {
+    enum cert_stale what;
+    int64_t grace_s; /* with CERT_STALE_GRACE */
+};
+/* Reads "fail", "warn" or "grace TIME" (conf.h). ERR_CONFIG, logged with its place. */
+struct conf_at;
+enum err cert_stale_parse(const struct conf_at *at, const char *value,
+                          struct cert_staleness *out) MUST_CHECK;
 
 /* The trust anchors: named sets of CA certificates with their CRLs. */
 struct cert_store;
@@ -101,6 +116,8 @@ void cert_store_free(struct cert_store *s);
  * of that name, and its signature is looked at when it is used. */
 enum err cert_store_add(struct cert_store *s, const char *name, const char *ca_file,
                         const char *crl_file, enum cert_crl_policy policy) MUST_CHECK;
+/* Says what stale lists mean under the anchor that was added last; CERT_STALE_FAIL unless said. */
+void cert_store_stale(struct cert_store *s, struct cert_staleness how);
 bool cert_store_has(const struct cert_store *s, const char *name);
 /* How many anchors; their names by index. */
 size_t cert_store_count(const struct cert_store *s);
@@ -112,6 +129,18 @@ const char *cert_constraint_fault(gnutls_x509_crt_t crt, gnutls_x509_crt_t ca) M
 
 /* Whether there is a constraint of that kind. */
 bool cert_constraint_has(gnutls_x509_name_constraints_t nc, gnutls_x509_subject_alt_name_t type);
+
+/* What is known of a revocation list. */
+struct cert_crl_facts {
+    const char *anchor; /* borrowed from the store */
+    char issuer[512];   /* RFC 4514, scrubbed */
+    char number[65];    /* hex; "" when it has none */
+    time_t this_update, next_update;
+    time_t counts_until; /* by what stale means under its anchor; 0: for good */
+    size_t revoked;
+};
+/* The list number i of all anchors together; false when there is no such. */
+bool cert_store_crl(const struct cert_store *s, size_t i, struct cert_crl_facts *out);
 
 enum cert_role { CERT_CLIENT, CERT_SERVER };
 

@@ -3,7 +3,10 @@
  */
 #include "cert_internal.h"
 
+#include "conf.h"
 #include "log.h"
+#include "text.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -156,4 +159,64 @@ void cert_crls_release(struct cert_anchor *a)
         free(a->crls[i].revoked);
     }
     free(a->crls);
+}
+
+/* ---- how old they may be ---- */
+
+enum { GRACE_MAX_S = 366 * 86400 };
+
+enum err cert_stale_parse(const struct conf_at *at, const char *value, struct cert_staleness *out)
+{
+    uint64_t grace = 0;
+    enum err e = ERR_OK;
+    *out = (struct cert_staleness){CERT_STALE_FAIL, 0};
+    if (strcmp(value, "warn") == 0)
+        out->what = CERT_STALE_WARN;
+    else if (strncmp(value, "grace ", 6) == 0)
+        e = conf_seconds(at, value + 6 + strspn(value + 6, " "), 1, GRACE_MAX_S, &grace);
+    else if (strcmp(value, "fail") != 0)
+        e = conf_fail(at, "\"%s\" is neither fail nor warn nor grace TIME", value);
+    if (grace)
+        *out = (struct cert_staleness){CERT_STALE_GRACE, (int64_t)grace};
+    return e;
+}
+
+time_t cert_crl_end(const struct cert_anchor *a, const struct cert_crl *crl)
+{
+    time_t next = gnutls_x509_crl_get_next_update(crl->crl);
+    return a->stale.what == CERT_STALE_WARN    ? INT64_MAX
+           : a->stale.what == CERT_STALE_GRACE ? next + a->stale.grace_s
+                                               : next;
+}
+
+static void tell_facts(const struct cert_anchor *a, const struct cert_crl *crl,
+                       struct cert_crl_facts *out)
+{
+    gnutls_datum_t text = {0};
+    uint8_t number[32];
+    size_t n = sizeof number;
+    time_t end = cert_crl_end(a, crl);
+    *out = (struct cert_crl_facts){.anchor = a->name,
+                                   .this_update = gnutls_x509_crl_get_this_update(crl->crl),
+                                   .next_update = gnutls_x509_crl_get_next_update(crl->crl),
+                                   .counts_until = end == INT64_MAX ? 0 : end,
+                                   .revoked = crl->n};
+    if (gnutls_x509_crl_get_issuer_dn3(crl->crl, &text, 0) == 0)
+        log_scrub(out->issuer, sizeof out->issuer, text.data, text.size);
+    gnutls_free(text.data);
+    if (gnutls_x509_crl_get_number(crl->crl, number, &n, NULL) == 0)
+        text_hex(number, n, out->number);
+}
+
+bool cert_store_crl(const struct cert_store *s, size_t i, struct cert_crl_facts *out)
+{
+    for (size_t k = 0; k < s->n; k++) {
+        const struct cert_anchor *a = &s->anchors[k];
+        if (i < a->n_crls) {
+            tell_facts(a, &a->crls[i], out);
+            return true;
+        }
+        i -= a->n_crls;
+    }
+    return false;
 }

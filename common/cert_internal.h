@@ -23,6 +23,7 @@ struct cert_crl {
 struct cert_anchor {
     char name[65];
     enum cert_crl_policy policy;
+    struct cert_staleness stale;
     gnutls_x509_crt_t *cas;
     unsigned n_cas;
     struct cert_crl *crls;
@@ -47,6 +48,9 @@ void cert_crls_release(struct cert_anchor *a);
 /* Whether a CRL in the issuer's name is to be believed: signed by it, or by a CA of the anchor (of
  * the same name, that is by the same one with another key). */
 bool cert_crl_speaks_for(const struct cert_crl *crl, gnutls_x509_crt_t issuer);
+
+/* The first second at which the list does not count any more; INT64_MAX when there is none. */
+time_t cert_crl_end(const struct cert_anchor *a, const struct cert_crl *crl);
 
 /* When the certificate was revoked; 0 when it was not. */
 time_t cert_crl_revoked(const struct cert_crl *crl, gnutls_x509_crt_t crt);

@@ -16,9 +16,11 @@ struct trial {
     enum cert_role role;
     const char *host;
     time_t now;
-    unsigned stage;       /* how far it got */
-    unsigned named;       /* GnuTLS's status bits of which the reason was given already */
-    char why[WHY];        /* the first reason */
+    time_t until;   /* what time alone changes, it changes behind this */
+    time_t stale;   /* when the list that ran out first did, of those that count all the same */
+    unsigned stage; /* how far it got */
+    unsigned named; /* GnuTLS's status bits of which the reason was given already */
+    char why[WHY];  /* the first reason */
     cert_reason_fn *each; /* gets every reason; NULL: the first one ends the trial */
     void *arg;
 };
@@ -201,6 +203,7 @@ static bool check_time(struct trial *t, unsigned i)
     if (from == (time_t)-1 || until == (time_t)-1)
         return because(t, i, "its dates can't be read");
     date_text(t->now < from ? from : until, date);
+    t->until = until < t->until ? until : t->until;
     if (t->now < from)
         return because(t, i, "not valid before %s", date);
     return t->now <= until || because(t, i, "expired on %s", date);
@@ -224,10 +227,18 @@ static bool check_strength(struct trial *t, unsigned i)
     return true;
 }
 
+/* The certificate has a list that counts until end, the newest of which runs out at next. */
+static bool note_list(struct trial *t, time_t next, time_t end)
+{
+    t->until = end - 1 < t->until ? end - 1 : t->until;
+    if (next <= t->now && (!t->stale || next < t->stale))
+        t->stale = next;
+    return true;
+}
+
 static bool check_revocation(struct trial *t, unsigned i)
 {
-    bool current = false;
-    time_t ran_out = 0, begins = 0;
+    time_t newest = 0, end = 0, ran_out = 0, begins = 0;
     char date[32] = "";
     for (unsigned k = 0; k < t->anchor->n_crls; k++) {
         const struct cert_crl *crl = &t->anchor->crls[k];
@@ -242,15 +253,18 @@ static bool check_revocation(struct trial *t, unsigned i)
         }
         time_t from = gnutls_x509_crl_get_this_update(crl->crl);
         time_t until = gnutls_x509_crl_get_next_update(crl->crl);
-        if (t->now >= until)
+        time_t counts_until = cert_crl_end(t->anchor, crl);
+        if (t->now >= counts_until) {
             ran_out = until > ran_out ? until : ran_out;
-        else if (from > t->now + CLOCK_SKEW_S)
+        } else if (from > t->now + CLOCK_SKEW_S) {
             begins = from;
-        else
-            current = true;
+        } else {
+            newest = until > newest ? until : newest;
+            end = counts_until > end ? counts_until : end;
+        }
     }
-    if (current)
-        return true;
+    if (end)
+        return note_list(t, newest, end);
     date_text(ran_out ? ran_out : begins, date);
     if (ran_out)
         return because(t, i, "its CA's revocation list ran out on %s: load a new one", date);
@@ -468,8 +482,11 @@ static enum err judge_der(const struct cert_store *s, const gnutls_datum_t *chai
         e = judge(s, crts, n, how, &got);
     if (e == ERR_OK)
         e = cert_id_read(&chain[0], out);
-    if (e == ERR_OK)
+    if (e == ERR_OK) {
         snprintf(out->anchor, sizeof out->anchor, "%s", got.anchor->name);
+        out->until = got.until;
+        out->stale = got.stale;
+    }
     while (imported > 0)
         gnutls_x509_crt_deinit(crts[--imported]);
     return e;
@@ -478,7 +495,7 @@ static enum err judge_der(const struct cert_store *s, const gnutls_datum_t *chai
 enum err cert_judge(const struct cert_store *s, const gnutls_datum_t *chain, unsigned n,
                     enum cert_role role, const char *host, time_t now, struct cert_id *out)
 {
-    struct trial how = {.role = role, .host = host, .now = now};
+    struct trial how = {.role = role, .host = host, .now = now, .until = INT64_MAX};
     return judge_der(s, chain, n, &how, out);
 }
 
@@ -486,6 +503,7 @@ enum err cert_judge_all(const struct cert_store *s, const gnutls_datum_t *chain,
                         enum cert_role role, const char *host, time_t now, cert_reason_fn *each,
                         void *arg, struct cert_id *out)
 {
-    struct trial how = {.role = role, .host = host, .now = now, .each = each, .arg = arg};
+    struct trial how = {
+        .role = role, .host = host, .now = now, .until = INT64_MAX, .each = each, .arg = arg};
     return judge_der(s, chain, n, &how, out);
 }

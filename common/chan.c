@@ -13,13 +13,15 @@ enum {
     REJECT_MS = 1000,
     SAMPLE_MS = 100,    /* a full socket is looked at more closely from then on */
     PACE_STEP_MS = 100, /* the longest sleep at a time */
+    HEED_MS = 100,
     PACE_ROOM_MIN = 64 * 1024,
     PACE_ROOM_MAX = 1024 * 1024,
 };
 
 enum err chan_init(struct chan *c, struct tls *tls, const struct chan_limits *limits)
 {
-    *c = (struct chan){.tls = tls, .limits = *limits, .frame_max = MSG_FRAME_MAX_EARLY};
+    *c = (struct chan){
+        .tls = tls, .limits = *limits, .frame_max = MSG_FRAME_MAX_EARLY, .heed_fd = -1};
     /* Pages of the long buffer are only touched once long frames arrive. */
     c->in_cap = MSG_HEADER + MSG_FRAME_MAX + 2 * RECORD;
     c->in = malloc(c->in_cap);
@@ -35,7 +37,7 @@ void chan_release(struct chan *c)
     tls_free(c->tls);
     free(c->in);
     buf_release(&c->out);
-    *c = (struct chan){.failed = true};
+    *c = (struct chan){.failed = true, .heed_fd = -1};
 }
 
 void chan_allow_data(struct chan *c)
@@ -56,6 +58,32 @@ void chan_pace(struct chan *c, struct pace *p)
     c->pace = p;
     if (p && p->rate <= PACE_ROOM_MAX)
         tls_receive_room(c->tls, p->rate < PACE_ROOM_MIN ? PACE_ROOM_MIN : (int)p->rate);
+}
+
+/* ---- an end from outside ---- */
+
+void chan_heed(struct chan *c, int fd, chan_heed_fn *heed, void *arg)
+{
+    c->heed_fd = fd;
+    c->heed = heed;
+    c->heed_arg = arg;
+}
+
+static enum err ask(struct chan *c)
+{
+    bool ever = true;
+    enum err e = c->heed(c->heed_arg, &ever);
+    c->heed_ms = tls_now_ms() + HEED_MS;
+    if (!ever)
+        c->heed_fd = -1;
+    c->cut = e != ERR_OK;
+    return e == ERR_OK ? e : broken(c, e);
+}
+
+/* Between two frames of ours, when it is time. */
+static enum err heed_now_and_then(struct chan *c)
+{
+    return c->heed_fd >= 0 && tls_now_ms() >= c->heed_ms ? ask(c) : ERR_OK;
 }
 
 /* ---- progress watch ---- */
@@ -81,8 +109,9 @@ static enum err watch_wait(struct chan *c, short events, short *ready)
 {
     for (;;) {
         int64_t end = c->watch_ms + c->limits.stall_ms, sample = tls_now_ms() + SAMPLE_MS;
-        enum err e =
-            tls_wait(c->tls, events, c->watch_sampled || sample > end ? end : sample, ready);
+        int also = events == POLLIN ? c->heed_fd : -1;
+        enum err e = tls_wait_also(c->tls, events, also,
+                                   c->watch_sampled || sample > end ? end : sample, ready);
         if (e != ERR_TIMEOUT)
             return e;
         if (!c->watch_sampled) {
@@ -157,9 +186,9 @@ static void compact(struct chan *c)
 static enum err wait_input(struct chan *c, int64_t deadline)
 {
     short ready;
-    if (in_len(c) == 0)
-        return tls_wait(c->tls, POLLIN, deadline, &ready);
-    return watch_wait(c, POLLIN, &ready);
+    enum err e = in_len(c) == 0 ? tls_wait_also(c->tls, POLLIN, c->heed_fd, deadline, &ready)
+                                : watch_wait(c, POLLIN, &ready);
+    return e == ERR_OK && ready == 0 ? ask(c) : e;
 }
 
 static enum err on_error(struct chan *c, const struct frame *f)
@@ -218,6 +247,8 @@ static enum err pace_wait(struct chan *c, int64_t turn_ms, bool take)
         e = tls_flush(c->tls);
         if (e == ERR_OK || e == ERR_BUSY)
             e = pace_step(c, turn_ms - now, take);
+        if (e == ERR_OK && !take)
+            e = heed_now_and_then(c);
     }
     c->watch_ms += now - start;
     return e;
@@ -388,13 +419,17 @@ enum err chan_end(struct chan *c, size_t at)
     wire_store_u32(c->out.data + at, (uint32_t)(c->out.len - at - 4));
     if (c->out.len < GATHER_PLAIN)
         return ERR_OK;
+    enum err e = heed_now_and_then(c);
     watch_start(c);
-    return encrypt(c);
+    return e == ERR_OK ? encrypt(c) : e;
 }
 
 enum err chan_send_data(struct chan *c, const struct msg_data *m)
 {
     struct msg_data head = *m;
+    enum err e = heed_now_and_then(c);
+    if (e != ERR_OK)
+        return e;
     size_t at = chan_begin(c, MSG_DATA);
     head.bytes.n = 0;
     (void)msg_put_data(&c->out, &head);
@@ -404,7 +439,7 @@ enum err chan_send_data(struct chan *c, const struct msg_data *m)
         return ERR_CONN;
     wire_store_u32(c->out.data + at, (uint32_t)(c->out.len - at - 4 + m->bytes.n));
     watch_start(c);
-    enum err e = encrypt(c);
+    e = encrypt(c);
     return e == ERR_OK ? write_all(c, m->bytes.p, m->bytes.n) : e;
 }
 
@@ -413,6 +448,8 @@ enum err chan_flush(struct chan *c)
     enum err e;
     if (c->failed)
         return ERR_CONN;
+    if ((e = heed_now_and_then(c)) != ERR_OK)
+        return e;
     watch_start(c);
     if (c->out.len > 0 && (e = encrypt(c)) != ERR_OK)
         return e;
@@ -427,10 +464,11 @@ enum err chan_flush(struct chan *c)
 void chan_reject(struct chan *c, enum err status, const char *reason)
 {
     struct slice text = slice_str(reason);
-    bool heard = !c->failed || status == ERR_PROTO || status == ERR_TIMEOUT;
+    bool heard = !c->failed || c->cut || status == ERR_PROTO || status == ERR_TIMEOUT;
     if (c->peer_ended || c->mute || !heard)
         return;
-    c->failed = false;
+    c->failed = c->cut = false;
+    c->heed_fd = -1;
     c->limits = (struct chan_limits){REJECT_MS, 1};
     c->pace = NULL;
     text.n = text.n > 512 ? 512 : text.n;
@@ -439,6 +477,19 @@ void chan_reject(struct chan *c, enum err status, const char *reason)
         chan_flush(c) == ERR_OK)
         tls_bye(c->tls);
     c->failed = true;
+}
+
+void chan_linger(struct chan *c, int64_t ms)
+{
+    int64_t end = tls_now_ms() + ms;
+    size_t got = 1;
+    short ready;
+    enum err e = c->mute || c->peer_ended ? ERR_CONN : ERR_OK;
+    while (e == ERR_OK && got > 0 && tls_now_ms() < end) {
+        e = tls_read(c->tls, c->in, c->in_cap, &got);
+        if (e == ERR_BUSY && (e = tls_wait(c->tls, POLLIN, end, &ready)) == ERR_OK)
+            got = 1;
+    }
 }
 
 void chan_bye(struct chan *c)

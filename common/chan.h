@@ -21,6 +21,10 @@ struct chan_limits {
                           peer's kernel */
 };
 
+/* Asked when the descriptor that chan_heed was given is readable, or now and then: why the connection has to
+ * end (logged), or ERR_OK: not now. *ever is set to false when there is nothing more to be heard. */
+typedef enum err chan_heed_fn(void *arg, bool *ever);
+
 struct chan {
     struct tls *tls;
     struct chan_limits limits;
@@ -39,8 +43,13 @@ struct chan {
     uint64_t watch_acked; /* bytes that the peer's kernel had acknowledged by then */
     struct pace *pace;    /* NULL: no limit */
     int64_t pace_ms;      /* the turn of what was received last */
-    int64_t waited_ns;    /* for the socket to take more, so far */
-    struct gauge gauge;   /* whether compressing would help here: for the sender of a transfer */
+    int heed_fd;          /* -1: nobody may end the connection from outside */
+    chan_heed_fn *heed;
+    void *heed_arg;
+    int64_t heed_ms;    /* when it is asked next, without a sign */
+    bool cut;           /* it ended so, between two frames of ours */
+    int64_t waited_ns;  /* for the socket to take more, so far */
+    struct gauge gauge; /* whether compressing would help here: for the sender of a transfer */
 };
 
 /* A received message; body borrows from the channel until the next chan_recv. */
@@ -63,6 +72,11 @@ void chan_allow_data(struct chan *c);
  * may share. Waiting for one's turn is no stall on this side; the other sees slow but steady bytes. To
  * be called before there is much to receive: it bounds what the kernel keeps for us. */
 void chan_pace(struct chan *c, struct pace *p);
+
+/* From now on heed may end the connection: fd is watched while the channel waits for the peer, and heed is
+ * asked before a frame is received or a DATA sent, not more often than ten times a second. What heed
+ * returned is the result of the call it happened in, and chan_reject can still tell it to the peer. */
+void chan_heed(struct chan *c, int fd, chan_heed_fn *heed, void *arg);
 
 /* Queues one message: CHAN_SEND(c, done, DONE, .id = id, .status = 0) */
 #define CHAN_SEND(c, name, NAME, ...)                                                              \
@@ -99,6 +113,10 @@ bool chan_ready(struct chan *c);
 /* Says ERROR (status, reason) and close_notify, best effort, within a second; the channel is
  * unusable then. */
 void chan_reject(struct chan *c, enum err status, const char *reason);
+
+/* After chan_reject: takes in and drops what the peer sends until it closes or ms have passed. A socket
+ * that is closed before could lose the last words on their way. */
+void chan_linger(struct chan *c, int64_t ms);
 
 /* Orderly end: flushes and says close_notify. */
 void chan_bye(struct chan *c);

@@ -285,22 +285,27 @@ static int pull_timeout(gnutls_transport_ptr_t ptr, unsigned ms)
     return poll(&p, 1, ms == GNUTLS_INDEFINITE_TIMEOUT ? -1 : (int)ms);
 }
 
-enum err tls_wait(struct tls *t, short events, int64_t deadline_ms, short *ready)
+enum err tls_wait_also(struct tls *t, short events, int also, int64_t deadline_ms, short *ready)
 {
     for (;;) {
         int64_t left = deadline_ms - tls_now_ms();
-        struct pollfd p = {.fd = t->fd, .events = events};
-        int rc = poll(&p, 1, left <= 0 ? 0 : left > 3600000 ? 3600000 : (int)left);
+        struct pollfd p[2] = {{.fd = t->fd, .events = events}, {.fd = also, .events = POLLIN}};
+        int rc = poll(p, 2, left <= 0 ? 0 : left > 3600000 ? 3600000 : (int)left);
         if (rc < 0 && errno != EINTR)
             return log_fail_errno("waiting for the connection");
         if (rc > 0) {
             /* An error or hang-up shows at the next read or write. */
-            *ready = (short)(p.revents & (POLLERR | POLLHUP | POLLNVAL) ? events : p.revents);
+            *ready = (short)(p[0].revents & (POLLERR | POLLHUP | POLLNVAL) ? events : p[0].revents);
             return ERR_OK;
         }
         if (rc == 0 && left <= 0)
             return ERR_TIMEOUT;
     }
+}
+
+enum err tls_wait(struct tls *t, short events, int64_t deadline_ms, short *ready)
+{
+    return tls_wait_also(t, events, -1, deadline_ms, ready);
 }
 
 /* ---- connection ---- */

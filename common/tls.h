@@ -76,6 +76,10 @@ enum err tls_read(struct tls *t, void *p, size_t n, size_t *got) MUST_CHECK;
  * ERR_TIMEOUT is silent. */
 enum err tls_wait(struct tls *t, short events, int64_t deadline_ms, short *ready) MUST_CHECK;
 
+/* The same, and the wait ends with *ready 0 when the descriptor also is readable (-1: there is none). */
+enum err tls_wait_also(struct tls *t, short events, int also, int64_t deadline_ms,
+                       short *ready) MUST_CHECK;
+
 /* Says close_notify (best effort, never waits). */
 void tls_bye(struct tls *t);
 

@@ -24,6 +24,7 @@ enum refusal { NOT_REFUSED, NO_SOURCE, SOURCE_FAILED, WRONG_PIN, FINAL_TRY };
 
 static struct {
     bool running;
+    bool held;
     const char *module;
     struct token_pin *pin;
     enum refusal refusal;
@@ -119,8 +120,13 @@ void token_stop(void)
         return;
     gnutls_pkcs11_set_pin_function(NULL, NULL);
     gnutls_pkcs11_deinit();
-    state.running = false;
+    state.running = state.held = false;
     state.pin = NULL;
+}
+
+void token_hold(void)
+{
+    state.held = state.running;
 }
 
 static enum err fail_pin(int rc, const char *what)
@@ -285,7 +291,7 @@ static void settle(const char *url)
 {
     const char *module = state.module;
     struct token_pin *pin = state.pin;
-    for (int tries = 1; tries < LOOKS && !is_settled(url); tries++) {
+    for (int tries = 1; !state.held && tries < LOOKS && !is_settled(url); tries++) {
         poll(NULL, 0, LOOK_AGAIN_MS);
         if (token_start(module, pin) != ERR_OK)
             return;

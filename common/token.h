@@ -41,6 +41,10 @@ enum err token_environment(const char *assignment) MUST_CHECK;
 enum err token_start(const char *module, struct token_pin *pin) MUST_CHECK;
 void token_stop(void);
 
+/* Keys of the token are in use from now on: token_load_key does not start it anew to have another look for one that
+ * does not show. */
+void token_hold(void);
+
 /* The private key at ref: a pkcs11: URL, or a PEM file (private, see conf_open). ERR_PIN for a
  * refused PIN, ERR_TOKEN for a token or key that is not there; the message says which, and what to
  * do. A key in a token that is extractable is refused unless allow_extractable. The caller frees

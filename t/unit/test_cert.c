@@ -287,6 +287,73 @@ static void crl_of_leaf(void **state)
     certs_release(&leaf);
 }
 
+static void stale_case(const struct certs_crl *crl, struct cert_staleness how, const char *why,
+                       time_t until, time_t since)
+{
+    struct certs_cert leaf = certs_client("alice", &root);
+    struct cert_store *s = store_of(&root, crl, 1, CERT_CRL_REQUIRE);
+    struct cert_id id;
+    cert_store_stale(s, how);
+    enum err e = cert_judge(s, &leaf.der, 1, CERT_CLIENT, NULL, CERTS_NOW, &id);
+    if (why ? e != ERR_AUTH || !strstr(log_reason(), why) : e != ERR_OK)
+        fail_msg("%s, wanted \"%s\"", e ? log_reason() : "accepted", why ? why : "(accepted)");
+    if (e == ERR_OK) {
+        assert_int_equal(id.until, until ? until : id.not_after);
+        assert_int_equal(id.stale, since);
+    }
+    cert_id_release(&id);
+    cert_store_free(s);
+    certs_release(&leaf);
+}
+
+static void crl_that_ran_out(void **state)
+{
+    const time_t day = CERTS_DAY, soon = CERTS_NOW + 5 * CERTS_DAY, ago = CERTS_NOW - CERTS_DAY;
+    struct certs_crl good = {.issuer = &root, .from_days = -1, .to_days = 5},
+                     stale = {.issuer = &root, .from_days = -8, .to_days = -1};
+    (void)state;
+    stale_case(&good, (struct cert_staleness){CERT_STALE_FAIL, 0}, NULL, soon - 1, 0);
+    stale_case(&good, (struct cert_staleness){CERT_STALE_GRACE, day}, NULL, soon + day - 1, 0);
+    stale_case(&good, (struct cert_staleness){CERT_STALE_WARN, 0}, NULL, 0, 0);
+    stale_case(&stale, (struct cert_staleness){CERT_STALE_FAIL, 0}, "ran out", 0, 0);
+    stale_case(&stale, (struct cert_staleness){CERT_STALE_GRACE, day}, "ran out", 0, 0);
+    stale_case(&stale, (struct cert_staleness){CERT_STALE_GRACE, day + 1}, NULL, CERTS_NOW, ago);
+    stale_case(&stale, (struct cert_staleness){CERT_STALE_WARN, 0}, NULL, 0, ago);
+}
+
+static void crl_that_ran_out_still_names(void **state)
+{
+    struct certs_cert leaf = certs_client("alice", &root);
+    const struct certs_cert *chain[] = {&leaf};
+    struct certs_crl crl = {.issuer = &root, .from_days = -8, .to_days = -1};
+    (void)state;
+    crl.revoked[0] = leaf.serial;
+    struct cert_store *s = store_of(&root, &crl, 1, CERT_CRL_REQUIRE);
+    cert_store_stale(s, (struct cert_staleness){CERT_STALE_WARN, 0});
+    refused(s, chain, 1, "revoked on");
+    cert_store_free(s);
+    certs_release(&leaf);
+}
+
+static void crl_facts(void **state)
+{
+    struct certs_crl both[] = {{.issuer = &root, .revoked = {7}}, {.issuer = &inter, .to_days = 3}};
+    struct cert_store *s = store_of(&root, both, 2, CERT_CRL_REQUIRE);
+    struct cert_crl_facts f;
+    (void)state;
+    cert_store_stale(s, (struct cert_staleness){CERT_STALE_GRACE, 60});
+    assert_true(cert_store_crl(s, 0, &f));
+    assert_string_equal(f.anchor, "acme");
+    assert_string_equal(f.issuer, "CN=root");
+    assert_int_equal(f.revoked, 1);
+    assert_int_equal(f.counts_until, f.next_update + 60);
+    assert_true(cert_store_crl(s, 1, &f));
+    assert_string_equal(f.issuer, "CN=inter");
+    assert_int_equal(f.next_update, CERTS_NOW + 3 * CERTS_DAY);
+    assert_false(cert_store_crl(s, 2, &f));
+    cert_store_free(s);
+}
+
 static void crl_serials_are_numbers(void **state)
 {
     struct certs_cert leaf = certs_client("alice", &root);
@@ -598,6 +665,9 @@ int main(void)
         cmocka_unit_test(intermediate),
         cmocka_unit_test(several_anchors),
         cmocka_unit_test(crl_of_leaf),
+        cmocka_unit_test(crl_that_ran_out),
+        cmocka_unit_test(crl_that_ran_out_still_names),
+        cmocka_unit_test(crl_facts),
         cmocka_unit_test(crl_serials_are_numbers),
         cmocka_unit_test(crl_of_intermediate),
         cmocka_unit_test(crl_after_key_change),
