@@ -3,6 +3,7 @@
 #ifndef CONSIGN_CLIENT_H
 #define CONSIGN_CLIENT_H
 
+#include "cert.h"
 #include "chan.h"
 #include "fs.h"
 #include "xfer.h"
@@ -41,6 +42,7 @@ struct profile {
     bool addressed; /* host and port are not the profile's own: consign://HOST[:PORT] gave them */
     char *ca, *crl;
     bool crl_require;
+    struct cert_staleness crl_stale;
     char *certificate, *key;
     char *module, *module_env, *pin;
     char *server_name; /* checked against the certificate; default: host */
@@ -87,8 +89,8 @@ enum err remote_also(const struct remote *first, const char *text,
 
 struct link {
     struct chan chan;
-    struct tls_identity *identity;
-    bool borrowed; /* the identity is another link's */
+    struct papers *papers;
+    bool borrowed; /* the papers are another link's */
     const struct tree_engine *engine;
     enum xfer_compress compress;
     uint32_t next_id;

@@ -9,7 +9,7 @@
 
 enum { CREW_MAX = 64 };
 
-/* Opens as many connections besides first, whose identity they share, as work says, and more later where
+/* Opens as many connections besides first, whose papers they share, as work says, and more later where
  * it leaves that open. Where fewer can be had (a user's limit) the work is done with these. work->crew is
  * set until crew_close. */
 enum err crew_open(struct work *work, struct worker *first, const struct profile *p) MUST_CHECK;

@@ -4,8 +4,8 @@
 
 #include "cert.h"
 #include "log.h"
+#include "papers.h"
 #include "patience.h"
-#include "token.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -22,34 +22,6 @@ enum {
     VERDICT_MS = 60 * 1000,
     LIST_MAX = 1 << 20, /* entries of one folder: they are held in memory */
 };
-
-/* ---- who we are ---- */
-
-static enum err load_identity(const struct profile *p, struct link *l)
-{
-    struct token_pin *pin = NULL;
-    gnutls_pcert_st *chain = NULL;
-    gnutls_privkey_t key = NULL;
-    unsigned n = 0;
-    enum err e = ERR_OK;
-    if (p->pin)
-        e = token_pin_new(p->pin, &pin);
-    if (e == ERR_OK && (token_is_url(p->key) || token_is_url(p->certificate)) &&
-        (e = token_environment(p->module_env)) == ERR_OK)
-        e = token_start(p->module, pin);
-    if (e == ERR_OK && (e = token_load_chain(p->certificate, &chain, &n)) == ERR_OK &&
-        (e = token_load_key(p->key, p->allow_extractable, &key)) == ERR_OK &&
-        (e = token_match(key, &chain[0], p->certificate)) == ERR_OK) {
-        e = tls_identity_new(false, p->approved, chain, n, key, &l->identity);
-        key = NULL;
-    }
-    if (key)
-        gnutls_privkey_deinit(key);
-    token_free_chain(chain, n);
-    token_pin_forget(pin);
-    token_pin_free(pin);
-    return e;
-}
 
 /* ---- the socket ---- */
 
@@ -102,21 +74,17 @@ static enum err connect_to(const struct profile *p, int *fd)
 
 static enum err judge_server(const struct profile *p, struct link *l, struct tls *tls)
 {
-    struct cert_store *store = NULL;
     struct cert_id id = {0};
     unsigned n;
     const gnutls_datum_t *chain = tls_peer_chain(tls, &n);
-    enum err e = cert_store_new(&store);
-    if (e == ERR_OK)
-        e = cert_store_add(store, p->name, p->ca, p->crl,
-                           p->crl_require ? CERT_CRL_REQUIRE : CERT_CRL_IF_PRESENT);
-    if (e == ERR_OK)
-        e = cert_judge(store, chain, n, CERT_SERVER, p->server_name ? p->server_name : p->host,
-                       time(NULL), &id);
+    enum err e = cert_judge(papers_anchors(l->papers), chain, n, CERT_SERVER,
+                            p->server_name ? p->server_name : p->host, time(NULL), &id);
     if (e == ERR_OK)
         snprintf(l->server, sizeof l->server, "%s", id.subject_text);
+    if (e == ERR_OK && id.stale)
+        log_warn("profile %s: a revocation list has run out; it is obeyed all the same (crl-stale)",
+                 p->name);
     cert_id_release(&id);
-    cert_store_free(store);
     return e;
 }
 
@@ -189,7 +157,7 @@ static enum err shake_hands(const struct profile *p, struct link *l, struct tls 
     int fd;
     enum err e = connect_to(p, &fd);
     if (e == ERR_OK)
-        e = tls_new(l->identity, fd, name, &tls);
+        e = tls_new(papers_identity(l->papers), fd, name, &tls);
     if (e != ERR_OK)
         return e;
     if ((e = tls_handshake(tls, tls_now_ms() + HANDSHAKE_MS)) != ERR_OK ||
@@ -241,7 +209,7 @@ enum err link_open(const struct profile *p, struct link *l)
                        .chan.failed = true,
                        .engine = tree_engine(p->approved),
                        .compress = p->compress};
-    enum err e = load_identity(p, l);
+    enum err e = papers_new(p, &l->papers);
     return e == ERR_OK ? open_with(p, l, p->retry_s) : e;
 }
 
@@ -251,7 +219,7 @@ enum err link_open_like(const struct link *first, const struct profile *p, struc
                        .chan.failed = true,
                        .engine = first->engine,
                        .compress = first->compress,
-                       .identity = first->identity,
+                       .papers = first->papers,
                        .borrowed = true};
     return open_with(p, l, 0);
 }
@@ -262,8 +230,8 @@ void link_close(struct link *l)
         chan_bye(&l->chan);
     chan_release(&l->chan);
     if (!l->borrowed)
-        tls_identity_free(l->identity);
-    l->identity = NULL;
+        papers_free(l->papers);
+    l->papers = NULL;
 }
 
 /* ---- requests ---- */

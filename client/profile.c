@@ -119,6 +119,8 @@ static enum err set(struct profile *p, const struct conf_at *at, const char *val
         return pin_source(at, value, &p->pin);
     if (strcmp(at->key, "crl-policy") == 0)
         return one_of(at, value, "require", "if-present", &p->crl_require);
+    if (strcmp(at->key, "crl-stale") == 0)
+        return cert_stale_parse(at, value, &p->crl_stale);
     if (strcmp(at->key, "allow-extractable") == 0)
         return conf_bool(at, value, &p->allow_extractable);
     if (strcmp(at->key, "approved") == 0)

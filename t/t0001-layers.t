@@ -46,7 +46,7 @@ send_internal.h          common/send*.c
 recv_internal.h          common/recv*.c
 requests_internal.h      server/requests*.c
 cert_internal.h          common/cert*.c
-token.h                  common/token.c common/pin.c common/cert* client/link.c pki/* server/keeper_internal.h server/signer.c server/scheme.c server/policy.c server/explain.c
+token.h                  common/token.c common/pin.c common/cert* client/papers.c pki/* server/keeper_internal.h server/signer.c server/scheme.c server/policy.c server/explain.c
 '
 
 misplaced() {
