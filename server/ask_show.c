@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { OUT_MAX = 512 << 20, TIME_TEXT = 32 };
+enum { OUT_MAX = 512 << 20, TIME_TEXT = 32, DAY_S = 86400 };
 
 /* ---- reading ---- */
 
@@ -177,6 +177,58 @@ static bool text_sweep(const struct item *item)
         return false;
     time_text(m.ended, ended);
     printf("sweep %s: %" PRIu64 " removed, %" PRIu64 " users failed\n", ended, m.removed, m.failed);
+    return true;
+}
+
+static bool text_crls(const struct item *item)
+{
+    struct ipc_status_crls m;
+    return ipc_get_status_crls(item->body, item->n, &m);
+}
+
+/* Whole days until then, rounded down; below 0: since. */
+static int64_t days_left(const struct ipc_status_crl *m)
+{
+    int64_t left = (int64_t)m->next_update - (int64_t)m->now;
+    return left >= 0 ? left / DAY_S : -((-left + DAY_S - 1) / DAY_S);
+}
+
+static const char *crl_state(const struct ipc_status_crl *m)
+{
+    return m->now < m->next_update                        ? "current"
+           : !m->counts_until || m->now < m->counts_until ? "stale, obeyed"
+                                                          : "stale";
+}
+
+static bool text_crl(const struct item *item)
+{
+    struct ipc_status_crl m;
+    struct shown a, b, c;
+    char from[TIME_TEXT], until[TIME_TEXT];
+    if (!ipc_get_status_crl(item->body, item->n, &m))
+        return false;
+    time_text(m.this_update, from);
+    time_text(m.next_update, until);
+    printf("crl %s %s: number %s, of %s, until %s (%" PRId64 " days left, %s), %" PRIu64
+           " revoked\n",
+           show(&a, m.anchor), show(&b, m.issuer), m.number.n ? show(&c, m.number) : "-", from,
+           until, days_left(&m), crl_state(&m), m.revoked);
+    return true;
+}
+
+static bool text_reload(const struct item *item)
+{
+    struct ipc_status_reload m;
+    struct shown a;
+    char loaded[TIME_TEXT], failed[TIME_TEXT];
+    if (!ipc_get_status_reload(item->body, item->n, &m))
+        return false;
+    time_text(m.loaded, loaded);
+    time_text(m.failed, failed);
+    printf("loaded %s; sessions judged again %" PRIu64 ", ended %" PRIu64 ", killed %" PRIu64 "\n",
+           loaded, m.judged, m.cut, m.killed);
+    if (m.failed)
+        printf("  failed since, %s: %s\n", failed, show(&a, m.reason));
     return true;
 }
 
@@ -373,6 +425,53 @@ static bool json_sweep(struct buf *b, const struct item *item)
     return true;
 }
 
+static bool json_crls(struct buf *b, const struct item *item)
+{
+    struct ipc_status_crls m;
+    if (!ipc_get_status_crls(item->body, item->n, &m))
+        return false;
+    begin(b, "crls", "[");
+    return true;
+}
+
+static bool json_crl(struct buf *b, const struct item *item)
+{
+    struct ipc_status_crl m;
+    char days[24];
+    if (!ipc_get_status_crl(item->body, item->n, &m))
+        return false;
+    snprintf(days, sizeof days, "%" PRId64, days_left(&m));
+    begin(b, NULL, "{");
+    string(b, "anchor", m.anchor);
+    string(b, "issuer", m.issuer);
+    string(b, "number", m.number);
+    number(b, "this_update", m.this_update);
+    number(b, "next_update", m.next_update);
+    number(b, "counts_until", m.counts_until);
+    begin(b, "days_left", days);
+    string(b, "state", slice_str(crl_state(&m)));
+    number(b, "revoked", m.revoked);
+    text_put(b, "}");
+    return true;
+}
+
+static bool json_reload(struct buf *b, const struct item *item)
+{
+    struct ipc_status_reload m;
+    if (!ipc_get_status_reload(item->body, item->n, &m))
+        return false;
+    text_put(b, "]");
+    begin(b, "reload", "{");
+    number(b, "loaded", m.loaded);
+    number(b, "failed", m.failed);
+    string(b, "reason", m.reason);
+    number(b, "judged", m.judged);
+    number(b, "cut", m.cut);
+    number(b, "killed", m.killed);
+    text_put(b, "}");
+    return true;
+}
+
 static bool json_scrub(struct buf *b, const struct item *item)
 {
     struct ipc_status_scrub m;
@@ -440,6 +539,9 @@ static const struct row {
     {IPC_STATUS_KEEPER, false, text_keeper, json_keeper},
     {IPC_STATUS_TOKEN, false, text_token, json_token},
     {IPC_STATUS_SWEEP, false, text_sweep, json_sweep},
+    {IPC_STATUS_CRLS, false, text_crls, json_crls},
+    {IPC_STATUS_CRL, false, text_crl, json_crl},
+    {IPC_STATUS_RELOAD, false, text_reload, json_reload},
     {IPC_STATUS_SCRUB, true, text_scrub, json_scrub},
     {IPC_SCRUBBED, true, text_counts, json_counts},
     {IPC_ROT, true, text_finding, json_finding},

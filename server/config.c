@@ -40,6 +40,7 @@ static const struct key {
     {"server", "session-user", TEXT, AT(session_user), 0, 0},
     {"server", "confine", REQUIRE, AT(confine_require), 0, 0},
     {"server", "approved", BOOL, AT(approved), 0, 0},
+    {"server", "crl-warn", SECONDS, AT(crl_warn_s), 0, YEAR_S},
     {"limits", "sessions", COUNT, AT(sessions), 1, SESSIONS_MAX},
     {"limits", "sessions-per-address", COUNT, AT(sessions_per_address), 1, SESSIONS_MAX},
     {"limits", "handshake", SECONDS, AT(handshake_s), 1, 600},
@@ -78,7 +79,7 @@ struct reading {
     struct config *config;
     bool seen[KEYS];
     struct config_anchor *anchor; /* of the section being read */
-    bool anchor_policy;
+    bool anchor_policy, anchor_stale;
     struct config_token *token; /* of the section being read */
     bool token_seen[TOKEN_KEYS];
     bool server, limits;
@@ -164,6 +165,12 @@ static enum err take_anchor_value(struct reading *r, const struct conf_at *at, c
     char **to = strcmp(at->key, "ca") == 0 ? &a->ca : strcmp(at->key, "crl") == 0 ? &a->crl : NULL;
     if (to)
         return *to ? conf_fail(at, "given twice") : conf_string(at, value, true, to);
+    if (strcmp(at->key, "crl-stale") == 0) {
+        if (r->anchor_stale)
+            return conf_fail(at, "given twice");
+        r->anchor_stale = true;
+        return cert_stale_parse(at, value, &a->crl_stale);
+    }
     if (strcmp(at->key, "crl-policy") != 0)
         return conf_fail(at, "unknown key");
     if (r->anchor_policy)
@@ -201,7 +208,7 @@ static enum err begin_anchor(struct reading *r, const struct conf_at *at, const 
     c->anchors = grown;
     r->anchor = &grown[c->n_anchors];
     *r->anchor = (struct config_anchor){.name = strdup(name), .crl_policy = CERT_CRL_REQUIRE};
-    r->anchor_policy = false;
+    r->anchor_policy = r->anchor_stale = false;
     if (!r->anchor->name)
         return log_fail(ERR_INTERNAL, "out of memory for the configuration");
     c->n_anchors++;
@@ -284,6 +291,7 @@ static enum err take(void *arg, const struct conf_at *at, const char *value)
 
 static void set_defaults(struct config *c)
 {
+    c->crl_warn_s = 3 * 86400;
     c->sessions = 256;
     c->sessions_per_address = 64;
     c->handshake_s = 10;

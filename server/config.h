@@ -13,6 +13,7 @@ struct config_anchor {
     char *ca;
     char *crl;
     enum cert_crl_policy crl_policy;
+    struct cert_staleness crl_stale;
 };
 
 /* A key that signs for the server's certificate, and how its token is reached. */
@@ -43,6 +44,7 @@ struct config {
     gid_t session_gid;
     bool confine_require; /* confine = require | best */
     bool approved;        /* hash and cipher policy: only approved algorithms */
+    uint64_t crl_warn_s;  /* warn so long before a revocation list runs out */
     /* [limits] */
     uint64_t sessions; /* in all */
     uint64_t sessions_per_address;

@@ -194,6 +194,7 @@ static const struct process {
     [CONFINE_SCRIBE] = {"scribe", 2048 * MIB, 0, LIST(scribe)},
     [CONFINE_SESSION] = {"session", 2048 * MIB, 64, LIST(session)},
     [CONFINE_STORE] = {"store", 2048 * MIB, 512, LIST(store)},
+    [CONFINE_JUDGE] = {"judge", 2048 * MIB, 16, NULL, 0},
 };
 
 static enum err set_limit(__rlimit_resource_t what, rlim_t value, const char *name)
@@ -315,6 +316,8 @@ enum err confine_prepare(void)
     enum err rc = build(CONFINE_SCRIBE);
     if (!rc)
         rc = build(CONFINE_SESSION);
+    if (!rc)
+        rc = build(CONFINE_JUDGE);
     return rc ? rc : build(CONFINE_STORE);
 }
 

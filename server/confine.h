@@ -9,7 +9,7 @@
 #include "err.h"
 #include <sys/types.h>
 
-enum confine_process { CONFINE_SCRIBE, CONFINE_SESSION, CONFINE_STORE };
+enum confine_process { CONFINE_SCRIBE, CONFINE_SESSION, CONFINE_STORE, CONFINE_JUDGE };
 
 /* For every process at its start: no core dumps, not dumpable, no new privileges; closes every
  * descriptor above 2 that is not in keep (n of them, any order). */

@@ -5,7 +5,8 @@
  *
  *   master  - keeper    ATTACH ->  <- KEEPER_UP, KEEPER_FAILED, KEEPER_EVENT, KEEPER_STATUS
  *   master  - scribe    ATTACH, REOPEN, RECORD ->  <- RECORDED
- *   master  - session   <- GRANT  GRANTED ->
+ *   master  - session   <- GRANT  GRANTED, CUT ->
+ *   master  - judge     <- JUDGING, VERDICT
  *   keeper  - signer    SIGNER_START, SIGNER_SIGN ->  <- SIGNER_UP, SIGNER_FAILED, SIGNER_SIGNED
  *   session - keeper    SIGN ->  <- SIGNED       one signature, then the keeper closes
  *   session - scribe    RECORD, BUNDLE ->  <- RECORDED
@@ -20,8 +21,9 @@
 enum {
     IPC_FDS = 4,
     IPC_MAX = 192 * 1024,  /* what a socket takes in one message: whole pages, small files */
-    IPC_SMALL = 16 * 1024, /* enough for all that is not from or for a store */
-    IPC_SESSION_TEXT = 24
+    IPC_SMALL = 16 * 1024, /* enough for all but GRANT and what is from or for a store */
+    IPC_SESSION_TEXT = 24,
+    GRANT_CHAIN_MAX = 64 * 1024, /* as long as a handshake's message may be */
 };
 
 /* The table that codec.h reads next: this one. */

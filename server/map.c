@@ -391,12 +391,7 @@ void map_free(struct map *m)
         return;
     for (size_t i = 0; i < m->n; i++) {
         struct rule *r = &m->rules[i];
-        for (size_t k = 0; k < r->user.n_roots; k++) {
-            free(r->user.roots[k].prefix);
-            free(r->user.roots[k].dir);
-        }
-        free(r->user.roots);
-        free(r->user.groups);
+        map_user_release(&r->user);
         free(r->anchor);
         free(r->subject_text);
         cert_dn_release(&r->subject);

@@ -57,6 +57,19 @@ struct map_user {
     size_t n_groups;
 };
 
+/* ---- map_user.c ---- */
+
+/* A copy that outlives the map; the caller frees it (map_user_free). NULL, logged, without memory. */
+struct map_user *map_user_copy(const struct map_user *u);
+void map_user_free(struct map_user *u);
+/* Frees what u points to, not u. */
+void map_user_release(struct map_user *u);
+
+/* Why what was granted by the rule then can't go on under the rule now (static text): another user, account or
+ * folder, a right less, a root that lies over what was granted. NULL when it can: limits (quota, sessions,
+ * rate) and rights that were added don't matter to a session that runs. */
+const char *map_user_lost(const struct map_user *now, const struct map_user *then);
+
 struct map;
 
 /* Reads the map. as_root: accounts are required. anchors tells which anchor names exist. */

@@ -96,6 +96,7 @@ static void on_session(struct master *m, struct sessions_entry *s)
 {
     if (s->fd >= 0 && sessions_grant(&m->sessions, s, m->policy, m->scribe.control) != ERR_OK)
         sessions_close(s);
+    judge_granted(&m->judge, s);
 }
 
 /* ---- who asks for the status ---- */
@@ -110,6 +111,8 @@ static void on_client(struct master *m, struct status_client *c)
     const struct status_view view = {.policy = m->policy,
                                      .sessions = &m->sessions,
                                      .housekeeping = &m->housekeeping,
+                                     .reload = &m->reload,
+                                     .judge = &m->judge,
                                      .keeper = &m->keeper_status,
                                      .address = m->address,
                                      .started = m->started,
@@ -135,9 +138,18 @@ static void on_scrub(struct master *m)
     housekeeping_event(&m->housekeeping, m->scribe.control);
 }
 
+static void on_judge(struct master *m)
+{
+    judge_event(&m->judge, &m->sessions, m->scribe.control);
+}
+
 static void tick(struct master *m)
 {
     int64_t now = tls_now_ms();
+    if (!m->drain_until_ms)
+        master_watch_files(m, now);
+    judge_tick(&m->judge, &m->sessions, m->policy, now);
+    crl_alarm_tick(&m->crl_alarm, m->policy, m->scribe.control, now);
     sessions_expire(&m->sessions, m->policy->config, now);
     status_expire(&m->status, now);
     if (!m->drain_until_ms)
@@ -156,6 +168,8 @@ static void reap(struct master *m)
         const char *signal_name = WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : NULL;
         const char *chore =
             housekeeping_reaped(&m->housekeeping, m->policy, pid, status, m->scribe.control);
+        if (judge_reaped(&m->judge, &m->sessions, pid, m->scribe.control))
+            chore = "judge";
         const char *who = s ? "session" : chore ? chore : "process";
         if (signal_name && !(chore && m->drain_until_ms)) {
             m->sessions.killed++;
@@ -170,26 +184,6 @@ static void reap(struct master *m)
 }
 
 /* ---- signals ---- */
-
-static void reload(struct master *m)
-{
-    struct policy *fresh;
-    if (policy_load(m->options->config_file, m->policy->generation + 1, &fresh) != ERR_OK) {
-        log_error("reload failed: everything stays as it was");
-        RECORD(m, "reload", "status", err_name(ERR_CONFIG), "reason", log_reason(), NULL);
-        return;
-    }
-    policy_free(m->policy);
-    m->policy = fresh;
-    housekeeping_reload(&m->housekeeping, m->policy);
-    log_info("configuration, map, anchors and revocation lists loaded");
-    RECORD(m, "reload", "status", err_name(ERR_OK), NULL);
-    /* The log may have been moved away; the certificate may have a new key. */
-    if (m->scribe.control >= 0 && IPC_SEND(m->scribe.control, reopen, REOPEN, ) != ERR_OK)
-        log_warn("the audit log could not be reopened");
-    if (master_bring_keeper(m) != ERR_OK)
-        log_error("the keeper that runs is kept");
-}
 
 static void drain(struct master *m)
 {
@@ -213,7 +207,7 @@ static void on_signal(struct master *m)
         if (info.ssi_signo == SIGCHLD)
             reap(m);
         else if (info.ssi_signo == SIGHUP)
-            reload(m);
+            master_reload(m);
         else
             drain(m);
     }
@@ -225,7 +219,7 @@ static void dispatch(struct master *m, void *what)
 {
     void (*const handlers[WATCHES])(struct master *) = {
         accept_one,       on_signal, master_on_keeper, master_on_coming,
-        master_on_scribe, on_scrub,  on_status};
+        master_on_scribe, on_scrub,  on_status,        on_judge};
     for (int i = 0; i < WATCHES; i++) {
         if (what == &master_watches[i]) {
             handlers[i](m);
@@ -309,7 +303,7 @@ static enum err start(struct master *m)
         (e = status_open(&m->status, c, m->epoll, &master_watches[WATCH_STATUS])) != ERR_OK ||
         (e = master_bring_scribe(m)) != ERR_OK || (e = master_bring_keeper(m)) != ERR_OK)
         return e;
-    m->housekeeping.epoll = m->epoll;
+    m->housekeeping.epoll = m->judge.epoll = m->epoll;
     return c->pid_file ? write_pid(c->pid_file) : ERR_OK;
 }
 
@@ -347,6 +341,7 @@ static void finish(struct master *m)
         sessions_free(sessions_reaped(&m->sessions, m->sessions.head->pid));
     }
     housekeeping_release(&m->housekeeping);
+    crl_alarm_release(&m->crl_alarm);
     buf_release(&m->keeper_status);
 }
 
@@ -395,6 +390,9 @@ int master_run(const struct master_options *options, struct policy *policy)
     sessions_init(&m.sessions);
     status_init(&m.status);
     housekeeping_init(&m.housekeeping, policy, -1, &master_watches[WATCH_SCRUB]);
+    judge_init(&m.judge, &master_watches[WATCH_JUDGE]);
+    notice_read(&m.notice, &policy->files, tls_now_ms());
+    m.reload.loaded = m.started;
     m.ended = own.daemon ? detach(&own) : ERR_OK;
     if (m.ended == ERR_OK)
         m.ended = start(&m);

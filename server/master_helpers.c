@@ -88,6 +88,7 @@ static void keeper_up(struct master *m, uint64_t algorithms)
     m->keeper = m->coming;
     m->keeper.algorithms = algorithms;
     m->coming = (struct helper){.control = -1};
+    policy_take_chain(m->policy);
     buf_clear(&m->keeper_status);
     if (master_watch(m, EPOLL_CTL_MOD, m->keeper.control, WATCH_KEEPER, EPOLLIN) != ERR_OK)
         master_stop(m, ERR_INTERNAL);
@@ -104,14 +105,18 @@ static void keeper_up(struct master *m, uint64_t algorithms)
  * token. */
 static void keeper_failed(struct master *m, enum err status, struct slice reason)
 {
-    log_error("keeper: %.*s", (int)reason.n, (const char *)reason.p);
+    char text[513];
+    bool pair = m->policy->coming && status != ERR_PIN; /* half of a change may be on the disk */
+    log_scrub(text, sizeof text, reason.p, reason.n);
+    log_error("keeper: %s", text);
     RECORD(m, "keeper", "status", err_name(status), NULL);
+    master_pair_failed(m, text);
     master_drop_helper(m, &m->coming);
     if (m->keeper.control >= 0)
         log_warn("the keeper that runs is kept");
-    else if (!m->served || status == ERR_PIN || status == ERR_CONFIG)
+    else if (!m->served || (!pair && (status == ERR_PIN || status == ERR_CONFIG)))
         master_stop(m, status);
-    else
+    if (m->keeper.control < 0 ? !m->stop : pair && err_retry(status))
         retry_later(m, &m->keeper_due_ms);
 }
 

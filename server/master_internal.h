@@ -3,10 +3,13 @@
 #ifndef CONSIGND_MASTER_INTERNAL_H
 #define CONSIGND_MASTER_INTERNAL_H
 
+#include "crl_alarm.h"
 #include "housekeeping.h"
+#include "judge.h"
 #include "listen.h"
 #include "log.h"
 #include "master.h"
+#include "notice.h"
 #include "scribe.h"
 #include "sessions.h"
 #include "status.h"
@@ -27,6 +30,7 @@ enum watch {
     WATCH_SCRIBE,
     WATCH_SCRUB,
     WATCH_STATUS,
+    WATCH_JUDGE,
     WATCHES
 };
 
@@ -50,6 +54,10 @@ struct master {
     bool served;            /* a keeper was up once */
     int64_t drain_until_ms; /* 0: not draining */
     struct housekeeping housekeeping;
+    struct judge judge;
+    struct notice notice;
+    struct crl_alarm crl_alarm;
+    struct status_reload reload; /* how the last one went */
     struct status status;
     int64_t started, started_ms; /* seconds since 1970; tls_now_ms */
     enum err ended;              /* why the loop ends */
@@ -71,6 +79,17 @@ void master_stop(struct master *m, enum err why);
         if ((m)->scribe.control >= 0 && scribe_record((m)->scribe.control, __VA_ARGS__) != ERR_OK) \
             log_warn("an event of the server is not in the audit log");                            \
     } while (0)
+
+/* ---- master_reload.c ---- */
+
+/* SIGHUP: loads everything anew, where that can be done whole, with another keeper, and opens the audit log anew. */
+void master_reload(struct master *m);
+
+/* Does so when files have changed. */
+void master_watch_files(struct master *m, int64_t now_ms);
+
+/* The keeper for the certificate that waits could not be had: said where a failed reload is. */
+void master_pair_failed(struct master *m, const char *reason);
 
 /* ---- master_helpers.c: keeper and scribe ---- */
 

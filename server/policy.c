@@ -2,9 +2,11 @@
 #include "policy.h"
 
 #include "log.h"
+#include "notice.h"
 #include "pace.h"
 #include "token.h"
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static enum err load_anchors(struct policy *p)
@@ -12,7 +14,8 @@ static enum err load_anchors(struct policy *p)
     enum err e = cert_store_new(&p->anchors);
     for (size_t i = 0; e == ERR_OK && i < p->config->n_anchors; i++) {
         const struct config_anchor *a = &p->config->anchors[i];
-        e = cert_store_add(p->anchors, a->name, a->ca, a->crl, a->crl_policy);
+        if ((e = cert_store_add(p->anchors, a->name, a->ca, a->crl, a->crl_policy)) == ERR_OK)
+            cert_store_stale(p->anchors, a->crl_stale);
     }
     return e;
 }
@@ -44,7 +47,11 @@ enum err policy_load(const char *config_file, uint64_t generation, struct policy
     if (!p)
         return log_fail(ERR_INTERNAL, "out of memory for the configuration");
     p->generation = generation;
-    if ((e = config_load(config_file, &p->config)) == ERR_OK && (e = load_anchors(p)) == ERR_OK &&
+    if ((e = config_load(config_file, &p->config)) == ERR_OK) {
+        p->files = notice_files(p->config);
+        e = load_anchors(p);
+    }
+    if (e == ERR_OK &&
         (e = map_load(p->config->map, p->anchors, geteuid() == 0, &p->map)) == ERR_OK &&
         (e = check_rates(p)) == ERR_OK &&
         (e = token_load_chain(p->config->certificate, &p->chain, &p->n_chain)) == ERR_OK) {
@@ -60,6 +67,7 @@ void policy_free(struct policy *p)
     if (!p)
         return;
     token_free_chain(p->chain, p->n_chain);
+    token_free_chain(p->coming, p->n_coming);
     for (size_t i = 0; p->paces && i < map_count(p->map); i++)
         if (p->paces[i] >= 0)
             close(p->paces[i]);
@@ -69,6 +77,64 @@ void policy_free(struct policy *p)
     config_free(p->config);
     free(p);
 }
+
+/* ---- certificate and key ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : !a && !b;
+}
+
+static bool same_token(const struct config_token *a, const struct config_token *b)
+{
+    return same_text(a->name, b->name) && same_text(a->key, b->key) &&
+           same_text(a->module, b->module) && same_text(a->module_env, b->module_env) &&
+           same_text(a->pin, b->pin) && a->sessions == b->sessions &&
+           a->keep_alive_s == b->keep_alive_s;
+}
+
+/* Whether a keeper would do with b just what it does with a. */
+static bool same_key(const struct config *a, const struct config *b)
+{
+    bool same = a->n_tokens == b->n_tokens && a->allow_extractable == b->allow_extractable &&
+                a->approved == b->approved && a->sign_wait_s == b->sign_wait_s &&
+                a->sign_timeout_s == b->sign_timeout_s && a->sign_queue == b->sign_queue &&
+                a->sessions == b->sessions;
+    for (size_t i = 0; same && i < a->n_tokens; i++)
+        same = same_token(&a->tokens[i], &b->tokens[i]);
+    return same;
+}
+
+static bool same_leaf(const gnutls_pcert_st *a, const gnutls_pcert_st *b)
+{
+    return a->cert.size == b->cert.size && memcmp(a->cert.data, b->cert.data, a->cert.size) == 0;
+}
+
+bool policy_pair(struct policy *fresh, struct policy *old)
+{
+    if (same_leaf(fresh->chain, old->chain) && same_key(fresh->config, old->config))
+        return false;
+    fresh->coming = fresh->chain;
+    fresh->n_coming = fresh->n_chain;
+    fresh->chain = old->chain;
+    fresh->n_chain = old->n_chain;
+    old->chain = NULL;
+    old->n_chain = 0;
+    return true;
+}
+
+void policy_take_chain(struct policy *p)
+{
+    if (!p->coming)
+        return;
+    token_free_chain(p->chain, p->n_chain);
+    p->chain = p->coming;
+    p->n_chain = p->n_coming;
+    p->coming = NULL;
+    p->n_coming = 0;
+}
+
+/* ---- rates ---- */
 
 enum err policy_pace(struct policy *p, size_t rule, int *fd)
 {

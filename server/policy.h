@@ -18,11 +18,21 @@ struct policy {
     int *paces;             /* of each rule, what its sessions' rate is shared by; -1: none yet */
     gnutls_pcert_st *chain; /* the server's, leaf first */
     unsigned n_chain;
+    gnutls_pcert_st *coming; /* a newer one, until a keeper has its key; NULL: none */
+    unsigned n_coming;
+    uint64_t files; /* how its files looked when they were read (notice.h) */
 };
 
 /* Reads config_file and all it names. On failure nothing is kept. */
 enum err policy_load(const char *config_file, uint64_t generation, struct policy **out) MUST_CHECK;
 void policy_free(struct policy *p);
+
+/* Certificate and key are changed together: where the new policy's key could be another one than the old one's,
+ * by its certificate or by how it is reached, its chain waits and the old one's, which moves over, goes on.
+ * Returns whether a new keeper is wanted. */
+bool policy_pair(struct policy *fresh, struct policy *old);
+/* The keeper with the key of the chain that waits is up; without one, nothing happens. */
+void policy_take_chain(struct policy *p);
 
 /* The descriptor (pace.h) by which all sessions of that rule share its rate: made at the first call and
  * kept as long as the policy, so that a new session is no way to a new burst; *fd is borrowed, -1 when

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { GRANT_WAIT_MS = 30 * 1000, REFUSED_WAIT_MS = 2000, RETRY_AFTER_S = 30 };
+enum { GRANT_WAIT_MS = 30 * 1000, REFUSED_WAIT_MS = 2000, CUT_WAIT_MS = 1000, RETRY_AFTER_S = 30 };
 
 struct session {
     const struct session_start *start;
@@ -29,6 +29,8 @@ struct session {
     const struct map_user *user;
     struct requests *requests;
     struct pace pace; /* of the user, when there is a limit */
+    enum err cut;     /* the master said that it has to end, with this status */
+    char cut_reason[513];
 };
 
 static enum err sign(void *arg, uint32_t algorithm, const void *data, size_t n, uint8_t *sig,
@@ -111,6 +113,9 @@ static enum err judge(struct session *s)
         return e;
     cert_id_release(&s->id);
     s->id = proven;
+    if (s->id.stale)
+        log_warn("anchor %s: a revocation list has run out; it is obeyed all the same (crl-stale)",
+                 s->id.anchor);
     s->user = map_match(p->map, &s->id, NULL, NULL);
     if (!s->user)
         return log_fail(ERR_AUTH, "no rule of the map is for %s, issued under anchor %s",
@@ -141,15 +146,35 @@ static enum err take_grant(struct session *s, struct ipc_in *in)
     return files_ready(&s->requests->files);
 }
 
+/* The verdict, with what it rests on, for the master's judges to come. */
+static enum err send_verdict(struct session *s)
+{
+    const struct policy *p = s->start->policy;
+    struct buf chain;
+    unsigned n;
+    const gnutls_datum_t *certs = tls_peer_chain(s->chan.tls, &n);
+    buf_init(&chain, GRANT_CHAIN_MAX);
+    for (unsigned i = 0; i < n; i++)
+        wire_put_str(&chain, slice_of(certs[i].data, certs[i].size), UINT16_MAX);
+    enum err e = chain.bad ? log_fail(ERR_AUTH, "the peer's certificates take more than %d bytes",
+                                      GRANT_CHAIN_MAX)
+                           : IPC_SEND(s->start->master, grant, GRANT, .generation = p->generation,
+                                      .rule = rule_of(p, s->user), .until = (uint64_t)s->id.until,
+                                      .subject = slice_str(s->id.subject_text),
+                                      .chain = slice_of(chain.data, chain.len));
+    buf_release(&chain);
+    return e;
+}
+
 /* Has the master start this user's store. */
 static enum err ask_grant(struct session *s)
 {
     uint8_t buffer[IPC_SMALL];
     struct ipc_in in;
     struct ipc_granted m;
-    const struct policy *p = s->start->policy;
-    enum err e = IPC_SEND(s->start->master, grant, GRANT, .generation = p->generation,
-                          .rule = rule_of(p, s->user), .subject = slice_str(s->id.subject_text));
+    enum err e = send_verdict(s);
+    if (e == ERR_AUTH)
+        return e;
     if (e == ERR_OK)
         e = ipc_recv(s->start->master, buffer, sizeof buffer, &in, GRANT_WAIT_MS);
     if (e != ERR_OK)
@@ -236,6 +261,35 @@ static enum err welcome(struct session *s)
     return ERR_OK;
 }
 
+/* What the master has to say (chan.h): that the connection has to end; or nothing more, as the server stops,
+ * which a running request outlives. */
+static enum err heed(void *arg, bool *ever)
+{
+    struct session *s = arg;
+    uint8_t buffer[IPC_SMALL];
+    struct ipc_in in;
+    struct ipc_cut m;
+    enum err e = ipc_recv(s->start->master, buffer, sizeof buffer, &in, 0);
+    if (e != ERR_OK) {
+        *ever = e == ERR_TIMEOUT;
+        return ERR_OK;
+    }
+    ipc_drop(&in);
+    if (in.type != IPC_CUT || !ipc_get_cut(in.body, in.n, &m) || m.status == ERR_OK)
+        return ERR_OK;
+    log_scrub(s->cut_reason, sizeof s->cut_reason, m.reason.p, m.reason.n);
+    s->cut = err_from_wire(m.status);
+    return log_fail(s->cut, "%s", s->cut_reason);
+}
+
+/* The master's word between two requests, when its socket is readable. */
+static enum err heed_at_rest(struct session *s)
+{
+    bool ever = true;
+    enum err e = heed(s, &ever);
+    return e != ERR_OK || ever ? e : log_fail(ERR_LIMIT, "the server is stopping");
+}
+
 /* Waits for the next request: ERR_LIMIT when the server is stopping, ERR_TIMEOUT for an idle peer.
  */
 static enum err wait_request(struct session *s, int64_t idle_ms)
@@ -253,7 +307,7 @@ static enum err wait_request(struct session *s, int64_t idle_ms)
         if (poll(p, 2, (int)(left > 60000 ? 60000 : left)) < 0)
             continue;
         if (p[1].revents)
-            return log_fail(ERR_LIMIT, "the server is stopping");
+            e = heed_at_rest(s);
     }
     return e;
 }
@@ -278,11 +332,12 @@ static enum err serve(struct session *s)
 static void end(struct session *s, enum err e)
 {
     char in[24], out[24], reason[513];
-    bool orderly = e == ERR_CONN && s->chan.in_to == s->chan.in_from && !log_reason()[0];
-    snprintf(reason, sizeof reason, "%s", orderly ? "" : log_reason());
+    bool orderly = !s->cut && e == ERR_CONN && s->chan.in_to == s->chan.in_from && !log_reason()[0];
+    snprintf(reason, sizeof reason, "%s", orderly ? "" : s->cut ? s->cut_reason : log_reason());
+    e = s->cut ? s->cut : e;
     snprintf(in, sizeof in, "%llu", (unsigned long long)tls_bytes_in(s->chan.tls));
     snprintf(out, sizeof out, "%llu", (unsigned long long)tls_bytes_out(s->chan.tls));
-    if (!orderly && e != ERR_CONN)
+    if (!orderly && (s->cut || e != ERR_CONN))
         chan_reject(&s->chan, e, reason);
     if (scribe_record(s->start->scribe, "end", "status", err_name(orderly ? ERR_OK : e), "user",
                       s->user->name, "bytes_in", in, "bytes_out", out, "reason",
@@ -290,6 +345,8 @@ static void end(struct session *s, enum err e)
         log_warn("the end of the session is not in the audit log");
     if (!orderly)
         log_info("session ends: %s", reason);
+    if (s->cut)
+        chan_linger(&s->chan, CUT_WAIT_MS);
 }
 
 static enum err authorise(struct session *s)
@@ -324,6 +381,7 @@ static enum err run(struct session *s)
         return e;
     probe_run("session-after");
     log_clear_reason();
+    chan_heed(&s->chan, s->start->master, heed, s);
     if ((e = welcome(s)) == ERR_OK)
         e = serve(s);
     end(s, e);

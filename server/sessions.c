@@ -23,6 +23,7 @@
 enum {
     GRANT_GRACE_S = 60,         /* beyond the handshake's limit, for the grant */
     LOST_AFTER_MS = 120 * 1000, /* unacknowledged data: the peer is gone */
+    FIRST_JUDGING_S = 60,       /* at the latest, after the session's own verdict */
 };
 
 void sessions_init(struct sessions *t)
@@ -176,8 +177,26 @@ static enum err may_start(const struct sessions *t, const struct sessions_entry 
     return ERR_OK;
 }
 
+/* Keeps what the verdict rests on. Whoever lies about how long it holds is found out at the first judging. */
+static enum err keep_verdict(struct sessions_entry *s, const struct ipc_grant *m,
+                             const struct map_user *user)
+{
+    int64_t first = (int64_t)time(NULL) + FIRST_JUDGING_S;
+    map_user_free(s->granted); /* of a grant that failed */
+    free(s->chain);
+    s->granted = map_user_copy(user);
+    s->chain = malloc(m->chain.n ? m->chain.n : 1);
+    if (!s->granted || !s->chain)
+        return log_fail(ERR_LIMIT, "out of memory for a session");
+    memcpy(s->chain, m->chain.p, m->chain.n);
+    s->chain_n = m->chain.n;
+    s->due = m->until < (uint64_t)first ? (int64_t)m->until + 1 : first;
+    return ERR_OK;
+}
+
 /* Forks the store; *fd is the session's end of its socket. */
-static enum err start_store(const struct policy *p, const struct map_user *user, int *fd)
+static enum err start_store(const struct policy *p, const struct map_user *user, int *fd,
+                            pid_t *store)
 {
     int pair[2];
     enum err e = ipc_pair(pair);
@@ -195,6 +214,7 @@ static enum err start_store(const struct policy *p, const struct map_user *user,
         return e;
     }
     *fd = pair[0];
+    *store = pid;
     return ERR_OK;
 }
 
@@ -226,7 +246,7 @@ static enum err record_grant(const struct sessions_entry *s, const struct ipc_gr
 enum err sessions_grant(struct sessions *t, struct sessions_entry *s, struct policy *policy,
                         int scribe)
 {
-    uint8_t buffer[IPC_SMALL];
+    uint8_t buffer[IPC_MAX];
     struct ipc_in in;
     struct ipc_grant m;
     const struct map_user *user = NULL;
@@ -241,7 +261,9 @@ enum err sessions_grant(struct sessions *t, struct sessions_entry *s, struct pol
         (e = record_grant(s, &m, user, scribe)) == ERR_OK)
         e = policy_pace(policy, m.rule, &pace);
     if (e == ERR_OK)
-        e = start_store(policy, user, &store);
+        e = keep_verdict(s, &m, user);
+    if (e == ERR_OK)
+        e = start_store(policy, user, &store, &s->store);
     if (e == ERR_OK) {
         snprintf(s->user, sizeof s->user, "%s", user->name);
         t->granted++;
@@ -268,6 +290,8 @@ struct sessions_entry *sessions_reaped(struct sessions *t, pid_t pid)
 {
     for (struct sessions_entry **at = &t->head; *at; at = &(*at)->next) {
         struct sessions_entry *s = *at;
+        if (s->store == pid)
+            s->store = 0;
         if (s->pid != pid)
             continue;
         *at = s->next;
@@ -281,8 +305,11 @@ struct sessions_entry *sessions_reaped(struct sessions *t, pid_t pid)
 
 void sessions_free(struct sessions_entry *s)
 {
-    if (s)
+    if (s) {
         board_free(s->board);
+        map_user_free(s->granted);
+        free(s->chain);
+    }
     free(s);
 }
 

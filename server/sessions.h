@@ -18,6 +18,15 @@ struct sessions_entry {
     struct sockaddr_storage address;
     char user[65]; /* "" until granted */
     int64_t started_ms;
+    /* Of one that was granted, for judge.h: */
+    pid_t store; /* 0: it ended */
+    struct map_user *granted;
+    uint8_t
+        *chain; /* the peer's certificates as the session gave them: of no meaning to the master */
+    size_t chain_n;
+    int64_t due;         /* its verdict has to be made again: seconds since 1970 */
+    uint64_t asked;      /* the judge that has to answer for it; 0: none */
+    int64_t cut_ms;      /* when it was told to end; 0: it was not */
     struct board *board; /* what it is doing */
     struct sessions_entry *next;
 };
@@ -55,7 +64,7 @@ enum err sessions_grant(struct sessions *t, struct sessions_entry *s, struct pol
 void sessions_close(struct sessions_entry *s);
 
 /* Removes the entry of a process that ended and gives it to the caller (sessions_free);
- * NULL when it was none of these. */
+ * NULL when it was none of these, but perhaps a store. */
 struct sessions_entry *sessions_reaped(struct sessions *t, pid_t pid);
 void sessions_free(struct sessions_entry *s);
 

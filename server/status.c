@@ -209,6 +209,30 @@ void status_put_scrub(struct buf *out, const struct scrub *s, int64_t due_ms)
     }
 }
 
+static void put_crls(struct buf *out, const struct status_view *v)
+{
+    struct cert_crl_facts f;
+    uint32_t n = 0;
+    while (cert_store_crl(v->policy->anchors, n, &f))
+        n++;
+    PUT(out, status_crls, STATUS_CRLS, .count = n);
+    for (size_t i = 0; cert_store_crl(v->policy->anchors, i, &f); i++)
+        PUT(out, status_crl, STATUS_CRL, .anchor = slice_str(f.anchor),
+            .issuer = slice_str(f.issuer), .number = slice_str(f.number),
+            .this_update = (uint64_t)f.this_update, .next_update = (uint64_t)f.next_update,
+            .counts_until = (uint64_t)f.counts_until, .revoked = f.revoked,
+            .now = (uint64_t)time(NULL));
+}
+
+static void put_reload(struct buf *out, const struct status_view *v)
+{
+    const struct status_reload *r = v->reload;
+    const struct judge *j = v->judge;
+    PUT(out, status_reload, STATUS_RELOAD, .loaded = (uint64_t)r->loaded,
+        .failed = (uint64_t)r->failed, .reason = slice_str(r->reason), .judged = j->judged,
+        .cut = j->cut, .killed = j->killed);
+}
+
 /* There is always one, though nothing may be known of it yet. */
 static void put_keeper(struct buf *out, const struct buf *said)
 {
@@ -227,6 +251,8 @@ static void put_all(struct buf *out, const struct status_view *v)
     put_keeper(out, v->keeper);
     PUT(out, status_sweep, STATUS_SWEEP, (uint64_t)w->began, (uint64_t)w->ended, w->removed,
         w->failed);
+    put_crls(out, v);
+    put_reload(out, v);
     status_put_scrub(out, &v->housekeeping->scrub, v->housekeeping->scrub_due_ms);
 }
 

@@ -11,6 +11,7 @@
 #include "buf.h"
 #include "config.h"
 #include "housekeeping.h"
+#include "judge.h"
 #include "sessions.h"
 
 enum { STATUS_CLIENTS = 16 };
@@ -27,11 +28,20 @@ struct status {
     struct status_client clients[STATUS_CLIENTS];
 };
 
+/* How the last loading of the configuration went: seconds since 1970. */
+struct status_reload {
+    int64_t loaded;
+    int64_t failed;   /* a later one that failed; 0: none did */
+    char reason[512]; /* of that */
+};
+
 /* What a status is made of. */
 struct status_view {
     const struct policy *policy;
     const struct sessions *sessions;
     const struct housekeeping *housekeeping;
+    const struct status_reload *reload;
+    const struct judge *judge;
     const struct buf
         *keeper; /* its own messages (ipc.def, KEEPER_STATUS); empty: nothing is known */
     const char *address;

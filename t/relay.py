@@ -292,8 +292,9 @@ class Relay:
         return 0, now + (min(n, 1024) - credit) / self.rate
 
     def spend(self, way, n):
-        credit, since = self.credit[way]
-        self.credit[way] = (credit - n, since)
+        if self.rate:
+            credit, since = self.credit[way]
+            self.credit[way] = (credit - n, since)
 
     # ---- commands ----
 

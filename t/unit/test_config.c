@@ -168,6 +168,24 @@ static void confinement(void **state)
     config_free(c);
 }
 
+static void stale_lists(void **state)
+{
+    struct config *c = loaded(SERVER "crl-warn = 2d\n" ANCHOR
+                                     "crl-stale = grace 36h\n[anchor b]\nca = b\ncrl = b\n"
+                                     "crl-stale = warn\n[anchor c]\nca = c\ncrl = c\n");
+    (void)state;
+    assert_int_equal(c->crl_warn_s, 2 * 86400);
+    assert_int_equal(c->anchors[0].crl_stale.what, CERT_STALE_GRACE);
+    assert_int_equal(c->anchors[0].crl_stale.grace_s, 36 * 3600);
+    assert_int_equal(c->anchors[1].crl_stale.what, CERT_STALE_WARN);
+    assert_int_equal(c->anchors[2].crl_stale.what, CERT_STALE_FAIL);
+    config_free(c);
+    refused(SERVER ANCHOR "crl-stale = fail\ncrl-stale = fail\n", "crl-stale: given twice");
+    refused(SERVER ANCHOR "crl-stale = grace\n", ":8: [anchor acme] crl-stale: ");
+    refused(SERVER ANCHOR "crl-stale = grace 0s\n", "is not between");
+    refused(SERVER "crl-warn = 367d\n" ANCHOR, ":5: [server] crl-warn: ");
+}
+
 static void listen_forms(void **state)
 {
     static const char *const good[] = {"*:0", "*:65535", "127.0.0.1:7411", "[::]:1", "[fe80::1]:1"};
@@ -296,11 +314,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults),     cmocka_unit_test(every_key),
-        cmocka_unit_test(confinement),  cmocka_unit_test(listen_forms),
-        cmocka_unit_test(pin_sources),  cmocka_unit_test(unknown),
-        cmocka_unit_test(tokens),       cmocka_unit_test(twice),
-        cmocka_unit_test(missing),      cmocka_unit_test(bad_values),
-        cmocka_unit_test(session_user),
+        cmocka_unit_test(confinement),  cmocka_unit_test(stale_lists),
+        cmocka_unit_test(listen_forms), cmocka_unit_test(pin_sources),
+        cmocka_unit_test(unknown),      cmocka_unit_test(tokens),
+        cmocka_unit_test(twice),        cmocka_unit_test(missing),
+        cmocka_unit_test(bad_values),   cmocka_unit_test(session_user),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, begin, end);
