@@ -10,12 +10,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define KEY_OPTIONS "key key-type file-key module token label"
+#define KEY_OPTIONS "key type file-key module token label allow-extractable"
 
 static const struct command commands[] = {
     {"init", "", "Make a CA: key, certificate, empty CRL",
      "dir name subject days not-before not-after path-length permit exclude parent parent-pin "
-     "key-type file-key module token label pin so-pin",
+     "type file-key module token label pin so-pin",
      0, 0, init_run},
     {"issue", "server NAME... | client SUBJECT", "Make a key and its certificate",
      "dir subject san days not-before not-after out pin key-pin " KEY_OPTIONS, 2, -1, issue_run},
@@ -39,8 +39,13 @@ static const struct command commands[] = {
      "dir anchor crl server client host at json", 1, -1, verify_run},
     {"export", "FILE", "Put a certificate and its key into one file", "p12 key password out", 1, 1,
      export_run},
-    {"token", "init LABEL | list", "Make a token, or list tokens and their keys",
-     "module token pin so-pin", 1, 2, tokens_run},
+    {"token", "init LABEL | list | show TOKEN | bench TOKEN",
+     "Make a token, list tokens and what is in them, measure one",
+     "module token pin so-pin json label type sessions seconds", 1, 2, tokens_run},
+    {"key", "generate", "Make a key in a token", "module token pin label type allow-extractable", 1,
+     1, keys_run},
+    {"random", "[N]", "Print N bytes (32) of a token's random generator", "module token raw", 0, 1,
+     random_run},
 };
 
 static void usage(FILE *to)
@@ -48,7 +53,7 @@ static void usage(FILE *to)
     fprintf(to, "Usage: consign-pki COMMAND ...\n       consign-pki --version\n\nCommands (each "
                 "takes --help):\n");
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        fprintf(to, "  %-8s%-34s%s\n", commands[i].name, commands[i].arguments, commands[i].help);
+        fprintf(to, "  %-8s%-45s%s\n", commands[i].name, commands[i].arguments, commands[i].help);
 }
 
 static const struct command *find(const char *name)

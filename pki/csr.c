@@ -37,7 +37,7 @@ enum err csr_run(const struct options *o, const char *const *args, int n)
     struct order w = {.o = o};
     struct token_pin *pin = NULL;
     bool in_token = o->key ? token_is_url(o->key) : !o->file_key;
-    enum err e = order_check_key(o);
+    enum err e = order_check_key(&w);
     if (!e)
         e = order_client(&w, args, n);
     if (!e)

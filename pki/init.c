@@ -97,7 +97,7 @@ static enum err open_token(struct maker *m)
 
 static enum err make_key(struct maker *m)
 {
-    struct key_wish wish = {.type = m->o->key_type, .label = m->label};
+    struct key_wish wish = {.type = m->type, .module = m->module, .label = m->label};
     char *file = ca_path(&m->ca, "ca.key");
     enum err e = file ? ERR_OK : ERR_INTERNAL;
     if (m->o->file_key)
@@ -106,6 +106,7 @@ static enum err make_key(struct maker *m)
         wish.token = m->token;
     if (!e && !m->o->file_key)
         e = open_token(m);
+    wish.pin = m->ca.pin;
     if (!e)
         e = key_make(&wish, &m->key);
     free(file);
@@ -185,13 +186,13 @@ static enum err first_crl(struct maker *m)
     return e;
 }
 
-static enum err check_options(const struct options *o)
+static enum err check_options(const struct options *o, const struct key_type **type)
 {
     if (o->parent_pin && !o->parent)
         return log_fail(ERR_USAGE, "--parent-pin is of no use without --parent");
     if (o->file_key && (o->token || o->module || o->pin || o->so_pin || o->label))
         return log_fail(ERR_USAGE, "--file-key excludes the options of a token");
-    return key_check_type(o->key_type);
+    return key_type_find(o->type, true, type);
 }
 
 enum err init_run(const struct options *o, const char *const *args, int n)
@@ -203,7 +204,7 @@ enum err init_run(const struct options *o, const char *const *args, int n)
                       .ca.ledger.fd = -1};
     (void)args;
     (void)n;
-    enum err e = check_options(o);
+    enum err e = check_options(o, &m.type);
     if (!e)
         e = when_of(o, PKI_CA_DAYS, &m.when);
     if (!e)

@@ -12,6 +12,7 @@
 struct maker {
     const struct options *o;
     const char *module, *token, *label;
+    const struct key_type *type;
     char name[64];
     struct cert_dn subject;
     struct ca ca; /* only dir and pin are used while it is made */

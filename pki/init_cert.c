@@ -5,6 +5,7 @@
 #include "init.h"
 #include "leaf.h"
 #include "log.h"
+#include "pubkey.h"
 
 #include <gnutls/crypto.h>
 #include <stdlib.h>
@@ -22,8 +23,7 @@ static enum err put(const struct maker *m, const char *name, const gnutls_datum_
 
 static int set_fields(const struct maker *m, gnutls_x509_crt_t crt)
 {
-    unsigned char serial[SERIAL], id[64];
-    size_t n = sizeof id;
+    unsigned char serial[SERIAL], id[PUBKEY_ID];
     int rc = gnutls_rnd(GNUTLS_RND_RANDOM, serial, sizeof serial);
     serial[0] = (unsigned char)((serial[0] & 0x3f) | 0x40);
     if (rc >= 0)
@@ -43,8 +43,8 @@ static int set_fields(const struct maker *m, gnutls_x509_crt_t crt)
     if (rc >= 0)
         rc = gnutls_x509_crt_set_key_usage(crt, GNUTLS_KEY_KEY_CERT_SIGN | GNUTLS_KEY_CRL_SIGN);
     if (rc >= 0)
-        rc = gnutls_x509_crt_get_key_id(crt, 0, id, &n);
-    return rc < 0 ? rc : gnutls_x509_crt_set_subject_key_id(crt, id, n);
+        rc = pubkey_id(m->key.pub, id);
+    return rc < 0 ? rc : gnutls_x509_crt_set_subject_key_id(crt, id, sizeof id);
 }
 
 enum err init_cert_root(struct maker *m)

@@ -41,7 +41,7 @@ enum err issue_run(const struct options *o, const char *const *args, int n)
     struct order w = {.o = o};
     struct ca ca = {.ledger.fd = -1};
     bool server = strcmp(args[0], "server") == 0;
-    enum err e = order_check_key(o);
+    enum err e = order_check_key(&w);
     if (!e && !server && strcmp(args[0], "client") != 0)
         e = log_fail(ERR_USAGE, "issue: the first argument must be server or client");
     if (!e)

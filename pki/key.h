@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: ISC */
-/* New keys, in a token (sensitive, not extractable, for signatures alone) or in a file of mode
- * 0600. */
+/* New keys, in a token (generate.h) or in a file of mode 0600. */
 #ifndef CONSIGN_PKI_KEY_H
 #define CONSIGN_PKI_KEY_H
 
-#include "pki.h"
+#include "keytype.h"
 #include "token.h"
 
 /* A key and where it is. */
@@ -19,25 +18,23 @@ void key_drop_private(struct key *k);
 
 /* How a key is wanted. */
 struct key_wish {
-    const char *type;  /* "ecdsa-p256" ...; NULL: that */
+    const struct key_type *type;
     const char *token; /* label or pkcs11: URL of the token; NULL: in a file */
-    const char *label; /* in the token */
-    const char *file;  /* otherwise */
+    const char *module;
+    struct token_pin *pin;  /* of the token; may be NULL */
+    const char *label;      /* in the token */
+    bool allow_extractable; /* there, too */
+    const char *file;       /* otherwise */
 };
-/* Makes it. A label or file that is in use is ERR_EXISTS; a key that turns out to be extractable is
- * removed and refused. A token key needs token_start before. */
+
+/* Makes it and loads it. A label or file that is in use is ERR_EXISTS. A token key needs token_start
+ * before, with the same module and PIN. */
 enum err key_make(const struct key_wish *w, struct key *out) MUST_CHECK;
 
+/* Makes it in its token and only says where (the caller frees *url); needs no token_start. */
+enum err key_generate(const struct key_wish *w, char **url) MUST_CHECK;
+
 /* The key at ref. */
-enum err key_load(const char *ref, struct key *out) MUST_CHECK;
-
-/* ERR_USAGE for an unknown type, before anything is made. NULL is allowed. */
-enum err key_check_type(const char *type) MUST_CHECK;
-
-/* "pkcs11:token=LABEL" of a label (or the URL itself); the caller frees. NULL, logged. */
-char *key_token_url(const char *token);
-
-/* Whether the token has a private key with the label. */
-enum err key_find(const char *token_url, const char *label, bool *found) MUST_CHECK;
+enum err key_load(const char *ref, bool allow_extractable, struct key *out) MUST_CHECK;
 
 #endif

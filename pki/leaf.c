@@ -2,6 +2,7 @@
 #include "leaf.h"
 #include "file.h"
 #include "log.h"
+#include "pubkey.h"
 #include "text.h"
 
 #include <gnutls/crypto.h>
@@ -80,14 +81,13 @@ static enum err choose_times(const struct ca *ca, const struct leaf *l, struct w
                : log_fail(ERR_NAME, "the CA itself is not valid at any of that time");
 }
 
-static int set_key_ids(gnutls_x509_crt_t crt, const struct ca *ca)
+static int set_key_ids(gnutls_x509_crt_t crt, const struct ca *ca, gnutls_pubkey_t pub)
 {
     unsigned char id[64];
     size_t n = sizeof id;
-    int rc = gnutls_x509_crt_get_key_id(crt, 0, id, &n);
+    int rc = pubkey_id(pub, id);
     if (rc >= 0)
-        rc = gnutls_x509_crt_set_subject_key_id(crt, id, n);
-    n = sizeof id;
+        rc = gnutls_x509_crt_set_subject_key_id(crt, id, PUBKEY_ID);
     if (rc >= 0)
         rc = gnutls_x509_crt_get_subject_key_id(ca->crt, id, &n, NULL);
     return rc < 0 ? rc : gnutls_x509_crt_set_authority_key_id(crt, id, n);
@@ -126,7 +126,7 @@ static int set_policy(gnutls_x509_crt_t crt, const struct ca *ca, const struct l
         rc = gnutls_x509_crt_set_activation_time(crt, (time_t)when->from);
     if (rc >= 0)
         rc = gnutls_x509_crt_set_expiration_time(crt, (time_t)when->until);
-    return rc < 0 ? rc : set_key_ids(crt, ca);
+    return rc < 0 ? rc : set_key_ids(crt, ca, l->pub);
 }
 
 static enum err compose(gnutls_x509_crt_t crt, struct ca *ca, const struct leaf *l,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "options.h"
+#include "keytype.h"
 #include "log.h"
 
 #include <popt.h>
@@ -46,12 +47,15 @@ static const struct row {
      "DIR"},
     {"parent-pin", 0, POPT_ARG_STRING, AT(parent_pin), "PIN of that CA's token", "SOURCE"},
     {"new-key", 0, POPT_ARG_NONE, AT(new_key), "Make a new key; else the old one stays", NULL},
-    {"key-type", 0, POPT_ARG_STRING, AT(key_type),
-     "ecdsa-p256 (default), ecdsa-p384, rsa-2048, rsa-3072 or rsa-4096", "TYPE"},
+    {"type", 0, POPT_ARG_STRING, AT(type),
+     "Type of the new key: " KEY_TYPE_NAMES " (default: p256)", "TYPE"},
+    {"allow-extractable", 0, POPT_ARG_NONE, AT(allow_extractable),
+     "Take a key that can be read out of its token", NULL},
     {"key", 0, POPT_ARG_STRING, AT(key), "Use this key (pkcs11: URL or PEM file), make none",
      "KEY"},
     {"file-key", 0, POPT_ARG_NONE, AT(file_key), "Make the key in a file, not in a token", NULL},
-    {"module", 0, POPT_ARG_STRING, AT(module), "PKCS#11 module (default: " PKI_MODULE ")", "FILE"},
+    {"module", 0, POPT_ARG_STRING, AT(module),
+     "PKCS#11 module: a path, or its name in p11-kit (default: " PKI_MODULE ")", "MODULE"},
     {"token", 0, POPT_ARG_STRING, AT(token), "Label of the token for the key", "LABEL"},
     {"label", 0, POPT_ARG_STRING, AT(label), "Label of the key", "LABEL"},
     {"pin", 0, POPT_ARG_STRING, AT(pin), "PIN from file:PATH, fd:N, credential:NAME or prompt",
@@ -77,6 +81,9 @@ static const struct row {
     {"password", 0, POPT_ARG_STRING, AT(password),
      "Password from file:PATH, fd:N, credential:NAME or prompt", "SOURCE"},
     {"out", 'o', POPT_ARG_STRING, AT(out), "Write the result to FILE", "FILE"},
+    {"sessions", 0, POPT_ARG_INT, AT(sessions), "At most N sessions at once (default: 8)", "N"},
+    {"seconds", 0, POPT_ARG_INT, AT(seconds), "Measure for N seconds each (default: 2)", "N"},
+    {"raw", 0, POPT_ARG_NONE, AT(raw), "Bytes instead of hexadecimal digits", NULL},
     {"json", 0, POPT_ARG_NONE, AT(json), "Print one JSON object a line", NULL},
 };
 
@@ -110,11 +117,30 @@ static enum err count(const struct command *c, struct parsed *p)
     if (p->n < c->min || (c->max >= 0 && p->n > c->max))
         return log_fail(ERR_USAGE, "%s: wants %s; see consign-pki %s --help", c->name,
                         *c->arguments ? c->arguments : "no arguments", c->name);
+    if (p->o.sessions < 0 || p->o.seconds < 0)
+        return log_fail(ERR_USAGE, "--sessions, --seconds: must be 1 or more");
     if (p->o.days < 0 || p->o.days > PKI_DAYS_MAX || p->o.within < 0 || p->o.within > PKI_DAYS_MAX)
         return log_fail(ERR_USAGE, "--days and --within: must be 1 to %d", PKI_DAYS_MAX);
     if (p->o.path_length < 0 || p->o.path_length > PKI_PATH_MAX)
         return log_fail(ERR_USAGE, "--path-length: must be 0 to %d", PKI_PATH_MAX);
     return ERR_OK;
+}
+
+/* A name of p11-kit's becomes a path, which is good in files, too. */
+static enum err find_module(struct options *o)
+{
+    char *path;
+    enum err e = o->module ? p11_path(o->module, &path) : ERR_OK;
+    if (e || !o->module)
+        return e;
+    free(o->module);
+    o->module = path;
+    return ERR_OK;
+}
+
+const char *options_module(const struct options *o)
+{
+    return o->module ? o->module : PKI_MODULE;
 }
 
 enum err options_parse(const struct command *c, int argc, const char **argv, struct parsed **out)
@@ -136,6 +162,8 @@ enum err options_parse(const struct command *c, int argc, const char **argv, str
         rc < -1 ? log_fail(ERR_USAGE, "%s: %s; see consign-pki %s --help",
                            poptBadOption(p->ctx, POPT_BADOPTION_NOALIAS), poptStrerror(rc), c->name)
                 : count(c, p);
+    if (!e)
+        e = find_module(&p->o);
     if (e)
         options_release(p);
     else

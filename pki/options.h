@@ -14,6 +14,8 @@ enum err options_parse(const struct command *c, int argc, const char **argv,
                        struct parsed **out) MUST_CHECK;
 const struct options *options_of(const struct parsed *p);
 const char *const *options_args(const struct parsed *p, int *n);
+/* The module to use where nothing but the command line says so. */
+const char *options_module(const struct options *o);
 void options_release(struct parsed *p);
 
 #endif

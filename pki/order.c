@@ -75,25 +75,30 @@ enum err order_files(struct order *w, const char *suffix)
     return file_free(w->out);
 }
 
-enum err order_check_key(const struct options *o)
+enum err order_check_key(struct order *w)
 {
-    if (o->key && (o->file_key || o->token || o->key_type || o->label))
+    const struct options *o = w->o;
+    if (o->key && (o->file_key || o->token || o->type || o->label))
         return log_fail(ERR_USAGE, "--key names a key that is there: none is made");
     if (o->file_key && o->token)
         return log_fail(ERR_USAGE, "--file-key and --token exclude each other");
-    return key_check_type(o->key_type);
+    return key_type_find(o->type, true, &w->type);
 }
 
 enum err order_key(struct order *w, const char *module, struct token_pin *pin,
                    const char *default_token)
 {
-    struct key_wish wish = {.type = w->o->key_type, .label = w->o->label ? w->o->label : w->label};
+    struct key_wish wish = {.type = w->type,
+                            .module = module,
+                            .pin = pin,
+                            .label = w->o->label ? w->o->label : w->label,
+                            .allow_extractable = w->o->allow_extractable};
     bool in_token = w->o->key ? token_is_url(w->o->key) : !w->o->file_key;
     enum err e = in_token ? token_start(module, pin) : ERR_OK;
     if (e)
         return e;
     if (w->o->key)
-        return key_load(w->o->key, &w->key);
+        return key_load(w->o->key, w->o->allow_extractable, &w->key);
     if (w->o->file_key)
         wish.file = w->key_file;
     else

@@ -11,6 +11,7 @@
 struct order {
     const struct options *o;
     enum ledger_role role;
+    const struct key_type *type; /* of a new key */
     struct names names;
     struct cert_dn subject;
     char label[64]; /* of the key; also what files are named after */
@@ -32,8 +33,8 @@ void order_label(struct order *w, const char *host);
 /* Sets out (--out, else LABEL.suffix), which must be free, and key_file. */
 enum err order_files(struct order *w, const char *suffix) MUST_CHECK;
 
-/* ERR_USAGE for options of the key that exclude each other. */
-enum err order_check_key(const struct options *o) MUST_CHECK;
+/* Sets type. ERR_USAGE for options of the key that exclude each other. */
+enum err order_check_key(struct order *w) MUST_CHECK;
 /* Makes or loads the key; default_token: where there is no --token; NULL: there must be one. */
 enum err order_key(struct order *w, const char *module, struct token_pin *pin,
                    const char *default_token) MUST_CHECK;

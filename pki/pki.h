@@ -25,12 +25,12 @@ enum {
 
 /* Every option of every command; NULL or 0 when not given. */
 struct options {
-    char *dir, *module, *token, *pin, *so_pin, *key_pin, *key, *key_type, *label;
+    char *dir, *module, *token, *pin, *so_pin, *key_pin, *key, *type, *label;
     char *subject, *name, *out, *reason, *not_before, *not_after;
     char *parent, *parent_pin, *anchor, *crl, *host, *at, *password;
     char **san, **permit, **exclude;
-    int days, within, path_length;
-    int file_key, new_key, server, client, ca, all, check, p12, json;
+    int days, within, path_length, sessions, seconds;
+    int file_key, new_key, server, client, ca, all, check, p12, json, raw, allow_extractable;
 };
 
 struct command {
@@ -54,6 +54,8 @@ enum err expiry_run(const struct options *o, const char *const *args, int n) MUS
 enum err verify_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err export_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err show_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
+enum err keys_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
+enum err random_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err tokens_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 
 #endif

@@ -176,14 +176,15 @@ static enum err renew(struct order *w, struct ca *ca, const struct old *old)
     return e;
 }
 
-static enum err check_options(const struct options *o)
+static enum err check_options(struct order *w)
 {
-    bool makes = o->token || o->file_key || o->key_type || o->label || o->key_pin || o->module;
+    const struct options *o = w->o;
+    bool makes = o->token || o->file_key || o->type || o->label || o->key_pin || o->module;
     if (!o->new_key && !o->key && makes)
         return log_fail(ERR_USAGE, "options of a new key are of no use without --new-key");
     if (o->new_key && o->key)
         return log_fail(ERR_USAGE, "--new-key and --key exclude each other");
-    return order_check_key(o);
+    return order_check_key(w);
 }
 
 enum err renew_run(const struct options *o, const char *const *args, int n)
@@ -192,7 +193,7 @@ enum err renew_run(const struct options *o, const char *const *args, int n)
     struct old old = {.crt = NULL};
     struct ca ca = {.ledger.fd = -1};
     (void)n;
-    enum err e = check_options(o);
+    enum err e = check_options(&w);
     if (!e)
         e = ca_open(&ca, o->dir, true);
     if (!e)

@@ -203,7 +203,7 @@ static enum err show_token_key(const char *url)
     uint8_t hash[WIRE_HASH];
     size_t n = sizeof hash;
     unsigned bits = 0;
-    enum err e = key_load(url, &k);
+    enum err e = key_load(url, false, &k);
     if (e)
         return e;
     int pk = gnutls_pubkey_get_pk_algorithm(k.pub, &bits);

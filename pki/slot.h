@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: ISC */
-/* Tokens by slot, through the module itself: a blank token has no URL, and an initialisation by URL
- * has been seen to wipe another token. Before token_start or after token_stop only. */
+/* Blank tokens, by their slot: they have no URL, and an initialisation by URL has been seen to wipe
+ * another token. */
 #ifndef CONSIGN_PKI_SLOT_H
 #define CONSIGN_PKI_SLOT_H
 
-#include "token.h"
+#include "p11.h"
 
 struct slot_survey {
     unsigned labelled; /* initialised tokens with the label asked for */
     bool has_blank;    /* a token that was never initialised */
-    unsigned long blank;
+    CK_SLOT_ID blank;
     bool software; /* the module is SoftHSM's, whose blank tokens are free to take */
 };
 

@@ -1,14 +1,33 @@
 /* SPDX-License-Identifier: ISC */
-/* consign-pki token: makes a token, lists tokens and what is in one. */
-#include "key.h"
+/* consign-pki token: makes a token, lists tokens and what is in them, measures one. */
+#include "bench.h"
+#include "inventory.h"
 #include "log.h"
-#include "say.h"
+#include "options.h"
 #include "slot.h"
 
-#include <gnutls/pkcs11.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static enum err print_url(const char *module, const char *label)
+{
+    struct p11 m = {NULL};
+    struct p11_token t;
+    char *url = NULL;
+    enum err e = p11_open(module, &m);
+    if (!e)
+        e = p11_find_token(&m, label, &t);
+    if (!e) {
+        url = p11_url(&t, NULL);
+        e = url ? ERR_OK : ERR_LIMIT;
+    }
+    if (!e)
+        printf("token        %s\n", url);
+    free(url);
+    p11_close(&m);
+    return e;
+}
 
 static enum err init(const struct options *o, const char *label)
 {
@@ -19,85 +38,89 @@ static enum err init(const struct options *o, const char *label)
     if (!e) {
         token_pin_label(so_pin, "Security officer's PIN of the new token");
         token_pin_label(pin, "User's PIN of the new token");
-        e = slot_init(o->module ? o->module : PKI_MODULE, label, so_pin, pin);
+        e = slot_init(options_module(o), label, so_pin, pin);
     }
     token_pin_free(so_pin);
     token_pin_free(pin);
-    if (e)
-        return e;
-    char *url = key_token_url(label);
-    printf("token        %s\n", url ? url : label);
-    free(url);
-    return ERR_OK;
+    return e ? e : print_url(options_module(o), label);
 }
 
-static void print_object(gnutls_pkcs11_obj_t obj)
+static enum inventory_form form_of(const struct options *o, enum inventory_form otherwise)
 {
-    char *url = NULL;
-    gnutls_pkcs11_obj_type_t type = gnutls_pkcs11_obj_get_type(obj);
-    const char *what = type == GNUTLS_PKCS11_OBJ_PRIVKEY    ? "private key"
-                       : type == GNUTLS_PKCS11_OBJ_PUBKEY   ? "public key"
-                       : type == GNUTLS_PKCS11_OBJ_X509_CRT ? "certificate"
-                                                            : NULL;
-    if (what && gnutls_pkcs11_obj_export_url(obj, GNUTLS_PKCS11_URL_GENERIC, &url) >= 0)
-        say(what, url);
-    gnutls_free(url);
+    return o->json ? INVENTORY_JSON : otherwise;
 }
 
-static enum err list_objects(const char *token, bool login)
+/* One token with what a session sees in it; a blank one has no sessions. */
+static enum err print_token(const struct p11 *m, const struct p11_token *t, struct token_pin *pin,
+                            enum inventory_form form)
 {
-    gnutls_pkcs11_obj_t *list = NULL;
-    unsigned n = 0;
-    char *url = key_token_url(token);
-    if (!url)
-        return ERR_LIMIT;
-    int rc = gnutls_pkcs11_obj_list_import_url4(&list, &n, url,
-                                                login ? GNUTLS_PKCS11_OBJ_FLAG_LOGIN : 0);
-    for (unsigned i = 0; rc >= 0 && i < n; i++) {
-        print_object(list[i]);
-        gnutls_pkcs11_obj_deinit(list[i]);
+    struct inventory i = {NULL, 0};
+    struct p11_session s = {0};
+    enum err e = ERR_OK;
+    if (t->info.flags & CKF_TOKEN_INITIALIZED) {
+        e = p11_session_open(m, t, false, &s);
+        if (!e && pin)
+            e = p11_login(&s, t, pin);
+        if (!e)
+            e = inventory_read(t, &s, &i);
+        p11_session_close(&s);
     }
-    gnutls_free(list);
-    enum err e = rc < 0 ? token_fail(rc, "token \"%s\"", token) : ERR_OK;
-    free(url);
+    if (!e)
+        e = inventory_print(m, t, &i, form);
+    inventory_release(&i);
     return e;
 }
 
-static enum err list_tokens(void)
+static enum err print_all(const struct p11 *m, enum inventory_form form)
 {
-    for (unsigned i = 0;; i++) {
-        char *url = NULL;
-        int rc = gnutls_pkcs11_token_get_url(i, GNUTLS_PKCS11_URL_GENERIC, &url);
-        if (rc == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
-            return ERR_OK;
-        if (rc < 0)
-            return token_fail(rc, "list of tokens");
-        say("token", url);
-        gnutls_free(url);
+    struct p11_token *all;
+    unsigned n;
+    enum err e = p11_tokens(m, &all, &n);
+    for (unsigned i = 0; !e && i < n; i++) {
+        if (i && form != INVENTORY_JSON)
+            printf("\n");
+        e = print_token(m, &all[i], NULL, form);
     }
+    free(all);
+    return e;
 }
 
-/* Only the token that is named gets the PIN: at another it would be a wrong one. */
-static enum err list(const struct options *o)
+static enum err print_one(const struct p11 *m, const char *token, struct token_pin *pin,
+                          enum inventory_form form)
+{
+    struct p11_token t;
+    enum err e = p11_find_token(m, token, &t);
+    return e ? e : print_token(m, &t, pin, form);
+}
+
+/* token NULL: all of them. Only the token that is named gets the PIN: at another it would be a wrong
+ * one. */
+static enum err print(const struct options *o, const char *token, enum inventory_form form)
 {
     struct token_pin *pin = NULL;
-    if (o->pin && !o->token)
+    struct p11 m = {NULL};
+    if (o->pin && !token)
         return log_fail(ERR_USAGE, "--pin: name the token it is for with --token");
     enum err e = o->pin ? token_pin_new(o->pin, &pin) : ERR_OK;
     if (!e)
-        e = token_start(o->module ? o->module : PKI_MODULE, pin);
+        e = p11_open(options_module(o), &m);
     if (!e)
-        e = o->token ? list_objects(o->token, pin != NULL) : list_tokens();
-    token_stop();
+        e = token ? print_one(&m, token, pin, form) : print_all(&m, form);
+    p11_close(&m);
     token_pin_free(pin);
     return e;
 }
 
 enum err tokens_run(const struct options *o, const char *const *args, int n)
 {
-    if (strcmp(args[0], "list") == 0 && n == 1)
-        return list(o);
-    if (strcmp(args[0], "init") == 0 && n == 2)
-        return init(o, args[1]);
-    return log_fail(ERR_USAGE, "token: wants init LABEL, or list");
+    const char *token = n == 2 ? args[1] : NULL;
+    if (strcmp(args[0], "list") == 0 && !token)
+        return print(o, o->token, form_of(o, INVENTORY_SHORT));
+    if (strcmp(args[0], "init") == 0 && token)
+        return init(o, token);
+    if (strcmp(args[0], "show") == 0 && token)
+        return print(o, token, form_of(o, INVENTORY_LONG));
+    if (strcmp(args[0], "bench") == 0 && token)
+        return bench_token(o, token);
+    return log_fail(ERR_USAGE, "token: wants init TOKEN, list, show TOKEN or bench TOKEN");
 }

@@ -78,7 +78,7 @@ test_expect_success 'issue server: names, purpose, lines to paste' '
 
 test_expect_success 'issue client: subject, purpose, map lines' '
 	consign-pki issue client "CN=alice,OU=Büro,O=Acme\, Inc." --dir ca --out alice.pem \
-		--key-type ecdsa-p384 --san email:alice@acme.example --san uri:urn:acme:alice >out &&
+		--type p384 --san email:alice@acme.example --san uri:urn:acme:alice >out &&
 	openssl verify -CAfile ca/ca.pem -purpose sslclient alice.pem &&
 	test_must_fail openssl verify -CAfile ca/ca.pem -purpose sslserver alice.pem &&
 	openssl x509 -in alice.pem -noout -subject -nameopt RFC2253,utf8,-esc_msb >subject &&
@@ -304,7 +304,7 @@ test_expect_success 'usage errors end with 64, --help with 0' '
 	test_expect_code 64 consign-pki list --nosuch &&
 	test_expect_code 64 consign-pki issue server &&
 	test_expect_code 64 consign-pki sign bob.csr --dir ca &&
-	test_expect_code 64 consign-pki init --dir x --key-type dsa --pin pin &&
+	test_expect_code 64 consign-pki init --dir x --type dsa --pin pin &&
 	test_expect_code 64 consign-pki crl --dir ca --days 0x &&
 	consign-pki --help >out && grep "^  issue" out &&
 	for c in init issue csr sign renew revoke crl list expiry show verify export token; do

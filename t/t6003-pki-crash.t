@@ -6,7 +6,7 @@ test_description='consign-pki: a crash at any moment leaves a ledger that conver
 # The key makes certificates longer than 1024 bytes and the ledger shorter, so that a limit on the size of
 # files kills the process where the certificate is written: signed, recorded as intent, and nowhere yet.
 test_expect_success 'a CA and a request' '
-	consign-pki init --dir ca --file-key --key-type rsa-4096 >/dev/null &&
+	consign-pki init --dir ca --file-key --type rsa4096 >/dev/null &&
 	consign-pki csr CN=alice --file-key --out alice.csr >/dev/null &&
 	cp -r ca clean
 '
