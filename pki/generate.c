@@ -49,8 +49,8 @@ static void put_names(struct template *to, const struct work *w)
 /* Uses that are not wanted, of which some tokens don't like to hear at a key's birth. */
 static const CK_ATTRIBUTE_TYPE private_uses[] = {CKA_DECRYPT, CKA_UNWRAP, CKA_SIGN_RECOVER,
                                                  CKA_DERIVE};
-static const CK_ATTRIBUTE_TYPE secret_uses[] = {CKA_ENCRYPT, CKA_DECRYPT, CKA_WRAP, CKA_UNWRAP,
-                                                CKA_DERIVE};
+static const CK_ATTRIBUTE_TYPE secret_uses[] = {CKA_VERIFY, CKA_ENCRYPT, CKA_DECRYPT,
+                                                CKA_WRAP,   CKA_UNWRAP,  CKA_DERIVE};
 static const CK_ATTRIBUTE_TYPE public_uses[] = {CKA_ENCRYPT, CKA_WRAP, CKA_VERIFY_RECOVER};
 
 #define PUT_USES(to, uses)                                                                         \

@@ -23,10 +23,9 @@ static const struct {
     CK_ATTRIBUTE_TYPE type;
     const char *name;
 } uses[] = {
-    {CKA_SIGN, "sign"},       {CKA_SIGN_RECOVER, "sign-recover"},
-    {CKA_DECRYPT, "decrypt"}, {CKA_ENCRYPT, "encrypt"},
-    {CKA_WRAP, "wrap"},       {CKA_UNWRAP, "unwrap"},
-    {CKA_DERIVE, "derive"},
+    {CKA_SIGN, "sign"},       {CKA_VERIFY, "verify"},   {CKA_SIGN_RECOVER, "sign-recover"},
+    {CKA_DECRYPT, "decrypt"}, {CKA_ENCRYPT, "encrypt"}, {CKA_WRAP, "wrap"},
+    {CKA_UNWRAP, "unwrap"},   {CKA_DERIVE, "derive"},
 };
 
 /* The size of an RSA key: public keys have it as a number, private ones as the modulus. */
