@@ -94,8 +94,9 @@ static enum err print_row(struct bench *b, unsigned n, int64_t took_ns)
         at += b->lanes[i].n;
     }
     qsort(us, all, sizeof *us, by_time);
+    size_t half = all / 2, most = all * 99 / 100;
     printf("%8u %14.0f %10.3f %10.3f\n", n, (double)all * 1e9 / (double)took_ns,
-           all ? us[all / 2] / 1e3 : 0.0, all ? us[all * 99 / 100] / 1e3 : 0.0);
+           all ? (double)us[half] / 1e3 : 0.0, all ? (double)us[most] / 1e3 : 0.0);
     fflush(stdout);
     free(us);
     return ERR_OK;
