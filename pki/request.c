@@ -16,9 +16,9 @@ static const struct kind {
     gnutls_pk_algorithm_t pk;
     unsigned bits;
 } kinds[] = {
-    {"rsa-2048", GNUTLS_PK_RSA, 2048},       {"rsa-3072", GNUTLS_PK_RSA, 3072},
-    {"rsa-4096", GNUTLS_PK_RSA, 4096},       {"ecdsa-p256", GNUTLS_PK_ECDSA, 256},
-    {"ecdsa-p384", GNUTLS_PK_ECDSA, 384},    {"ecdsa-p521", GNUTLS_PK_ECDSA, 521},
+    {"rsa2048", GNUTLS_PK_RSA, 2048},        {"rsa3072", GNUTLS_PK_RSA, 3072},
+    {"rsa4096", GNUTLS_PK_RSA, 4096},        {"p256", GNUTLS_PK_ECDSA, 256},
+    {"p384", GNUTLS_PK_ECDSA, 384},          {"p521", GNUTLS_PK_ECDSA, 521},
     {"ed25519", GNUTLS_PK_EDDSA_ED25519, 0},
 };
 enum { KINDS = sizeof kinds / sizeof kinds[0] };

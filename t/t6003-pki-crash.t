@@ -68,7 +68,7 @@ test_expect_success 'a renewal stopped after the file, before the last line, cou
 '
 
 test_expect_success 'a CA below, killed between signing and writing: nothing of it is left' '
-	consign-pki init --dir top --file-key --key-type rsa-4096 --path-length 1 >/dev/null &&
+	consign-pki init --dir top --file-key --type rsa4096 --path-length 1 >/dev/null &&
 	killed consign-pki init --dir sub --parent top --file-key &&
 	tail -n 1 top/ledger | grep "^issuing .* ca CN=sub%20CA$" && test ! -e sub/ca.pem &&
 	test_expect_code 78 consign-pki list --dir sub &&

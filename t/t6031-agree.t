@@ -61,8 +61,8 @@ test_expect_success 'CAs: a root, one below it, one below that, in tokens and in
 		--so-pin so-pin >/dev/null &&
 	consign-pki init --dir inter --parent root --path-length 1 --token inter --pin pin \
 		--so-pin so-pin >/dev/null &&
-	consign-pki init --dir deep --parent inter --file-key --key-type rsa-2048 >/dev/null &&
-	consign-pki init --dir p384 --parent root --file-key --key-type ecdsa-p384 >/dev/null &&
+	consign-pki init --dir deep --parent inter --file-key --type rsa2048 >/dev/null &&
+	consign-pki init --dir p384 --parent root --file-key --type p384 >/dev/null &&
 	consign-pki init --dir limited --parent root --file-key --permit dns:partner.example \
 		--permit email:partner.example --exclude ip:192.0.2.0/24 >/dev/null
 '
@@ -128,8 +128,8 @@ test_expect_success 'servers and clients of every CA' '
 '
 
 test_expect_success 'every kind of key' '
-	for type in ecdsa-p256 ecdsa-p384 rsa-2048 rsa-3072; do
-		consign-pki issue client CN=$type --dir inter --file-key --key-type $type >/dev/null &&
+	for type in p256 p384 p521 rsa2048 rsa3072; do
+		consign-pki issue client CN=$type --dir inter --file-key --type $type >/dev/null &&
 		agree good client $type.pem || return 1
 	done &&
 	openssl genpkey -algorithm ed25519 -out ed.key && chmod 600 ed.key &&
