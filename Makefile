@@ -65,6 +65,7 @@ obj     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 LIB    := $(BUILD)/libconsign.a
 BIN    := $(BUILD)/consign $(BUILD)/consignd $(BUILD)/consign-pki
 TESTS  := $(patsubst t/unit/test_%.c,$(BUILD)/t/unit/%.t,$(UNIT))
+FAULT  := $(BUILD)/t/fault/consign-fault.so
 Q      := $(if $(filter 1,$(V)),,@)
 say     = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' $(1) $(2);)
 
@@ -117,7 +118,7 @@ SCRIPTS := $(wildcard t/t[0-9]*.t)
 CHOSEN  := $(if $(T),$(foreach w,$(T),$(filter $(w) %/$(w) %/$(w).t t/$(w)%,$(TESTS) $(SCRIPTS))),$(TESTS) $(SCRIPTS))
 $(if $(T),$(if $(CHOSEN),,$(error no test is called $(T))))
 
-check: $(filter $(TESTS),$(CHOSEN)) $(if $(filter $(SCRIPTS),$(CHOSEN)),all) $(if $(filter t/t4002-%,$(CHOSEN)),$(BUILD)/t/consignd-probe) $(call having,test) ## builds and runs all tests; T=NAME: some; SANITIZE=1: with sanitizers
+check: $(filter $(TESTS),$(CHOSEN)) $(if $(filter $(SCRIPTS),$(CHOSEN)),all $(FAULT)) $(if $(filter t/t4002-%,$(CHOSEN)),$(BUILD)/t/consignd-probe) $(call having,test) ## builds and runs all tests; T=NAME: some; SANITIZE=1: with sanitizers
 	@BUILD=$(BUILD) \
 	ASAN_OPTIONS=strict_string_checks=1:detect_stack_use_after_return=1:detect_leaks=1 \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
@@ -131,8 +132,8 @@ soak: all $(call having,test) ## random operations and faults against a model; M
 check-large: all $(call having,test) ## 200,000 files and one of 64 GiB, both ways, in bounded memory (t/large.sh)
 	@BUILD=$(BUILD) t/large.sh
 
-ALL_C   := $(COMMON) $(CLIENT) $(SERVER) $(PKI) $(UNIT) $(wildcard t/unit/lib/*.c t/fuzz/*.c t/perf/*.c)
-HEADERS := $(wildcard common/*.h client/*.h server/*.h pki/*.h t/unit/lib/*.h)
+ALL_C   := $(COMMON) $(CLIENT) $(SERVER) $(PKI) $(UNIT) $(wildcard t/unit/lib/*.c t/fuzz/*.c t/perf/*.c t/fault/*.c)
+HEADERS := $(wildcard common/*.h client/*.h server/*.h pki/*.h t/unit/lib/*.h t/fault/*.h)
 SHELL_SCRIPTS := .ci/run .ci/deps $(wildcard t/*.sh t/t*.t contrib/*/*.sh)
 
 lint: hdr-check lint-format lint-shell lint-python lint-cppcheck lint-tidy ## checks form and looks for likely mistakes, without running the code
@@ -144,7 +145,7 @@ lint-shell: $(call having,lint)
 	$(call say,LINT,shellcheck) shellcheck -s sh -S warning -e SC2034,SC2154 $(SHELL_SCRIPTS)
 
 lint-python: $(call having,lint)
-	$(call say,LINT,pyflakes) pyflakes3 t/*.py t/perf/*.py
+	$(call say,LINT,pyflakes) pyflakes3 t/*.py t/perf/*.py t/fault/*.py
 
 # cppcheck takes compound literals for leaks and loses itself in X-macros; clang-tidy looks at those.
 lint-cppcheck: $(call having,lint)
@@ -154,7 +155,7 @@ lint-cppcheck: $(call having,lint)
 		$(filter -D% -I%,$(INCLUDE)) $(COMMON) $(CLIENT) $(SERVER) $(PKI) $(wildcard t/perf/*.c)
 
 lint-tidy: $(call having,lint)
-	$(call say,LINT,clang-tidy) printf '%s\n' $(COMMON) $(CLIENT) $(SERVER) $(PKI) $(wildcard t/perf/*.c) | \
+	$(call say,LINT,clang-tidy) printf '%s\n' $(COMMON) $(CLIENT) $(SERVER) $(PKI) $(wildcard t/perf/*.c t/fault/*.c) | \
 		xargs -n 1 -P $(JOBS) sh -c 'test $$1 = common/log.c || assume="-include .ci/assume.h"; \
 		clang-tidy --quiet $$1 -- -std=gnu11 $(INCLUDE) $$assume 2>/dev/null' tidy
 
@@ -226,5 +227,11 @@ $(BUILD)/obj/probe/%.o: server/%.c | $(call having,build)
 $(BUILD)/t/consignd-probe: $(PROBE_OBJ) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD,$@) $(LINK) -o $@ $^ $(LIBS)
+
+# A PKCS#11 module that misbehaves on command. Any program may load it, so it has no sanitizers.
+$(FAULT): $(wildcard t/fault/*.[ch] t/fault/*.def) | $(call having,build)
+	@mkdir -p $(@D)
+	$(call say,LD,$@) $(CC) -std=gnu11 $(INCLUDE) $(CPPFLAGS) -O2 -g $(WARN) $(CFLAGS) -fPIC -fvisibility=hidden \
+		-shared -Wl,-z,defs $(LDFLAGS) -o $@ $(filter %.c,$^) -ldl -lpthread
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
