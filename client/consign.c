@@ -3,6 +3,7 @@
 #include "client.h"
 
 #include "log.h"
+#include "token_wait.h"
 #include <errno.h>
 #include <linux/ioprio.h>
 #include <signal.h>
@@ -165,6 +166,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     signal_block();
     log_init("consign", LOG_LVL_WARN, true);
+    token_wait_announce();
     enum err e = run(argc, (const char **)argv);
     free(options.config);
     if (fflush(stdout) != 0 && e == ERR_OK)

@@ -2,6 +2,7 @@
 #include "token.h"
 #include "conf.h"
 #include "log.h"
+#include "token_wait.h"
 
 #include <errno.h>
 #include <gnutls/pkcs11.h>
@@ -58,7 +59,9 @@ static int answer(void *arg, int attempt, const char *url, const char *label, un
         return GNUTLS_E_PKCS11_PIN_ERROR;
     if (flags & GNUTLS_PIN_COUNT_LOW)
         log_warn("token \"%s\": a wrong PIN was given to it since the last right one", state.token);
+    token_wait_end(); /* for the user, not the token */
     const char *pin = token_pin_get(state.pin);
+    token_wait_begin();
     if (!pin || strlen(pin) >= max) {
         state.refusal = SOURCE_FAILED;
         return GNUTLS_E_PKCS11_PIN_ERROR;
@@ -95,7 +98,7 @@ enum err token_environment(const char *assignment)
                                                     : log_fail_errno("module-env: %s", name);
 }
 
-enum err token_start(const char *module, struct token_pin *pin)
+static enum err start(const char *module, struct token_pin *pin)
 {
     unsigned how = module ? GNUTLS_PKCS11_FLAG_MANUAL : GNUTLS_PKCS11_FLAG_AUTO;
     token_stop();
@@ -111,6 +114,14 @@ enum err token_start(const char *module, struct token_pin *pin)
     enum err e = module ? add_module(module) : ERR_OK;
     if (e)
         token_stop();
+    return e;
+}
+
+enum err token_start(const char *module, struct token_pin *pin)
+{
+    token_wait_begin();
+    enum err e = start(module, pin);
+    token_wait_end();
     return e;
 }
 
@@ -270,38 +281,54 @@ static enum err load_file(const char *path, gnutls_privkey_t key)
     return e;
 }
 
-/* A token that another process is changing at this moment (SoftHSM notes each login in its files) may not
- * show what it holds: looks again, with the module started anew. A refused PIN is never given again. */
-static bool is_settled(const char *url)
+/* What the token says of the key: 0 or GnuTLS's error. */
+static int look(const char *url)
 {
     gnutls_pkcs11_obj_t obj;
     bool ignored;
-    if (gnutls_pkcs11_obj_init(&obj) < 0)
-        return true;
-    int rc = gnutls_pkcs11_obj_import_url(
+    int rc = gnutls_pkcs11_obj_init(&obj);
+    if (rc < 0)
+        return rc;
+    rc = gnutls_pkcs11_obj_import_url(
         obj, url, GNUTLS_PKCS11_OBJ_FLAG_LOGIN | GNUTLS_PKCS11_OBJ_FLAG_PRIVKEY);
-    bool missing = rc == GNUTLS_E_PKCS11_REQUESTED_OBJECT_NOT_AVAILBLE ||
-                   rc == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE ||
-                   (rc >= 0 && !attribute(obj, CKA_EXTRACTABLE, &ignored));
+    if (rc >= 0 && !attribute(obj, CKA_EXTRACTABLE, &ignored))
+        rc = GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE;
     gnutls_pkcs11_obj_deinit(obj);
-    return !missing || state.refusal != NOT_REFUSED;
+    return rc;
 }
 
-static void settle(const char *url)
+static bool is_about_pin(int rc)
+{
+    return rc == GNUTLS_E_PKCS11_PIN_ERROR || rc == GNUTLS_E_PKCS11_PIN_LOCKED ||
+           rc == GNUTLS_E_PKCS11_PIN_EXPIRED;
+}
+
+/* A token that another process is changing at this moment (SoftHSM notes each login in its files) may not
+ * show what it holds: looks again, with the module started anew. After a login that failed, for
+ * whatever reason, there is no other. */
+static enum err settle(const char *url)
 {
     const char *module = state.module;
     struct token_pin *pin = state.pin;
-    for (int tries = 1; !state.held && tries < LOOKS && !is_settled(url); tries++) {
+    enum err e = ERR_OK;
+    for (int tries = 1; !e && !state.held && tries < LOOKS; tries++) {
+        int rc = look(url);
+        if (is_about_pin(rc))
+            return token_fail(rc, "key \"%s\"", url);
+        if (rc != GNUTLS_E_PKCS11_REQUESTED_OBJECT_NOT_AVAILBLE &&
+            rc != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
+            return ERR_OK;
         poll(NULL, 0, LOOK_AGAIN_MS);
-        if (token_start(module, pin) != ERR_OK)
-            return;
+        e = start(module, pin);
     }
+    return e;
 }
 
 static enum err load_token(const char *url, bool allow_extractable, gnutls_privkey_t key)
 {
-    settle(url);
-    enum err e = allow_extractable ? ERR_OK : check_attributes(url);
+    enum err e = settle(url);
+    if (!e && !allow_extractable)
+        e = check_attributes(url);
     if (e)
         return e;
     int rc = gnutls_privkey_import_url(key, url, 0);
@@ -314,7 +341,9 @@ enum err token_load_key(const char *ref, bool allow_extractable, gnutls_privkey_
     int rc = gnutls_privkey_init(&key);
     if (rc < 0)
         return token_fail(rc, "key \"%s\"", ref);
+    token_wait_begin();
     enum err e = token_is_url(ref) ? load_token(ref, allow_extractable, key) : load_file(ref, key);
+    token_wait_end();
     if (e)
         gnutls_privkey_deinit(key);
     else
@@ -359,8 +388,10 @@ static enum err chain_from_token(const char *url, gnutls_pcert_st *chain, unsign
 {
     gnutls_x509_crt_t crt = NULL;
     int rc = gnutls_x509_crt_init(&crt);
+    token_wait_begin();
     if (rc >= 0)
         rc = gnutls_x509_crt_import_url(crt, url, 0);
+    token_wait_end();
     if (rc >= 0)
         rc = gnutls_pcert_import_x509(chain, crt, 0);
     if (crt)
@@ -419,7 +450,9 @@ enum err token_match(gnutls_privkey_t key, const gnutls_pcert_st *leaf, const ch
         return log_fail(ERR_CONFIG, "%s: the certificate's kind of key is not supported", what);
     int own = gnutls_privkey_get_pk_algorithm(key, NULL);
     int theirs = gnutls_pubkey_get_pk_algorithm(leaf->pubkey, NULL);
+    token_wait_begin();
     int rc = own == theirs ? gnutls_privkey_sign_data2(key, algo, 0, &data, &sig) : 0;
+    token_wait_end();
     if (rc < 0)
         return token_fail(rc, "%s: test signature", what);
     rc = own == theirs ? gnutls_pubkey_verify_data2(leaf->pubkey, algo, 0, &data, &sig) : -1;

@@ -4,6 +4,7 @@
 #include "log.h"
 #include "msg.h"
 #include "options.h"
+#include "token_wait.h"
 
 #include <gnutls/gnutls.h>
 #include <stdio.h>
@@ -85,6 +86,7 @@ static enum err run(const struct command *c, int argc, const char **argv)
 int main(int argc, char **argv)
 {
     log_init("consign-pki", LOG_LVL_WARN, true);
+    token_wait_announce();
     umask(077);
     if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-?") == 0)) {
         usage(stdout);

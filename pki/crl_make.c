@@ -192,20 +192,20 @@ static enum err as_pem(const struct buf *b, const struct ca *ca, gnutls_datum_t 
     gnutls_x509_crl_t crl = NULL;
     gnutls_datum_t der = {b->data, (unsigned)b->len};
     unsigned status = 1;
+    enum err e = ERR_OK;
     int rc = gnutls_x509_crl_init(&crl);
     if (rc >= 0)
         rc = gnutls_x509_crl_import(crl, &der, GNUTLS_X509_FMT_DER);
-    if (rc >= 0)
-        rc = gnutls_x509_crl_verify(crl, &ca->crt, 1, GNUTLS_VERIFY_DISABLE_TIME_CHECKS, &status);
-    if (rc >= 0 && status == 0)
+    if (rc >= 0 &&
+        (gnutls_x509_crl_verify(crl, &ca->crt, 1, GNUTLS_VERIFY_DISABLE_TIME_CHECKS, &status) < 0 ||
+         status))
+        e = log_fail(ERR_TOKEN, "the CA's key made a wrong signature: the CRL is not given out (is "
+                                "the key another one?)");
+    else if (rc >= 0)
         rc = gnutls_x509_crl_export2(crl, GNUTLS_X509_FMT_PEM, pem);
     if (crl)
         gnutls_x509_crl_deinit(crl);
-    return rc < 0 ? log_fail(ERR_INTERNAL, "CRL: %s", gnutls_strerror(rc))
-           : status
-               ? log_fail(ERR_INTERNAL, "the CRL does not verify: it is not given out (is the CA's "
-                                        "key another one?)")
-               : ERR_OK;
+    return e || rc >= 0 ? e : log_fail(ERR_INTERNAL, "CRL: %s", gnutls_strerror(rc));
 }
 
 enum err crl_make(const struct ca *ca, int64_t this_update, int64_t next_update,
