@@ -20,6 +20,8 @@ static enum err take(void *arg, const struct conf_at *at, const char *value)
         return ERR_OK;
     if (request)
         return request_policy_set(&ca->request, at, value);
+    if (strcmp(at->key, "allow-extractable") == 0)
+        return conf_bool(at, value, &ca->allow_extractable);
     char **to = strcmp(at->key, "module") == 0   ? &ca->module
                 : strcmp(at->key, "key") == 0    ? &ca->key_ref
                 : strcmp(at->key, "pin") == 0    ? &ca->pin_source
@@ -188,7 +190,7 @@ static enum err load_key(struct ca *ca, const char *pin_source)
         ca->running = !e;
     }
     if (!e)
-        e = token_load_key(ca->key_ref, false, &ca->key);
+        e = token_load_key(ca->key_ref, ca->allow_extractable, &ca->key);
     if (e)
         return e;
     int rc = gnutls_pcert_import_x509(&own, ca->crt, 0);

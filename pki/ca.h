@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* A CA on disk: the folder DIR (mode 0700) with
  *
- *   consign-pki.conf    module, key, PIN source, name, parent; the policy for requests
+ *   consign-pki.conf    module, key, PIN source, name, parent, whether the key may be one that is
+ *                       extractable; the policy for requests
  *   ca.pem, crl.pem     what others get
  *   ledger              ledger.h
  *   certs/SERIAL.pem    every certificate issued
@@ -32,7 +33,8 @@ enum { CA_ABOVE = PKI_PATH_MAX + 1 };
 struct ca {
     char *dir; /* absolute */
     char *module, *key_ref, *pin_source, *name;
-    char *parent; /* the folder of the CA above, NULL for a root */
+    char *parent;           /* the folder of the CA above, NULL for a root */
+    bool allow_extractable; /* of the key */
     struct request_policy request;
     struct token_pin *pin;
     gnutls_x509_crt_t crt;

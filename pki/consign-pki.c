@@ -16,7 +16,7 @@
 static const struct command commands[] = {
     {"init", "", "Make a CA: key, certificate, empty CRL",
      "dir name subject days not-before not-after path-length permit exclude parent parent-pin "
-     "type file-key module token label pin so-pin",
+     "type file-key module token label pin so-pin allow-extractable",
      0, 0, init_run},
     {"issue", "server NAME... | client SUBJECT", "Make a key and its certificate",
      "dir subject san days not-before not-after out pin key-pin " KEY_OPTIONS, 2, -1, issue_run},

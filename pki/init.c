@@ -97,7 +97,10 @@ static enum err open_token(struct maker *m)
 
 static enum err make_key(struct maker *m)
 {
-    struct key_wish wish = {.type = m->type, .module = m->module, .label = m->label};
+    struct key_wish wish = {.type = m->type,
+                            .module = m->module,
+                            .label = m->label,
+                            .allow_extractable = m->o->allow_extractable};
     char *file = ca_path(&m->ca, "ca.key");
     enum err e = file ? ERR_OK : ERR_INTERNAL;
     if (m->o->file_key)
@@ -137,8 +140,9 @@ static enum err write_conf(struct maker *m)
     if (m->o->file_key)
         n = asprintf(&text, "[ca]\nname   = %s\nkey    = ca.key%s%s\n", m->name, word, parent);
     else
-        n = asprintf(&text, "[ca]\nname   = %s\nmodule = %s\nkey    = %s\npin    = %s%s%s%s\n",
-                     m->name, m->module, m->key.ref, *pin == '/' ? "file:" : "", pin, word, parent);
+        n = asprintf(&text, "[ca]\nname   = %s\nmodule = %s\nkey    = %s\npin    = %s%s%s%s\n%s",
+                     m->name, m->module, m->key.ref, *pin == '/' ? "file:" : "", pin, word, parent,
+                     m->o->allow_extractable ? "allow-extractable = yes\n" : "");
     if (n < 0) {
         text = NULL;
         e = log_fail(ERR_INTERNAL, "out of memory");
@@ -190,7 +194,8 @@ static enum err check_options(const struct options *o, const struct key_type **t
 {
     if (o->parent_pin && !o->parent)
         return log_fail(ERR_USAGE, "--parent-pin is of no use without --parent");
-    if (o->file_key && (o->token || o->module || o->pin || o->so_pin || o->label))
+    if (o->file_key &&
+        (o->token || o->module || o->pin || o->so_pin || o->label || o->allow_extractable))
         return log_fail(ERR_USAGE, "--file-key excludes the options of a token");
     return key_type_find(o->type, true, type);
 }

@@ -54,8 +54,9 @@ export TRASH ACCOUNT HOME TMPDIR
 unset XDG_CONFIG_HOME CREDENTIALS_DIRECTORY
 CLIENT_CONF=$HOME/.config/consign/consign.conf
 
-# Names of those that run.
+# Names of those that run; and the pids of whatever else is to be ended with the script.
 SERVERS=
+PROCESSES=
 
 # After the last test: what still runs must end well, too.
 stop_all_() {
@@ -75,6 +76,9 @@ at_exit_() {
 	fi
 	for left_ in $SERVERS; do
 		test -s "$TRASH/$left_.status" || kill -KILL "$(cat "$TRASH/$left_.pid")" 2>/dev/null
+	done
+	for left_ in $PROCESSES; do
+		kill -KILL "$left_" 2>/dev/null
 	done
 }
 trap 'code_=$?; at_exit_; (exit $code_); die' EXIT
