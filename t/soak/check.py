@@ -68,7 +68,7 @@ class Checker:
         self.chains = []  # the last numbers of the scribes that may still write
         self.records = collections.Counter()
         self.acknowledged = collections.Counter()
-        self.first = {}  # pid -> (descriptors, KiB) of master, keeper, scribe when first seen at rest
+        self.first = {}  # pid -> (descriptors, KiB) of those that stay, when first seen at rest
         self.peaks = collections.Counter()
         # AddressSanitizer keeps what was freed.
         self.growth = RSS_GROWTH_KIB * (32 if "sanitize" in os.environ.get("BUILD", "") else 1)
@@ -77,7 +77,7 @@ class Checker:
         # Clients are gone; their sessions have to follow.
         left = self.server.quiet(60)
         if left is not None:
-            raise Divergence(f"processes at rest are not master, keeper and scribe: {self.describe(left)}")
+            raise Divergence(f"processes at rest are not master, keeper, signer and scribe: {self.describe(left)}")
         self.model.settle()
         if thorough:
             self.known.clear()

@@ -18,7 +18,7 @@ from model import Divergence
 USERS = ("alice", "bob", "carol", "dave")
 PR_SET_CHILD_SUBREAPER = 36
 SEES_ALL = os.geteuid() == 0  # others may not look at what the server's processes hold: the scribe is not known then
-KEEPER_S = 4  # until a keeper has logged in, with time to spare
+LOGIN_S = 4  # until a signer has logged in, with time to spare
 
 
 def adopt_orphans():
@@ -112,7 +112,7 @@ class Server:
         self.up.set()
 
     def mend_token(self):
-        """A keeper may still have been hit while it logged in: its token is a file of no length then."""
+        """A signer may still have been hit while it logged in: its token is a file of no length then."""
         for file in glob.glob("softhsm/tokens/*/token.object"):
             kept = f"{os.path.basename(os.path.dirname(file))}.token"
             try:
@@ -156,13 +156,15 @@ class Server:
         return self.process.pid
 
     def role(self, pid):
-        """master, keeper, scribe or other (session, store, sweeper)."""
+        """master, keeper, signer, scribe or other (session, store, sweeper, judge)."""
         if pid == self.master:
             return "master"
         try:
             with open(f"/proc/{pid}/cmdline", "rb") as f:
-                if b"--keeper" in f.read():
-                    return "keeper"
+                words = f.read().split(b"\0")
+            for role in ("keeper", "signer"):
+                if f"--{role}".encode() in words:
+                    return role
             for fd in os.listdir(f"/proc/{pid}/fd"):
                 if os.readlink(f"/proc/{pid}/fd/{fd}").endswith("/server.audit"):
                     return "scribe"
@@ -171,14 +173,14 @@ class Server:
         return "other"
 
     def below(self, role):
-        """The master's children of that role."""
+        """The master's children of that role; a signer is its keeper's."""
         return [p for p, (_, parent) in descendants(self.master).items()
-                if parent == self.master and self.role(p) == role]
+                if (parent == self.master or role == "signer") and self.role(p) == role]
 
     def killable(self, pid):
-        """SoftHSM writes a token's file anew, in place, when somebody logs in: a keeper that is killed then takes the
-        token with it. So young ones are spared."""
-        return self.role(pid) != "keeper" or age(pid) > KEEPER_S
+        """SoftHSM writes a token's file anew, in place, when somebody logs in: a signer that is killed then takes the
+        token with it. So young ones are spared, and with them the keepers that they end with."""
+        return self.role(pid) not in ("keeper", "signer") or age(pid) > LOGIN_S
 
     def kill(self, whole):
         """SIGKILL for the master, and for all below it with whole set; returns once it is reaped."""
@@ -201,14 +203,14 @@ class Server:
                     pass
 
     def quiet(self, seconds):
-        """Waits until only master, keeper and scribe run. Returns the processes that are too many, or that
+        """Waits until only master, keeper, signer and scribe run. Returns the processes that are too many, or that
         there are too few of them; None when all is well."""
         until = time.monotonic() + seconds
         while True:
             found = descendants(os.getpid())
             self.reap(found)
             roles = sorted(self.role(p) for p, (state, _) in found.items() if state != "Z")
-            if roles == ["keeper", "master", "scribe" if SEES_ALL else "other"] and len(found) == 3:
+            if roles == sorted(["keeper", "master", "signer", "scribe" if SEES_ALL else "other"]) and len(found) == 4:
                 return None
             if time.monotonic() > until:
                 return found
@@ -290,7 +292,7 @@ class Relay:
 class Trouble:
     """Faults of the server's side, at random times while a round runs."""
 
-    KINDS = (("session", 8), ("stop", 6), ("keeper", 2), ("scribe", 2), ("master", 1), ("whole", 2), ("reload", 1))
+    KINDS = (("session", 8), ("stop", 6), ("keeper", 2), ("signer", 2), ("scribe", 2), ("master", 1), ("whole", 2), ("reload", 1))
 
     def __init__(self, server, seed, number, count, fail):
         self.server, self.count, self.fail = server, count, fail
@@ -325,7 +327,7 @@ class Trouble:
         return bool(found) and send(self.rng.choice(sorted(found)), signal.SIGKILL)
 
     def pause(self):
-        role = self.rng.choice(("other", "other", "other", "keeper", "scribe", "master"))
+        role = self.rng.choice(("other", "other", "other", "keeper", "signer", "scribe", "master"))
         found = [self.server.master] if role == "master" else self.server.below(role)
         if not found:
             return False
