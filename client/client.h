@@ -47,16 +47,20 @@ struct profile {
     char *module, *module_env, *pin;
     char *server_name; /* checked against the certificate; default: host */
     bool allow_extractable;
-    bool approved;
-    uint64_t retry_s;  /* a server whose token is unavailable is asked again for so long */
-    uint64_t stall_s;  /* a connection on which nothing moves for so long is given up */
-    uint64_t rate;     /* bytes a second of all connections together, both ways; 0: no limit */
-    struct pace *pace; /* what they share it by; NULL: no limit */
+    struct tls_policy tls; /* fips, groups */
+    uint64_t retry_s;      /* a server whose token is unavailable is asked again for so long */
+    uint64_t stall_s;      /* a connection on which nothing moves for so long is given up */
+    uint64_t rate;         /* bytes a second of all connections together, both ways; 0: no limit */
+    struct pace *pace;     /* what they share it by; NULL: no limit */
     enum xfer_compress compress;
 };
 
 /* Sets p->compress by its name: "auto", "on", "off"; NULL leaves it. ERR_USAGE, logged. */
 enum err profile_compress(struct profile *p, const char *name) MUST_CHECK;
+
+/* Calls each with the name of every profile, in the file's order. ERR_CONFIG, logged. */
+typedef void profile_fn(void *arg, const char *name);
+enum err profile_each(profile_fn *each, void *arg) MUST_CHECK;
 
 /* A thing at a server: a profile and a virtual path. */
 struct remote {
@@ -94,7 +98,9 @@ struct link {
     const struct tree_engine *engine;
     enum xfer_compress compress;
     uint32_t next_id;
-    char user[65], session[33], agent[65], rights[257], cipher[64], server[513];
+    char user[65], session[33], agent[65], rights[257], server[513];
+    struct tls_agreed agreed;
+    char unapproved[FIPS_NOTE]; /* "" with fips = off */
     uint64_t quota;
     int64_t idle_ms; /* without a request for so long, the server ends the connection */
 };
@@ -217,5 +223,6 @@ enum err command_verify(const struct command *self, int argc, const char **argv)
 enum err command_hash(const struct command *self, int argc, const char **argv) MUST_CHECK;
 enum err command_whoami(const struct command *self, int argc, const char **argv) MUST_CHECK;
 enum err command_ping(const struct command *self, int argc, const char **argv) MUST_CHECK;
+enum err command_doctor(const struct command *self, int argc, const char **argv) MUST_CHECK;
 
 #endif

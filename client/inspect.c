@@ -160,17 +160,25 @@ enum err command_whoami(const struct command *self, int argc, const char **argv)
     struct remote r;
     struct link l;
     poptContext ctx;
-    char quota[32];
+    char quota[32], agreed[TLS_AGREED_TEXT];
     enum err e = open_remote(self, argc, argv, NULL, &ctx, &r, &l);
     if (e == ERR_OK) {
         snprintf(quota, sizeof quota, "#%llu", (unsigned long long)l.quota);
         if (options.json) {
             show_json("whoami", "user", l.user, "rights", l.rights, "session", l.session, "server",
-                      l.server, "agent", l.agent, "cipher", l.cipher, "quota", quota, NULL);
+                      l.server, "agent", l.agent, "cipher", l.agreed.suite, "group", l.agreed.group,
+                      "signature", l.agreed.signature, "client_signature",
+                      l.agreed.client_signature, "fips", fips_mode_name(r.profile->tls.fips),
+                      "not_approved", l.unapproved, "fips_indicator", l.agreed.indicator, "quota",
+                      quota, NULL);
         } else {
             show_line("user %s at %s (%s)", l.user, l.server, l.agent);
             show_line("rights %s", l.rights);
-            show_line("session %s, %s", l.session, l.cipher);
+            tls_agreed_text(&l.agreed, agreed);
+            show_line("session %s, %s", l.session, agreed);
+            if (r.profile->tls.fips != FIPS_OFF)
+                show_line("fips = %s, %s; not approved: %s", fips_mode_name(r.profile->tls.fips),
+                          l.agreed.indicator, l.unapproved[0] ? l.unapproved : "nothing");
         }
     }
     return close_remote(ctx, &r, &l, e);

@@ -79,8 +79,12 @@ static enum err judge_server(const struct profile *p, struct link *l, struct tls
     const gnutls_datum_t *chain = tls_peer_chain(tls, &n);
     enum err e = cert_judge(papers_anchors(l->papers), chain, n, CERT_SERVER,
                             p->server_name ? p->server_name : p->host, time(NULL), &id);
-    if (e == ERR_OK)
+    if (e == ERR_OK) {
         snprintf(l->server, sizeof l->server, "%s", id.subject_text);
+        l->agreed = *tls_agreed(tls);
+        if (p->tls.fips != FIPS_OFF)
+            tls_agreed_note(&l->agreed, l->engine->name, id.unapproved, l->unapproved);
+    }
     if (e == ERR_OK && id.stale)
         log_warn("profile %s: a revocation list has run out; it is obeyed all the same (crl-stale)",
                  p->name);
@@ -199,18 +203,32 @@ static enum err open_with(const struct profile *p, struct link *l, uint64_t pati
     if ((e = chan_init(&l->chan, tls, &limits)) != ERR_OK)
         return e;
     chan_pace(&l->chan, p->pace);
-    snprintf(l->cipher, sizeof l->cipher, "%s", tls_cipher(tls));
     return hear_verdict(l);
+}
+
+/* Once for all connections of a command, which are alike. */
+static void tell(const struct profile *p, const struct link *l)
+{
+    char text[TLS_AGREED_TEXT];
+    tls_agreed_text(&l->agreed, text);
+    log_debug("session %s: %s", l->session, text);
+    if (l->unapproved[0])
+        log_warn("session %s: not approved: %s (fips = %s, %s)", l->session, l->unapproved,
+                 fips_mode_name(p->tls.fips), l->agreed.indicator);
 }
 
 enum err link_open(const struct profile *p, struct link *l)
 {
     *l = (struct link){.next_id = 1,
                        .chan.failed = true,
-                       .engine = tree_engine(p->approved),
+                       .engine = tree_engine(p->tls.fips == FIPS_REQUIRE),
                        .compress = p->compress};
     enum err e = papers_new(p, &l->papers);
-    return e == ERR_OK ? open_with(p, l, p->retry_s) : e;
+    if (e == ERR_OK)
+        e = open_with(p, l, p->retry_s);
+    if (e == ERR_OK)
+        tell(p, l);
+    return e;
 }
 
 enum err link_open_like(const struct link *first, const struct profile *p, struct link *l)

@@ -74,9 +74,10 @@ static enum err load_identity(struct papers *papers)
     unsigned n = 0;
     enum err e = s ? ERR_OK : log_fail(ERR_INTERNAL, "out of memory");
     if (e == ERR_OK && (e = token_load_chain(p->certificate, &chain, &n)) == ERR_OK &&
+        (e = cert_chain_fips(chain, n, p->tls.fips, p->certificate)) == ERR_OK &&
         (e = token_load_key(p->key, p->allow_extractable, &key)) == ERR_OK &&
         (e = token_match(key, &chain[0], p->certificate)) == ERR_OK) {
-        e = tls_identity_new(false, p->approved, chain, n, key, &s->identity);
+        e = tls_identity_new(false, &p->tls, chain, n, key, &s->identity);
         key = NULL;
     }
     if (key)
@@ -114,6 +115,8 @@ static enum err load_anchors(struct papers *papers)
     const struct profile *p = papers->profile;
     struct cert_store *store = NULL;
     enum err e = cert_store_new(&store);
+    if (e == ERR_OK)
+        cert_store_fips(store, p->tls.fips);
     if (e == ERR_OK)
         e = cert_store_add(store, p->name, p->ca, p->crl,
                            p->crl_require ? CERT_CRL_REQUIRE : CERT_CRL_IF_PRESENT);

@@ -94,6 +94,17 @@ static enum err rate(const struct conf_at *at, const char *value, uint64_t *out)
     return e;
 }
 
+static enum err fail_fips(const struct conf_at *at, const char *value)
+{
+    return conf_fail(at, "\"%s\" is neither require nor report nor off", value);
+}
+
+static enum err groups(const struct conf_at *at, const char *value, struct tls_groups *out)
+{
+    char why[TLS_WHY];
+    return tls_groups_parse(value, out, why) ? ERR_OK : conf_fail(at, "%s", why);
+}
+
 static enum err set(struct profile *p, const struct conf_at *at, const char *value)
 {
     const struct {
@@ -123,8 +134,10 @@ static enum err set(struct profile *p, const struct conf_at *at, const char *val
         return cert_stale_parse(at, value, &p->crl_stale);
     if (strcmp(at->key, "allow-extractable") == 0)
         return conf_bool(at, value, &p->allow_extractable);
-    if (strcmp(at->key, "approved") == 0)
-        return conf_bool(at, value, &p->approved);
+    if (strcmp(at->key, "fips") == 0)
+        return fips_mode_parse(value, &p->tls.fips) ? ERR_OK : fail_fips(at, value);
+    if (strcmp(at->key, "groups") == 0)
+        return groups(at, value, &p->tls.groups);
     if (strcmp(at->key, "rate") == 0)
         return rate(at, value, &p->rate);
     if (strcmp(at->key, "compress") == 0)
@@ -196,6 +209,7 @@ static enum err set_address(struct profile *p, struct address *a)
 static enum err read_profile(struct profile *p, struct address *a)
 {
     struct reading r = {p, false};
+    char why[TLS_WHY];
     char *file = config_file();
     enum err e = file ? conf_read(file, take, &r) : log_fail(ERR_INTERNAL, "out of memory");
     if (e == ERR_OK && !r.found)
@@ -205,6 +219,8 @@ static enum err read_profile(struct profile *p, struct address *a)
         (e = need(p, file, "ca", p->ca)) == ERR_OK &&
         (e = need(p, file, "certificate", p->certificate)) == ERR_OK)
         e = need(p, file, "key", p->key);
+    if (e == ERR_OK && !tls_policy_check(&p->tls, why))
+        e = log_fail(ERR_CONFIG, "%s: [%s] groups: %s", file, p->name, why);
     free(file);
     return e;
 }
@@ -362,4 +378,29 @@ void remote_text(const struct remote *r, const char *path, char *out, size_t cap
         snprintf(out, cap, "%s%s:%s%s", scheme, r->profile->host, r->profile->port, path);
     else
         snprintf(out, cap, "%s:%s", r->profile->name, path);
+}
+
+/* ---- all profiles ---- */
+
+struct names {
+    profile_fn *each;
+    void *arg;
+};
+
+static enum err take_name(void *arg, const struct conf_at *at, const char *value)
+{
+    struct names *n = arg;
+    (void)value;
+    if (!at->key)
+        n->each(n->arg, at->section);
+    return ERR_OK;
+}
+
+enum err profile_each(profile_fn *each, void *arg)
+{
+    struct names n = {each, arg};
+    char *file = config_file();
+    enum err e = file ? conf_read(file, take_name, &n) : log_fail(ERR_INTERNAL, "out of memory");
+    free(file);
+    return e;
 }

@@ -17,6 +17,11 @@ enum err cert_store_new(struct cert_store **out)
     return *out ? ERR_OK : log_fail(ERR_INTERNAL, "out of memory for trust anchors");
 }
 
+void cert_store_fips(struct cert_store *s, enum fips_mode mode)
+{
+    s->fips = mode;
+}
+
 static void release_anchor(struct cert_anchor *a)
 {
     cert_crls_release(a);
@@ -133,6 +138,8 @@ enum err cert_store_add(struct cert_store *s, const char *name, const char *ca_f
         e = check_new(s, a);
     if (e == ERR_OK && crl_file)
         e = cert_crls_load(a, crl_file);
+    if (e == ERR_OK)
+        e = cert_anchor_fips(a, s->fips, ca_file, crl_file);
     if (e == ERR_OK)
         s->n++;
     else

@@ -19,7 +19,9 @@
 #define CONSIGN_CERT_H
 
 #include "err.h"
+#include "fips.h"
 #include "wire.h"
+#include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
 #include <stddef.h>
@@ -82,6 +84,7 @@ struct cert_id {
     char anchor[65]; /* name of the trust anchor it was verified against; "" before */
     time_t until; /* the last second at which the verdict is the same, as far as time alone goes */
     time_t stale; /* when a list that was obeyed ran out, although it still counts; 0: none did */
+    char unapproved[FIPS_NOTE]; /* what of its chain is not approved, where cert_store_fips asks */
 };
 void cert_id_release(struct cert_id *id);
 
@@ -109,6 +112,9 @@ enum err cert_stale_parse(const struct conf_at *at, const char *value,
 struct cert_store;
 enum err cert_store_new(struct cert_store **out) MUST_CHECK;
 void cert_store_free(struct cert_store *s);
+/* With FIPS_REQUIRE certificates and CRLs that are not approved are errors from here on, both those
+ * that are added and those that are judged; with FIPS_REPORT those that are added are warned of. */
+void cert_store_fips(struct cert_store *s, enum fips_mode mode);
 /* Adds the anchor name: CA certificates (PEM, one or more; each must be a CA, v3, and in no other
  * anchor) and CRLs (PEM, may be NULL). A missing, empty or unreadable file (conf_open) is
  * ERR_CONFIG, logged with its name; so is a CRL in the name of one of these CAs that none of them
@@ -161,5 +167,17 @@ typedef void cert_reason_fn(void *arg, const char *why);
 enum err cert_judge_all(const struct cert_store *s, const gnutls_datum_t *chain, unsigned n,
                         enum cert_role role, const char *host, time_t now, cert_reason_fn *each,
                         void *arg, struct cert_id *out) MUST_CHECK;
+
+/* ---- fips.h ---- */
+
+/* Whether key and signature of a certificate, or the signature of a CRL, are approved: false with why,
+ * and what to do. The signature of an anchor's own certificate proves nothing and is not looked at. */
+bool cert_approved(gnutls_x509_crt_t crt, bool anchor, char why[static FIPS_TEXT]);
+bool cert_crl_approved(gnutls_x509_crl_t crl, char why[static FIPS_TEXT]);
+
+/* The same for a chain of our own: FIPS_REQUIRE: ERR_CONFIG, logged, with what (its file) and
+ * which certificate; FIPS_REPORT: a warning. */
+enum err cert_chain_fips(const gnutls_pcert_st *chain, unsigned n, enum fips_mode mode,
+                         const char *what) MUST_CHECK;
 
 #endif

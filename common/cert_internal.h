@@ -33,6 +33,7 @@ struct cert_anchor {
 struct cert_store {
     struct cert_anchor *anchors;
     size_t n;
+    enum fips_mode fips;
 };
 
 /* The subject for people, scrubbed. */
@@ -54,5 +55,10 @@ time_t cert_crl_end(const struct cert_anchor *a, const struct cert_crl *crl);
 
 /* When the certificate was revoked; 0 when it was not. */
 time_t cert_crl_revoked(const struct cert_crl *crl, gnutls_x509_crt_t crt);
+
+/* An anchor that was read from these files against the table of what is approved: FIPS_REQUIRE:
+ * ERR_CONFIG, FIPS_REPORT: a warning. */
+enum err cert_anchor_fips(const struct cert_anchor *a, enum fips_mode mode, const char *ca_file,
+                          const char *crl_file) MUST_CHECK;
 
 #endif

@@ -16,6 +16,7 @@ struct trial {
     enum cert_role role;
     const char *host;
     time_t now;
+    enum fips_mode fips;
     time_t until;   /* what time alone changes, it changes behind this */
     time_t stale;   /* when the list that ran out first did, of those that count all the same */
     unsigned stage; /* how far it got */
@@ -23,6 +24,7 @@ struct trial {
     char why[WHY];  /* the first reason */
     cert_reason_fn *each; /* gets every reason; NULL: the first one ends the trial */
     void *arg;
+    char unapproved[FIPS_NOTE];
 };
 
 void cert_subject_text(gnutls_x509_crt_t crt, char out[static CERT_TEXT])
@@ -227,6 +229,22 @@ static bool check_strength(struct trial *t, unsigned i)
     return true;
 }
 
+/* What fips = report only notes is refused by fips = require. */
+static bool check_approved(struct trial *t, unsigned i)
+{
+    char why[FIPS_TEXT], subject[CERT_TEXT];
+    if (t->fips == FIPS_OFF || cert_approved(t->path[i], i + 1 == t->n, why))
+        return true;
+    if (t->fips == FIPS_REQUIRE)
+        return because(t, i, "%.160s", why);
+    cert_subject_text(t->path[i], subject);
+    /* Not what to do about it, which is the peer's business. */
+    const char *end = strstr(why, i + 1 < t->n && strstr(why, ", which") ? ", which" : " is not");
+    fips_note(t->unapproved, "certificate of %.100s: %.*s", subject, end ? (int)(end - why) : 100,
+              why);
+    return true;
+}
+
 /* The certificate has a list that counts until end, the newest of which runs out at next. */
 static bool note_list(struct trial *t, time_t next, time_t end)
 {
@@ -359,9 +377,11 @@ static const struct step {
     enum { LEAF, BELOW_ANCHOR, ALL } of;
     bool (*check)(struct trial *t, unsigned i);
 } steps[] = {
-    {1, ALL, check_strength},    {1, LEAF, check_kind},       {1, LEAF, check_usage},
-    {1, LEAF, check_purpose},    {1, ALL, check_path_length}, {1, ALL, check_names},
-    {1, LEAF, check_signatures}, {2, ALL, check_time},        {3, BELOW_ANCHOR, check_revocation},
+    {1, ALL, check_strength}, {1, ALL, check_approved},
+    {1, LEAF, check_kind},    {1, LEAF, check_usage},
+    {1, LEAF, check_purpose}, {1, ALL, check_path_length},
+    {1, ALL, check_names},    {1, LEAF, check_signatures},
+    {2, ALL, check_time},     {3, BELOW_ANCHOR, check_revocation},
     {3, LEAF, check_host},
 };
 
@@ -486,6 +506,7 @@ static enum err judge_der(const struct cert_store *s, const gnutls_datum_t *chai
         snprintf(out->anchor, sizeof out->anchor, "%s", got.anchor->name);
         out->until = got.until;
         out->stale = got.stale;
+        snprintf(out->unapproved, sizeof out->unapproved, "%s", got.unapproved);
     }
     while (imported > 0)
         gnutls_x509_crt_deinit(crts[--imported]);
@@ -495,7 +516,8 @@ static enum err judge_der(const struct cert_store *s, const gnutls_datum_t *chai
 enum err cert_judge(const struct cert_store *s, const gnutls_datum_t *chain, unsigned n,
                     enum cert_role role, const char *host, time_t now, struct cert_id *out)
 {
-    struct trial how = {.role = role, .host = host, .now = now, .until = INT64_MAX};
+    struct trial how = {
+        .role = role, .host = host, .now = now, .fips = s->fips, .until = INT64_MAX};
     return judge_der(s, chain, n, &how, out);
 }
 
@@ -503,7 +525,12 @@ enum err cert_judge_all(const struct cert_store *s, const gnutls_datum_t *chain,
                         enum cert_role role, const char *host, time_t now, cert_reason_fn *each,
                         void *arg, struct cert_id *out)
 {
-    struct trial how = {
-        .role = role, .host = host, .now = now, .until = INT64_MAX, .each = each, .arg = arg};
+    struct trial how = {.role = role,
+                        .host = host,
+                        .now = now,
+                        .fips = s->fips,
+                        .until = INT64_MAX,
+                        .each = each,
+                        .arg = arg};
     return judge_der(s, chain, n, &how, out);
 }

@@ -22,23 +22,6 @@ enum {
     HANDSHAKE_MAX = 64 * 1024, /* one handshake message, the certificates' */
 };
 
-/* AES first: GnuTLS runs ChaCha20 at a tenth of its speed where AES instructions exist. The PKCS#1
- * signatures are for certificates in a chain; TLS 1.3 itself never uses them. */
-static const char priority_default[] =
-    "NONE:+VERS-TLS1.3:+AES-128-GCM:+AES-256-GCM:+CHACHA20-POLY1305:+AEAD:+SHA256:+SHA384:"
-    "+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:"
-    "+SIGN-ECDSA-SECP256R1-SHA256:+SIGN-ECDSA-SECP384R1-SHA384:+SIGN-ECDSA-SECP521R1-SHA512:"
-    "+SIGN-EDDSA-ED25519:+SIGN-RSA-PSS-RSAE-SHA256:+SIGN-RSA-PSS-RSAE-SHA384:"
-    "+SIGN-RSA-PSS-RSAE-SHA512:+SIGN-RSA-SHA256:+SIGN-RSA-SHA384:+SIGN-RSA-SHA512:+CTYPE-X509:"
-    "%SERVER_PRECEDENCE:%PROFILE_MEDIUM";
-static const char priority_approved[] =
-    "NONE:+VERS-TLS1.3:+AES-128-GCM:+AES-256-GCM:+AEAD:+SHA256:+SHA384:"
-    "+GROUP-SECP256R1:+GROUP-SECP384R1:+GROUP-SECP521R1:"
-    "+SIGN-ECDSA-SECP256R1-SHA256:+SIGN-ECDSA-SECP384R1-SHA384:+SIGN-ECDSA-SECP521R1-SHA512:"
-    "+SIGN-RSA-PSS-RSAE-SHA256:+SIGN-RSA-PSS-RSAE-SHA384:+SIGN-RSA-PSS-RSAE-SHA512:"
-    "+SIGN-RSA-SHA256:+SIGN-RSA-SHA384:+SIGN-RSA-SHA512:+CTYPE-X509:"
-    "%SERVER_PRECEDENCE:%PROFILE_MEDIUM";
-
 struct tls_identity {
     bool server;
     gnutls_priority_t priority;
@@ -57,7 +40,7 @@ struct tls {
     unsigned retry_s; /* said or to be said by an alert; 0: nothing */
     bool in_record;   /* GnuTLS holds an encrypted record that the gather had no room for */
     uint64_t in, out;
-    char cipher[64];
+    struct tls_agreed agreed;
 };
 
 int64_t tls_now_ms(void)
@@ -81,12 +64,13 @@ static enum err fail_tls(enum err e, int rc, const char *what)
 
 /* ---- identity ---- */
 
-enum err tls_identity_new(bool server, bool approved, const gnutls_pcert_st *chain, unsigned n,
-                          gnutls_privkey_t key, struct tls_identity **out)
+enum err tls_identity_new(bool server, const struct tls_policy *policy,
+                          const gnutls_pcert_st *chain, unsigned n, gnutls_privkey_t key,
+                          struct tls_identity **out)
 {
+    char priority[TLS_PRIORITY];
     struct tls_identity *id = calloc(1, sizeof *id);
     gnutls_pcert_st *copies = calloc(n ? n : 1, sizeof *copies);
-    const char *bad = NULL;
     unsigned copied = 0;
     bool taken = false;
     int rc = GNUTLS_E_MEMORY_ERROR;
@@ -94,8 +78,8 @@ enum err tls_identity_new(bool server, bool approved, const gnutls_pcert_st *cha
     if (!id || !copies)
         goto out;
     id->server = server;
-    if ((rc = gnutls_priority_init(&id->priority, approved ? priority_approved : priority_default,
-                                   &bad)) < 0 ||
+    tls_policy_priority(policy, priority);
+    if ((rc = gnutls_priority_init(&id->priority, priority, NULL)) < 0 ||
         (rc = gnutls_certificate_allocate_credentials(&id->cred)) < 0)
         goto out;
     for (; copied < n; copied++)
@@ -448,17 +432,28 @@ static enum err handshake_step(struct tls *t, int64_t deadline_ms, int *rc)
     return ERR_OK;
 }
 
-enum err tls_handshake(struct tls *t, int64_t deadline_ms)
+static enum err handshake_steps(struct tls *t, int64_t deadline_ms, int *rc)
 {
-    gnutls_datum_t alpn = {0};
-    int rc;
     do {
-        enum err e = handshake_step(t, deadline_ms, &rc);
+        enum err e = handshake_step(t, deadline_ms, rc);
         if (e == ERR_TIMEOUT)
             return log_fail(e, "TLS handshake: not finished in time");
         if (e != ERR_OK)
             return e;
-    } while (rc < 0 && !gnutls_error_is_fatal(rc));
+    } while (*rc < 0 && !gnutls_error_is_fatal(*rc));
+    return ERR_OK;
+}
+
+enum err tls_handshake(struct tls *t, int64_t deadline_ms)
+{
+    gnutls_datum_t alpn = {0};
+    struct fips_watch watch;
+    int rc;
+    fips_watch_begin(&watch);
+    enum err e = handshake_steps(t, deadline_ms, &rc);
+    t->agreed.indicator = fips_watch_end(&watch);
+    if (e != ERR_OK)
+        return e;
     if (rc < 0) {
         send_alert(t, rc);
         return handshake_failed(t, rc);
@@ -470,8 +465,7 @@ enum err tls_handshake(struct tls *t, int64_t deadline_ms)
         return log_fail(ERR_PROTO, "TLS handshake: the peer does not speak " CONSIGN_ALPN
                                    " (no such ALPN protocol)");
     }
-    snprintf(t->cipher, sizeof t->cipher, "TLS1.3-%s",
-             gnutls_cipher_get_name(gnutls_cipher_get(t->session)));
+    tls_agreed_read(t->session, &t->agreed);
     return ERR_OK;
 }
 
@@ -481,9 +475,9 @@ const gnutls_datum_t *tls_peer_chain(const struct tls *t, unsigned *n)
     return gnutls_certificate_get_peers(t->session, n);
 }
 
-const char *tls_cipher(const struct tls *t)
+const struct tls_agreed *tls_agreed(const struct tls *t)
 {
-    return t->cipher;
+    return &t->agreed;
 }
 
 /* ---- content ---- */

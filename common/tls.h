@@ -9,6 +9,7 @@
 #define CONSIGN_TLS_H
 
 #include "err.h"
+#include "tls_policy.h"
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <stddef.h>
@@ -17,10 +18,11 @@
 /* What is the same for all connections of a process: the algorithms and who we are. */
 struct tls_identity;
 
-/* With approved set only NIST-approved algorithms are offered. key moves in (also on failure);
- * chain is copied (n certificates, leaf first). */
-enum err tls_identity_new(bool server, bool approved, const gnutls_pcert_st *chain, unsigned n,
-                          gnutls_privkey_t key, struct tls_identity **out) MUST_CHECK;
+/* policy says which algorithms are offered. key moves in (also on failure); chain is copied (n
+ * certificates, leaf first). */
+enum err tls_identity_new(bool server, const struct tls_policy *policy,
+                          const gnutls_pcert_st *chain, unsigned n, gnutls_privkey_t key,
+                          struct tls_identity **out) MUST_CHECK;
 void tls_identity_free(struct tls_identity *id);
 
 /* A private key that lives elsewhere: sign is called with a gnutls_sign_algorithm_t, the digest
@@ -57,8 +59,8 @@ unsigned tls_retry_s(const struct tls *t);
 /* The peer's certificates, leaf first; borrowed; NULL and 0 when there are none. */
 const gnutls_datum_t *tls_peer_chain(const struct tls *t, unsigned *n);
 
-/* "TLS1.3-AES-256-GCM" and so on, for logs. */
-const char *tls_cipher(const struct tls *t);
+/* What the handshake agreed on; borrowed. */
+const struct tls_agreed *tls_agreed(const struct tls *t);
 
 /* Encrypts and gathers n bytes; returns ERR_OK with *done bytes taken (at most 16 KiB a call), or
  * ERR_BUSY (silent) when the socket is full: poll for it, call again with the same arguments. */

@@ -98,6 +98,7 @@ static bool text_server(const struct item *item)
            "%s\n",
            show(&a, m.version), show(&b, m.address), m.pid, since, m.uptime, m.generation,
            m.draining ? ", stopping" : "");
+    printf("fips = %s, %s\n", show(&a, m.fips), show(&b, m.indicator));
     printf("sessions %" PRIu64 " of %" PRIu64 "; served %" PRIu64 ", authorised %" PRIu64
            ", refused %" PRIu64 ", dropped %" PRIu64 ", killed %" PRIu64 "\n",
            m.sessions, m.sessions_max, m.served, m.granted, m.refused, m.dropped, m.killed);
@@ -114,6 +115,10 @@ static bool text_session(const struct item *item)
     time_text(m.since, since);
     printf("session %s pid %" PRIu32 " from %s, %s%s, since %s\n", show(&a, m.session), m.pid,
            show(&b, m.peer), m.user.n ? "user " : "not authorised yet", show(&c, m.user), since);
+    if (m.agreed.n)
+        printf("  %s\n", show(&a, m.agreed));
+    if (m.unapproved.n)
+        printf("  not approved: %s\n", show(&a, m.unapproved));
     if (m.op.n == 0)
         return true;
     text_size(m.done, done);
@@ -328,6 +333,8 @@ static bool json_server(struct buf *b, const struct item *item)
     number(b, "uptime", m.uptime);
     number(b, "generation", m.generation);
     begin(b, "draining", m.draining ? "true" : "false");
+    string(b, "fips", m.fips);
+    string(b, "fips_indicator", m.indicator);
     number(b, "sessions_max", m.sessions_max);
     number(b, "served", m.served);
     number(b, "authorised", m.granted);
@@ -349,6 +356,9 @@ static bool json_session(struct buf *b, const struct item *item)
     string(b, "peer", m.peer);
     string(b, "user", m.user);
     number(b, "since", m.since);
+    string(b, "tls", m.agreed);
+    string(b, "not_approved", m.unapproved);
+    string(b, "fips_indicator", m.indicator);
     if (m.op.n) {
         begin(b, "transfer", "{");
         string(b, "op", m.op);

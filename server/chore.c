@@ -99,7 +99,7 @@ int chore_scrub(const struct policy *policy, const struct map_user *user, bool s
     struct fs fs;
     struct fs_scrub_counts counts = {0};
     struct telling telling = {.fd = fd, .told_ms = tls_now_ms()};
-    struct fs_scrub how = {.engine = tree_engine(policy->config->approved),
+    struct fs_scrub how = {.engine = tree_engine(policy->config->tls.fips == FIPS_REQUIRE),
                            .rate = policy->config->scrub_rate,
                            .found = found,
                            .progress = progress,

@@ -13,7 +13,7 @@
 
 enum { YEAR_S = 366 * 86400, SESSIONS_MAX = 100000, TOKEN_SESSIONS_MAX = 64 };
 
-enum kind { PATH, TEXT, LISTEN, REFERENCE, PIN, BOOL, REQUIRE, COUNT, SECONDS, SIZE };
+enum kind { PATH, TEXT, LISTEN, REFERENCE, PIN, BOOL, REQUIRE, FIPS, GROUPS, COUNT, SECONDS, SIZE };
 
 /* Every key of [server] and [limits]: where it goes and what it may be. The key of [server] and what
  * goes with it is the first token's. */
@@ -39,7 +39,8 @@ static const struct key {
     {"server", "status", PATH, AT(status), 0, 0},
     {"server", "session-user", TEXT, AT(session_user), 0, 0},
     {"server", "confine", REQUIRE, AT(confine_require), 0, 0},
-    {"server", "approved", BOOL, AT(approved), 0, 0},
+    {"server", "fips", FIPS, AT(tls.fips), 0, 0},
+    {"server", "groups", GROUPS, AT(tls.groups), 0, 0},
     {"server", "crl-warn", SECONDS, AT(crl_warn_s), 0, YEAR_S},
     {"limits", "sessions", COUNT, AT(sessions), 1, SESSIONS_MAX},
     {"limits", "sessions-per-address", COUNT, AT(sessions_per_address), 1, SESSIONS_MAX},
@@ -124,6 +125,12 @@ static enum err take_listen(const struct conf_at *at, const char *value, char **
     return conf_string(at, value, false, out);
 }
 
+static enum err take_groups(const struct conf_at *at, const char *value, struct tls_groups *out)
+{
+    char why[TLS_WHY];
+    return tls_groups_parse(value, out, why) ? ERR_OK : conf_fail(at, "%s", why);
+}
+
 static enum err take_value(const struct key *k, const struct conf_at *at, const char *value,
                            void *to)
 {
@@ -155,6 +162,12 @@ static enum err take_value(const struct key *k, const struct conf_at *at, const 
         return *(bool *)to || strcmp(value, "best") == 0
                    ? ERR_OK
                    : conf_fail(at, "\"%s\" is neither require nor best", value);
+    case FIPS:
+        return fips_mode_parse(value, to)
+                   ? ERR_OK
+                   : conf_fail(at, "\"%s\" is neither require nor report nor off", value);
+    case GROUPS:
+        return take_groups(at, value, to);
     }
     return ERR_INTERNAL;
 }
@@ -336,6 +349,7 @@ static enum err find_session_user(struct config *c)
 
 static enum err check(struct config *c)
 {
+    char why[TLS_WHY];
     const struct {
         const char *key;
         const char *value;
@@ -343,6 +357,8 @@ static enum err check(struct config *c)
     for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
         if (!needed[i].value)
             return log_fail(ERR_CONFIG, "%s: [server] %s is missing", c->file, needed[i].key);
+    if (!tls_policy_check(&c->tls, why))
+        return log_fail(ERR_CONFIG, "%s: [server] groups: %s", c->file, why);
     if (c->n_anchors == 0)
         return log_fail(ERR_CONFIG, "%s: there is no [anchor NAME]: nobody could be trusted",
                         c->file);

@@ -5,6 +5,7 @@
 
 #include "cert.h"
 #include "err.h"
+#include "tls_policy.h"
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -42,9 +43,9 @@ struct config {
     char *session_user; /* account of the sessions when started as root; default "nobody" */
     uid_t session_uid;
     gid_t session_gid;
-    bool confine_require; /* confine = require | best */
-    bool approved;        /* hash and cipher policy: only approved algorithms */
-    uint64_t crl_warn_s;  /* warn so long before a revocation list runs out */
+    bool confine_require;  /* confine = require | best */
+    struct tls_policy tls; /* fips, groups */
+    uint64_t crl_warn_s;   /* warn so long before a revocation list runs out */
     /* [limits] */
     uint64_t sessions; /* in all */
     uint64_t sessions_per_address;

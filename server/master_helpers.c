@@ -62,8 +62,14 @@ static void tell_ready(struct master *m)
 {
     char line[LISTEN_NAME + 16];
     int n = snprintf(line, sizeof line, "ready %s\n", m->address);
+    enum fips_mode fips = m->policy->config->tls.fips;
+    char statement[FIPS_TEXT];
     log_info("serving at %s", m->address);
-    RECORD(m, "start", "address", m->address, NULL);
+    fips_statement(fips, statement);
+    if (fips != FIPS_OFF)
+        log_info("%s", statement);
+    RECORD(m, "start", "address", m->address, "fips", fips_mode_name(fips), "fips_indicator",
+           fips_module() ? "module-in-fips-mode" : FIPS_NO_MODULE, NULL);
     if (m->options->ready_fd < 0)
         return;
     if (write(m->options->ready_fd, line, (size_t)n) != n)

@@ -12,6 +12,8 @@
 static enum err load_anchors(struct policy *p)
 {
     enum err e = cert_store_new(&p->anchors);
+    if (e == ERR_OK)
+        cert_store_fips(p->anchors, p->config->tls.fips);
     for (size_t i = 0; e == ERR_OK && i < p->config->n_anchors; i++) {
         const struct config_anchor *a = &p->config->anchors[i];
         if ((e = cert_store_add(p->anchors, a->name, a->ca, a->crl, a->crl_policy)) == ERR_OK)
@@ -54,7 +56,9 @@ enum err policy_load(const char *config_file, uint64_t generation, struct policy
     if (e == ERR_OK &&
         (e = map_load(p->config->map, p->anchors, geteuid() == 0, &p->map)) == ERR_OK &&
         (e = check_rates(p)) == ERR_OK &&
-        (e = token_load_chain(p->config->certificate, &p->chain, &p->n_chain)) == ERR_OK) {
+        (e = token_load_chain(p->config->certificate, &p->chain, &p->n_chain)) == ERR_OK &&
+        (e = cert_chain_fips(p->chain, p->n_chain, p->config->tls.fips, p->config->certificate)) ==
+            ERR_OK) {
         *out = p;
         return ERR_OK;
     }
@@ -97,7 +101,7 @@ static bool same_token(const struct config_token *a, const struct config_token *
 static bool same_key(const struct config *a, const struct config *b)
 {
     bool same = a->n_tokens == b->n_tokens && a->allow_extractable == b->allow_extractable &&
-                a->approved == b->approved && a->sign_wait_s == b->sign_wait_s &&
+                a->tls.fips == b->tls.fips && a->sign_wait_s == b->sign_wait_s &&
                 a->sign_timeout_s == b->sign_timeout_s && a->sign_queue == b->sign_queue &&
                 a->sessions == b->sessions;
     for (size_t i = 0; same && i < a->n_tokens; i++)

@@ -31,7 +31,14 @@ struct session {
     struct pace pace; /* of the user, when there is a limit */
     enum err cut;     /* the master said that it has to end, with this status */
     char cut_reason[513];
+    char agreed[TLS_AGREED_TEXT];
+    char unapproved[FIPS_NOTE]; /* "" with fips = off */
 };
+
+static const struct tree_engine *engine_of(const struct session *s)
+{
+    return tree_engine(s->config->tls.fips == FIPS_REQUIRE);
+}
 
 static enum err sign(void *arg, uint32_t algorithm, const void *data, size_t n, uint8_t *sig,
                      size_t *sig_n)
@@ -53,10 +60,10 @@ static enum err prepare(struct session *s)
     s->requests = calloc(1, sizeof *s->requests);
     if (!s->requests)
         return log_fail(ERR_INTERNAL, "out of memory for a session");
-    (void)tree_engine(s->config->approved);
+    (void)engine_of(s);
     enum err e = tls_key_external(p->chain, s->start->algorithms, sign, s, &key);
     if (e == ERR_OK)
-        e = tls_identity_new(true, s->config->approved, p->chain, p->n_chain, key, &s->identity);
+        e = tls_identity_new(true, &s->config->tls, p->chain, p->n_chain, key, &s->identity);
     return e;
 }
 
@@ -123,6 +130,15 @@ static enum err judge(struct session *s)
     return ERR_OK;
 }
 
+/* What is told of the session in log, audit log and status. */
+static void describe(struct session *s)
+{
+    const struct tls_agreed *a = tls_agreed(s->chan.tls);
+    tls_agreed_text(a, s->agreed);
+    if (s->config->tls.fips != FIPS_OFF)
+        tls_agreed_note(a, engine_of(s)->name, s->id.unapproved, s->unapproved);
+}
+
 static uint32_t rule_of(const struct policy *p, const struct map_user *user)
 {
     for (size_t i = 0; i < map_count(p->map); i++)
@@ -156,12 +172,15 @@ static enum err send_verdict(struct session *s)
     buf_init(&chain, GRANT_CHAIN_MAX);
     for (unsigned i = 0; i < n; i++)
         wire_put_str(&chain, slice_of(certs[i].data, certs[i].size), UINT16_MAX);
-    enum err e = chain.bad ? log_fail(ERR_AUTH, "the peer's certificates take more than %d bytes",
-                                      GRANT_CHAIN_MAX)
-                           : IPC_SEND(s->start->master, grant, GRANT, .generation = p->generation,
-                                      .rule = rule_of(p, s->user), .until = (uint64_t)s->id.until,
-                                      .subject = slice_str(s->id.subject_text),
-                                      .chain = slice_of(chain.data, chain.len));
+    enum err e =
+        chain.bad
+            ? log_fail(ERR_AUTH, "the peer's certificates take more than %d bytes", GRANT_CHAIN_MAX)
+            : IPC_SEND(s->start->master, grant, GRANT, .generation = p->generation,
+                       .rule = rule_of(p, s->user), .until = (uint64_t)s->id.until,
+                       .subject = slice_str(s->id.subject_text), .agreed = slice_str(s->agreed),
+                       .unapproved = slice_str(s->unapproved),
+                       .indicator = slice_str(tls_agreed(s->chan.tls)->indicator),
+                       .chain = slice_of(chain.data, chain.len));
     buf_release(&chain);
     return e;
 }
@@ -190,14 +209,24 @@ static enum err ask_grant(struct session *s)
     return e;
 }
 
+/* NULL leaves a pair out of a record. */
+static const char *if_any(const char *value)
+{
+    return value[0] ? value : NULL;
+}
+
 static enum err record_verdict(const struct session *s, enum err e)
 {
+    const struct tls_agreed *a = tls_agreed(s->chan.tls);
+    bool fips = s->config->tls.fips != FIPS_OFF;
     return scribe_record(s->start->scribe, e == ERR_OK ? "login" : "refused", "status", err_name(e),
                          "user", s->user ? s->user->name : NULL, "subject",
-                         s->id.subject_text[0] ? s->id.subject_text : NULL, "serial",
-                         s->id.serial[0] ? s->id.serial : NULL, "issuer",
-                         s->id.issuer_text[0] ? s->id.issuer_text : NULL, "anchor",
-                         s->id.anchor[0] ? s->id.anchor : NULL, "cipher", tls_cipher(s->chan.tls),
+                         if_any(s->id.subject_text), "serial", if_any(s->id.serial), "issuer",
+                         if_any(s->id.issuer_text), "anchor", if_any(s->id.anchor), "cipher",
+                         a->suite, "group", if_any(a->group), "signature", if_any(a->signature),
+                         "client_signature", if_any(a->client_signature), "fips",
+                         fips ? fips_mode_name(s->config->tls.fips) : NULL, "not_approved",
+                         if_any(s->unapproved), "fips_indicator", fips ? a->indicator : NULL,
                          "reason", e == ERR_OK ? NULL : log_reason(), NULL);
 }
 
@@ -321,7 +350,7 @@ static enum err serve(struct session *s)
     scribe_batch_init(&r->records, s->start->scribe);
     r->user = s->user;
     r->board = s->start->board;
-    r->engine = tree_engine(s->config->approved);
+    r->engine = engine_of(s);
     while ((e = wait_request(s, wait_ms)) == ERR_OK && (e = requests_serve(r)) == ERR_OK)
         wait_ms = (int64_t)s->config->idle_s * 1000;
     requests_release(r);
@@ -352,13 +381,17 @@ static void end(struct session *s, enum err e)
 static enum err authorise(struct session *s)
 {
     enum err e = judge(s);
+    describe(s);
     if (e == ERR_OK)
         e = ask_grant(s);
     enum err recorded = record_verdict(s, e);
     if (e == ERR_OK)
         e = recorded;
-    if (e == ERR_OK)
+    if (e == ERR_OK) {
+        log_info("user %s: %s%s%s", s->user->name, s->agreed,
+                 s->unapproved[0] ? "; not approved: " : "", s->unapproved);
         return e;
+    }
     log_info("refused %s: %s", s->id.subject_text, log_reason());
     refuse(s, e);
     return e;

@@ -243,6 +243,11 @@ static enum err record_grant(const struct sessions_entry *s, const struct ipc_gr
                          NULL);
 }
 
+static void keep(struct slice said, char *out, size_t cap)
+{
+    log_scrub(out, cap, said.p, said.n);
+}
+
 enum err sessions_grant(struct sessions *t, struct sessions_entry *s, struct policy *policy,
                         int scribe)
 {
@@ -266,6 +271,9 @@ enum err sessions_grant(struct sessions *t, struct sessions_entry *s, struct pol
         e = start_store(policy, user, &store, &s->store);
     if (e == ERR_OK) {
         snprintf(s->user, sizeof s->user, "%s", user->name);
+        keep(m.agreed, s->agreed, sizeof s->agreed);
+        keep(m.unapproved, s->unapproved, sizeof s->unapproved);
+        keep(m.indicator, s->indicator, sizeof s->indicator);
         t->granted++;
     }
     e = answer_grant(s, e, store, pace);

@@ -16,7 +16,10 @@ struct sessions_entry {
     char name[33];
     char peer[LISTEN_NAME];
     struct sockaddr_storage address;
-    char user[65]; /* "" until granted */
+    char user[65]; /* "" until granted, as what follows; these three are the session's own word */
+    char agreed[TLS_AGREED_TEXT];
+    char unapproved[FIPS_NOTE];
+    char indicator[33];
     int64_t started_ms;
     /* Of one that was granted, for judge.h: */
     pid_t store; /* 0: it ended */

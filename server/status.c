@@ -168,9 +168,11 @@ static void put_server(struct buf *out, const struct status_view *v)
     PUT(out, status_server, STATUS_SERVER, .version = slice_str(CONSIGN_VERSION),
         .address = slice_str(v->address), .pid = (uint32_t)getpid(),
         .started = (uint64_t)v->started, .uptime = (uint64_t)(tls_now_ms() - v->started_ms) / 1000,
-        .generation = v->policy->generation, .draining = v->draining, .sessions = t->n,
-        .sessions_max = v->policy->config->sessions, .served = t->served, .granted = t->granted,
-        .refused = t->refused, .dropped = t->dropped, .killed = t->killed);
+        .generation = v->policy->generation, .draining = v->draining,
+        .fips = slice_str(fips_mode_name(v->policy->config->tls.fips)),
+        .indicator = slice_str(fips_module() ? "module-in-fips-mode" : FIPS_NO_MODULE),
+        .sessions = t->n, .sessions_max = v->policy->config->sessions, .served = t->served,
+        .granted = t->granted, .refused = t->refused, .dropped = t->dropped, .killed = t->killed);
 }
 
 static void put_session(struct buf *out, const struct sessions_entry *s,
@@ -183,7 +185,8 @@ static void put_session(struct buf *out, const struct sessions_entry *s,
     int64_t since = doing.since_ms < s->started_ms ? s->started_ms : doing.since_ms;
     bool busy = doing.op != BOARD_NOTHING;
     PUT(out, status_session, STATUS_SESSION, .session = slice_str(s->name), .pid = (uint32_t)s->pid,
-        .peer = slice_str(s->peer), .user = slice_str(s->user),
+        .peer = slice_str(s->peer), .user = slice_str(s->user), .agreed = slice_str(s->agreed),
+        .unapproved = slice_str(s->unapproved), .indicator = slice_str(s->indicator),
         .since = (uint64_t)(v->started + (s->started_ms - v->started_ms) / 1000),
         .op = slice_str(board_op_name(doing.op)),
         .phase = slice_str(busy ? board_phase_name(doing.phase) : ""),

@@ -23,14 +23,14 @@ none() {
 # Who may include which header of the system's: files by shell pattern.
 allowed='
 <gnutls/crypto.h>        common/tree_engine.c common/cert_id.c client/hash.c pki/*
-<gnutls/pkcs11.h>        common/token.c pki/show.c
-<p11-kit/p11-kit.h>      common/p11.c
+<gnutls/pkcs11.h>        common/token*.c pki/*
+<p11-kit/p11-kit.h>      common/p11.c common/token.c pki/*
 <p11-kit/uri.h>          common/p11.c
-<p11-kit/pkcs11.h>       common/token.c common/p11.h
+<p11-kit/pkcs11.h>       common/token*.c common/p11.h pki/*
 p11.h                    common/p11* pki/*
 <gnutls/x509.h>          common/cert* common/token* pki/*
 <gnutls/abstract.h>      common/cert* common/token* common/tls* server/policy.h server/scheme.h pki/*
-<gnutls/gnutls.h>        common/cert* common/token* common/tls* pki/*
+<gnutls/gnutls.h>        common/cert* common/fips.c common/token* common/tls* pki/*
 <intel-ipsec-mb.h>       common/tree_engine.c
 <zlib.h>                 common/part_header.c common/fs_slot.c common/deflate_engine.c
 <isa-l/igzip_lib.h>      common/deflate_engine.c
@@ -47,8 +47,8 @@ part_internal.h          common/part*.c
 send_internal.h          common/send*.c
 recv_internal.h          common/recv*.c
 requests_internal.h      server/requests*.c
-cert_internal.h          common/cert*.c
-token.h                  common/token.c common/pin.c common/p11.h common/cert* client/papers.c pki/* server/keeper_internal.h server/signer.c server/scheme.c server/policy.c server/explain.c
+cert_internal.h          common/cert*.c common/checkup_cert.c
+token.h                  common/token* common/pin.c common/p11.h common/cert* common/checkup.h client/papers.c pki/* server/keeper_internal.h server/signer.c server/scheme.c server/policy.c server/explain.c
 '
 
 misplaced() {
@@ -68,7 +68,7 @@ misplaced() {
 }
 
 # The modules of common/, each of which may include those before it.
-order='err buf wire text log health path walk conf deflate gauge hole tree codec msg claims part token p11 cert fs tls pace chan patience lane share match old xfer'
+order='err buf wire text log fips health path walk conf deflate gauge hole tree codec msg claims part token p11 cert checkup fs tls pace chan patience lane share match old xfer'
 
 upward() {
 	includes | awk -v order="$order" '

@@ -34,7 +34,10 @@ for c in \
 	"limits handshake 1e3|not a time" \
 	"limits min-rate 99999999999T|not a number of bytes" \
 	"limits min-rate 0|out of range" \
-	"server approved maybe|neither yes nor no" \
+	"server approved yes|unknown key" \
+	"server fips yes|neither require nor report nor off" \
+	"server groups P-257|no group that GnuTLS" \
+	"server groups X25519 x25519|there twice" \
 	"server confine sometimes|neither require nor best" \
 	"limits idle 30s # comment|lines of their own" \
 	"limits idle 30s ; comment|lines of their own" \
@@ -129,7 +132,7 @@ test_expect_success '--explain: allowed, not allowed, not at all, no rule, revok
 '
 
 test_expect_success 'consign.conf: mistakes of any profile are named with their line' '
-	for c in "alice nonsense 1|unknown key" "other approved maybe|neither yes nor no" "alice crl-policy no|neither require" \
+	for c in "alice nonsense 1|unknown key" "other fips maybe|neither require nor report nor off" "alice approved yes|unknown key" "alice groups nist|there are:" "alice crl-policy no|neither require" \
 		"alice port 1 # x|lines of their own" "alice certificate gone.pem|gone.pem" "alice ca gone.pem|gone.pem"; do
 		# shellcheck disable=SC2086
 		set -- ${c%%|*} && section=$1 key=$2 && shift 2 && conf "$CLIENT_CONF" "$section" "$key" "$*" &&

@@ -33,7 +33,7 @@ static enum err identity(const char *certificate, const char *key_file, struct t
     unsigned n = 0;
     enum err e = token_load_chain(certificate, &chain, &n);
     if (e == ERR_OK && (e = token_load_key(key_file, true, &key)) == ERR_OK)
-        e = tls_identity_new(false, false, chain, n, key, out);
+        e = tls_identity_new(false, &(struct tls_policy){0}, chain, n, key, out);
     token_free_chain(chain, n);
     return e;
 }

@@ -77,7 +77,8 @@ static void defaults(void **state)
         assert_int_equal(c->session_gid, nobody->pw_gid);
     }
     assert_false(c->allow_extractable);
-    assert_false(c->approved);
+    assert_int_equal(c->tls.fips, FIPS_OFF);
+    assert_int_equal(c->tls.groups.n, 0);
     assert_true(c->sessions == 256 && c->sessions_per_address == 64);
     assert_true(c->handshake_s == 10 && c->request_s == 30 && c->idle_s == 300);
     assert_true(c->stall_s == 60 && c->min_rate == 1024 && c->drain_s == 60);
@@ -99,7 +100,7 @@ static void every_key(void **state)
     struct config *c = loaded(
         SERVER "listen = [::1]:0\nmodule = /lib/p11.so\npin = file:pin\n"
                "allow-extractable = yes\naudit = /var/log/a\npid-file = run/pid\n"
-               "session-user = nobody\nconfine = best\napproved = yes\n"
+               "session-user = nobody\nconfine = best\nfips = report\ngroups = p256 X25519\n"
                "[limits]\nsessions = 1\nsessions-per-address = 2\nhandshake = 3\n"
                "first-request = 4s\nidle = 5m\nstall = 6\nmin-rate = 7K\ndrain = 8\n"
                "part-expiry = 9d\n" ANCHOR "[anchor zeta]\nca = /z.pem\ncrl-policy = if-present\n");
@@ -111,7 +112,10 @@ static void every_key(void **state)
     assert_string_equal(c->audit, "/var/log/a");
     in_folder(c->pid_file, "run/pid");
     assert_false(c->confine_require);
-    assert_true(c->approved);
+    assert_int_equal(c->tls.fips, FIPS_REPORT);
+    assert_int_equal(c->tls.groups.n, 2);
+    assert_int_equal(c->tls.groups.list[0], GNUTLS_GROUP_SECP256R1);
+    assert_int_equal(c->tls.groups.list[1], GNUTLS_GROUP_X25519);
     assert_true(c->sessions == 1 && c->sessions_per_address == 2 && c->handshake_s == 3);
     assert_true(c->request_s == 4 && c->idle_s == 300 && c->stall_s == 6);
     assert_true(c->min_rate == 7 * 1024 && c->drain_s == 8 && c->part_expiry_s == 9 * 86400);
@@ -259,11 +263,14 @@ static void bad_values(void **state)
         "min-rate = 1KB",
     };
     static const char *const server[] = {
-        "confine = yes",    "approved = true",        "allow-extractable = 1",
-        "listen =",         "listen = 7411",          "listen = *:",
-        "listen = *:65536", "listen = *:-1",          "listen = *:http",
-        "listen = :1",      "listen = ::1:80x",       "listen = host.example:1",
-        "listen = [::1:1",  "listen = [127.0.0.1]:1", "listen = *:1 x",
+        "confine = yes",         "fips = yes",
+        "allow-extractable = 1", "listen =",
+        "listen = 7411",         "listen = *:",
+        "listen = *:65536",      "listen = *:-1",
+        "listen = *:http",       "listen = :1",
+        "listen = ::1:80x",      "listen = host.example:1",
+        "listen = [::1:1",       "listen = [127.0.0.1]:1",
+        "listen = *:1 x",
     };
     char text[512];
     (void)state;

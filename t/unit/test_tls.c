@@ -77,7 +77,7 @@ static uint32_t shake_hands(uint64_t algorithms, const char *priority)
     assert_int_equal(fcntl(pair[0], F_SETFL, O_NONBLOCK), 0);
     assert_int_equal(gnutls_pcert_import_x509_raw(&leaf, &server.der, GNUTLS_X509_FMT_DER, 0), 0);
     assert_int_equal(tls_key_external(&leaf, algorithms, sign, &asked, &key), ERR_OK);
-    assert_int_equal(tls_identity_new(true, false, &leaf, 1, key, &id), ERR_OK);
+    assert_int_equal(tls_identity_new(true, &(struct tls_policy){0}, &leaf, 1, key, &id), ERR_OK);
     assert_int_equal(tls_new(id, pair[0], NULL, &t), ERR_OK);
     enum err e = tls_handshake(t, tls_now_ms() + 60 * 1000);
     tls_free(t);
@@ -133,7 +133,7 @@ static int be_told(int fd)
     struct tls *t;
     log_quiet(true);
     if (gnutls_pcert_import_x509_raw(&leaf, &client.der, GNUTLS_X509_FMT_DER, 0) < 0 ||
-        tls_identity_new(false, false, &leaf, 1, client.key, &id) != ERR_OK ||
+        tls_identity_new(false, &(struct tls_policy){0}, &leaf, 1, client.key, &id) != ERR_OK ||
         tls_new(id, fd, "localhost", &t) != ERR_OK ||
         tls_handshake(t, tls_now_ms() + 60 * 1000) != ERR_AWAY)
         return 99;
@@ -161,7 +161,8 @@ static void who_comes_while_the_key_is_away_is_told_when_to_come_again(void **st
         assert_int_equal(
             tls_key_external(&leaf, bit(GNUTLS_SIGN_RSA_PSS_RSAE_SHA256), refuse, &absence, &key),
             ERR_OK);
-        assert_int_equal(tls_identity_new(true, false, &leaf, 1, key, &id), ERR_OK);
+        assert_int_equal(tls_identity_new(true, &(struct tls_policy){0}, &leaf, 1, key, &id),
+                         ERR_OK);
         assert_int_equal(tls_new(id, pair[0], NULL, &absence.tls), ERR_OK);
         assert_int_equal(tls_handshake(absence.tls, tls_now_ms() + 60 * 1000), ERR_AWAY);
         tls_free(absence.tls);

@@ -28,7 +28,7 @@ static enum err connect_side(bool server, int fd, struct chan *c)
         gnutls_privkey_import_x509(key, raw, GNUTLS_PRIVKEY_IMPORT_AUTO_RELEASE) < 0 ||
         gnutls_pcert_import_x509_raw(&leaf, &own->der, GNUTLS_X509_FMT_DER, 0) < 0)
         return ERR_INTERNAL;
-    enum err e = tls_identity_new(server, false, &leaf, 1, key, &id);
+    enum err e = tls_identity_new(server, &(struct tls_policy){0}, &leaf, 1, key, &id);
     gnutls_pcert_deinit(&leaf);
     if (e != ERR_OK)
         return e;
