@@ -40,6 +40,7 @@ const struct command commands[] = {
     {"hash", "FILE...", "Print length and root of local files", command_hash},
     {"whoami", "NAME:", "Show who the server takes us for", command_whoami},
     {"ping", "NAME:", "Measure the time a request takes", command_ping},
+    {"doctor", "NAME:", "Check the set-up of a profile, or of all", command_doctor},
     {0}};
 
 static void usage(FILE *to)

@@ -424,7 +424,7 @@ void token_free_chain(gnutls_pcert_st *chain, unsigned n)
     free(chain);
 }
 
-static gnutls_sign_algorithm_t test_algorithm(gnutls_pubkey_t pub)
+gnutls_sign_algorithm_t token_algorithm(gnutls_pubkey_t pub)
 {
     unsigned bits = 0;
     int pk = gnutls_pubkey_get_pk_algorithm(pub, &bits);
@@ -445,7 +445,7 @@ enum err token_match(gnutls_privkey_t key, const gnutls_pcert_st *leaf, const ch
 {
     static unsigned char text[] = "consign: does this key belong to that certificate?";
     gnutls_datum_t data = {text, sizeof text - 1}, sig = {NULL, 0};
-    gnutls_sign_algorithm_t algo = test_algorithm(leaf->pubkey);
+    gnutls_sign_algorithm_t algo = token_algorithm(leaf->pubkey);
     if (algo == GNUTLS_SIGN_UNKNOWN)
         return log_fail(ERR_CONFIG, "%s: the certificate's kind of key is not supported", what);
     int own = gnutls_privkey_get_pk_algorithm(key, NULL);

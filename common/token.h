@@ -60,6 +60,10 @@ enum err token_load_another(const char *ref, gnutls_privkey_t *out) MUST_CHECK;
 enum err token_load_chain(const char *ref, gnutls_pcert_st **out, unsigned *n) MUST_CHECK;
 void token_free_chain(gnutls_pcert_st *chain, unsigned n);
 
+/* The signature that is made with a key of this kind for a test; GNUTLS_SIGN_UNKNOWN for kinds that
+ * are not supported. */
+gnutls_sign_algorithm_t token_algorithm(gnutls_pubkey_t pub);
+
 /* Whether key's public half is the chain's leaf's: ERR_CONFIG, logged, when not. */
 enum err token_match(gnutls_privkey_t key, const gnutls_pcert_st *leaf,
                      const char *what) MUST_CHECK;

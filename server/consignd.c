@@ -2,6 +2,7 @@
 /* consignd: the server. Reads its options and its configuration, then becomes the master, the keeper
  * or a signer. */
 #include "ask.h"
+#include "doctor.h"
 #include "explain.h"
 #include "keeper.h"
 #include "log.h"
@@ -22,7 +23,7 @@
 
 struct options {
     char *config;
-    int check, explain, status, scrub, json, daemon, verbose, quiet, version;
+    int check, doctor, explain, status, scrub, json, daemon, verbose, quiet, version;
     int ready_fd;
     char *user;   /* whose roots are to be scrubbed */
     char *keeper; /* the configuration file, when this process is to be the keeper */
@@ -36,6 +37,8 @@ static enum err parse(int argc, const char **argv, struct options *o, poptContex
          "FILE"},
         {"check", '\0', POPT_ARG_NONE, &o->check, 0,
          "Check configuration, certificates, revocation lists and map, and exit", NULL},
+        {"doctor", '\0', POPT_ARG_NONE, &o->doctor, 0,
+         "Prove that all works: token, certificates, lists, roots, disks, clock; and exit", NULL},
         {"explain", '\0', POPT_ARG_NONE, &o->explain, 0,
          "Say which rule applies to the certificate CERT and whether it may do OP at PATH", NULL},
         {"status", '\0', POPT_ARG_NONE, &o->status, 0,
@@ -44,8 +47,8 @@ static enum err parse(int argc, const char **argv, struct options *o, poptContex
          "Hold what is stored to the hashes of its uploaders, and print what is rotten", NULL},
         {"user", '\0', POPT_ARG_STRING, &o->user, 0, "With --scrub: only the roots of NAME",
          "NAME"},
-        {"json", '\0', POPT_ARG_NONE, &o->json, 0, "With --status and --scrub: one JSON object",
-         NULL},
+        {"json", '\0', POPT_ARG_NONE, &o->json, 0,
+         "With --status and --scrub: one JSON object; with --doctor: one a line", NULL},
         {"daemon", 'd', POPT_ARG_NONE, &o->daemon, 0,
          "Detach from the terminal once connections are served", NULL},
         {"ready-fd", '\0', POPT_ARG_INT, &o->ready_fd, 0,
@@ -70,12 +73,13 @@ static enum err check_arguments(const struct options *o, const char **args)
     int n = 0;
     while (args && args[n])
         n++;
-    if (o->check + o->explain + o->status + o->scrub + (o->keeper != NULL) > 1)
-        return log_fail(ERR_USAGE, "--check, --explain, --status and --scrub go one at a time");
+    if (o->check + o->doctor + o->explain + o->status + o->scrub + (o->keeper != NULL) > 1)
+        return log_fail(ERR_USAGE,
+                        "--check, --doctor, --explain, --status and --scrub go one at a time");
     if (o->user && !o->scrub)
         return log_fail(ERR_USAGE, "--user goes with --scrub");
-    if (o->json && !o->scrub && !o->status)
-        return log_fail(ERR_USAGE, "--json goes with --status or --scrub");
+    if (o->json && !o->scrub && !o->status && !o->doctor)
+        return log_fail(ERR_USAGE, "--json goes with --status, --scrub or --doctor");
     if (o->explain && n != 3)
         return log_fail(ERR_USAGE, "--explain takes CERT OP PATH");
     if (!o->explain && n > 0)
@@ -134,6 +138,8 @@ static int run(const struct options *o, const char **args)
         return err_exit(log_fail(ERR_CONFIG, "%s: %s", named, strerror(errno)));
     if (o->status)
         return show_status(o, file);
+    if (o->doctor)
+        return err_exit(doctor(file, o->json, o->quiet));
     if ((e = policy_load(file, 1, &policy)) != ERR_OK)
         return err_exit(e);
     if (o->scrub)
