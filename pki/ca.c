@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "ca.h"
 #include "buf.h"
+#include "cert.h"
 #include "conf.h"
 #include "file.h"
 #include "log.h"
@@ -22,6 +23,10 @@ static enum err take(void *arg, const struct conf_at *at, const char *value)
         return request_policy_set(&ca->request, at, value);
     if (strcmp(at->key, "allow-extractable") == 0)
         return conf_bool(at, value, &ca->allow_extractable);
+    if (strcmp(at->key, "fips") == 0)
+        return fips_mode_parse(value, &ca->fips)
+                   ? ERR_OK
+                   : conf_fail(at, "\"%s\" is neither require nor report nor off", value);
     char **to = strcmp(at->key, "module") == 0   ? &ca->module
                 : strcmp(at->key, "key") == 0    ? &ca->key_ref
                 : strcmp(at->key, "pin") == 0    ? &ca->pin_source
@@ -206,6 +211,50 @@ enum err ca_unlock(struct ca *ca, const char *pin_source)
     enum err e = load_key(ca, pin_source);
     if (!e && ca->ledger.crl_number > 0 && (ca->ledger.crl_due || !crl_current(ca)))
         e = crl_write(ca, 0);
+    return e;
+}
+
+static enum err not_approved(const struct ca *ca, const char *what, const char *why)
+{
+    if (ca->fips == FIPS_REQUIRE)
+        return log_fail(ERR_DENIED, "%s: %s (fips = require)", what, why);
+    log_warn("%s: %s", what, why);
+    return ERR_OK;
+}
+
+static enum err approve_key(const struct ca *ca, gnutls_pubkey_t pub)
+{
+    char why[FIPS_TEXT];
+    unsigned bits = 0;
+    int pk = gnutls_pubkey_get_pk_algorithm(pub, &bits);
+    const char *kind = pk > 0 ? gnutls_pk_get_name((gnutls_pk_algorithm_t)pk) : "unknown";
+    if (fips_key(kind, bits))
+        return ERR_OK;
+    snprintf(why, sizeof why,
+             "of kind %s, %u bits, is not approved; make one of P-256, P-384, or RSA of 2048 bits "
+             "or more",
+             kind, bits);
+    return not_approved(ca, "the key", why);
+}
+
+enum err ca_approves(struct ca *ca, bool require, gnutls_pubkey_t pub, int request)
+{
+    char why[FIPS_TEXT];
+    enum err e = ERR_OK;
+    if (require)
+        ca->fips = FIPS_REQUIRE;
+    if (ca->fips == FIPS_OFF)
+        return ERR_OK;
+    if (!cert_approved(ca->crt, ca->n_above == 0, why))
+        e = not_approved(ca, "the CA's certificate", why);
+    if (e == ERR_OK && pub)
+        e = approve_key(ca, pub);
+    const char *name = request > 0 ? gnutls_sign_get_name((gnutls_sign_algorithm_t)request) : NULL;
+    if (e == ERR_OK && name && !fips_approved(FIPS_SIGNATURE, name)) {
+        snprintf(why, sizeof why, "signed with %s, which is not approved; sign it with SHA-256",
+                 name);
+        e = not_approved(ca, "the request", why);
+    }
     return e;
 }
 

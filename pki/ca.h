@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* A CA on disk: the folder DIR (mode 0700) with
  *
- *   consign-pki.conf    module, key, PIN source, name, parent, whether the key may be one that is
- *                       extractable; the policy for requests
+ *   consign-pki.conf    module, key, PIN source, name, parent, fips, whether the key may be one that
+ *                       is extractable; the policy for requests
  *   ca.pem, crl.pem     what others get
  *   ledger              ledger.h
  *   certs/SERIAL.pem    every certificate issued
@@ -16,6 +16,7 @@
 #ifndef CONSIGN_PKI_CA_H
 #define CONSIGN_PKI_CA_H
 
+#include "fips.h"
 #include "ledger.h"
 #include "pki.h"
 #include "request.h"
@@ -36,6 +37,7 @@ struct ca {
     char *parent;           /* the folder of the CA above, NULL for a root */
     bool allow_extractable; /* of the key */
     struct request_policy request;
+    enum fips_mode fips;
     struct token_pin *pin;
     gnutls_x509_crt_t crt;
     gnutls_x509_crt_t above[CA_ABOVE]; /* chain.pem */
@@ -55,6 +57,10 @@ enum err ca_pin(struct ca *ca, const char *source) MUST_CHECK;
 
 /* Makes the CA's key usable, and writes a CRL that is due. */
 enum err ca_unlock(struct ca *ca, const char *pin_source) MUST_CHECK;
+
+/* Whether the CA's own fips, or require when it is asked for here, lets the CA sign for a key and, for
+ * a request, by that signature (0: none). ERR_DENIED, logged with what is not approved. Sets ca->fips. */
+enum err ca_approves(struct ca *ca, bool require, gnutls_pubkey_t pub, int request) MUST_CHECK;
 
 void ca_close(struct ca *ca);
 

@@ -15,15 +15,17 @@
 
 static const struct command commands[] = {
     {"init", "", "Make a CA: key, certificate, empty CRL",
-     "dir name subject days not-before not-after path-length permit exclude parent parent-pin "
+     "dir name subject days fips not-before not-after path-length permit exclude parent parent-pin "
      "type file-key module token label pin so-pin allow-extractable",
      0, 0, init_run},
     {"issue", "server NAME... | client SUBJECT", "Make a key and its certificate",
-     "dir subject san days not-before not-after out pin key-pin " KEY_OPTIONS, 2, -1, issue_run},
+     "dir subject san days fips not-before not-after out pin key-pin " KEY_OPTIONS, 2, -1,
+     issue_run},
     {"csr", "SUBJECT", "Make a key and a request for a certificate", "san out pin " KEY_OPTIONS, 1,
      1, csr_run},
     {"sign", "FILE", "Make a certificate for a request",
-     "dir subject san days not-before not-after path-length permit exclude out pin server client "
+     "dir subject san days fips not-before not-after path-length permit exclude out pin server "
+     "client "
      "ca",
      1, 1, sign_run},
     {"renew", "SERIAL | FILE | SUBJECT", "Make a certificate that takes over from another",
@@ -40,6 +42,8 @@ static const struct command commands[] = {
      "dir anchor crl server client host at json", 1, -1, verify_run},
     {"export", "FILE", "Put a certificate and its key into one file", "p12 key password out", 1, 1,
      export_run},
+    {"check", "[FILE | DIR | URL ...]", "Say what of a deployment is not approved",
+     "fips dir module json", 0, -1, check_run},
     {"token", "init LABEL | list | show TOKEN | bench TOKEN",
      "Make a token, list tokens and what is in them, measure one",
      "module token pin so-pin json label type sessions seconds", 1, 2, tokens_run},

@@ -131,6 +131,7 @@ static enum err write_conf(struct maker *m)
 {
     char *text = NULL, *path = ca_path(&m->ca, "consign-pki.conf");
     char *pin = lasting_pin_source(m->o->pin);
+    const char *fips = m->o->fips ? "fips   = require\n" : "";
     int n = -1;
     enum err e = ERR_INTERNAL;
     if (!path || !pin)
@@ -138,11 +139,12 @@ static enum err write_conf(struct maker *m)
     const char *parent = m->parent_dir ? m->parent_dir : "";
     const char *word = m->parent_dir ? "\nparent = " : "";
     if (m->o->file_key)
-        n = asprintf(&text, "[ca]\nname   = %s\nkey    = ca.key%s%s\n", m->name, word, parent);
+        n = asprintf(&text, "[ca]\nname   = %s\n%skey    = ca.key%s%s\n", m->name, fips, word,
+                     parent);
     else
-        n = asprintf(&text, "[ca]\nname   = %s\nmodule = %s\nkey    = %s\npin    = %s%s%s%s\n%s",
-                     m->name, m->module, m->key.ref, *pin == '/' ? "file:" : "", pin, word, parent,
-                     m->o->allow_extractable ? "allow-extractable = yes\n" : "");
+        n = asprintf(&text, "[ca]\nname   = %s\n%smodule = %s\nkey    = %s\npin    = %s%s%s%s\n%s",
+                     m->name, fips, m->module, m->key.ref, *pin == '/' ? "file:" : "", pin, word,
+                     parent, m->o->allow_extractable ? "allow-extractable = yes\n" : "");
     if (n < 0) {
         text = NULL;
         e = log_fail(ERR_INTERNAL, "out of memory");
@@ -197,7 +199,8 @@ static enum err check_options(const struct options *o, const struct key_type **t
     if (o->file_key &&
         (o->token || o->module || o->pin || o->so_pin || o->label || o->allow_extractable))
         return log_fail(ERR_USAGE, "--file-key excludes the options of a token");
-    return key_type_find(o->type, true, type);
+    enum err e = key_type_find(o->type, true, type);
+    return e != ERR_OK || !o->fips ? e : key_type_approved(*type);
 }
 
 enum err init_run(const struct options *o, const char *const *args, int n)

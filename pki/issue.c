@@ -55,6 +55,10 @@ enum err issue_run(const struct options *o, const char *const *args, int n)
     if (!e)
         e = ca_open(&ca, o->dir, true);
     if (!e)
+        e = ca_approves(&ca, o->fips, NULL, 0);
+    if (!e && ca.fips == FIPS_REQUIRE && !o->key)
+        e = key_type_approved(w.type);
+    if (!e)
         e = issue(&w, &ca);
     order_release(&w);
     ca_close(&ca);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 #include "keytype.h"
+#include "fips.h"
 #include "log.h"
 
 #include <stdio.h>
@@ -25,6 +26,14 @@ static const struct key_type types[] = {
     {"hmac", KEY_HMAC, GNUTLS_PK_UNKNOWN, 512, NULL, 0, CKM_GENERIC_SECRET_KEY_GEN,
      CKM_SHA512_HMAC},
 };
+
+enum err key_type_approved(const struct key_type *type)
+{
+    if (fips_find(FIPS_KEY, gnutls_pk_get_name(type->pk)))
+        return ERR_OK;
+    return log_fail(ERR_DENIED, "key type \"%s\" is not approved (fips = require): take p256",
+                    type->name);
+}
 
 const struct key_type *key_type_at(size_t i)
 {

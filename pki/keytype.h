@@ -26,6 +26,9 @@ struct key_type {
  * certificate can be made for. */
 enum err key_type_find(const char *name, bool certify, const struct key_type **out) MUST_CHECK;
 
+/* Whether keys of that type are approved (fips.h): ERR_DENIED, logged. */
+enum err key_type_approved(const struct key_type *type) MUST_CHECK;
+
 /* Each row in its turn; NULL after the last. */
 const struct key_type *key_type_at(size_t i);
 

@@ -221,6 +221,8 @@ enum err leaf_issue(struct ca *ca, const struct leaf *l, struct leaf_made *out)
     enum err e = leaf_check(l);
     if (!e)
         e = leaf_check_bounds(ca, l);
+    if (!e)
+        e = ca_approves(ca, false, l->pub, 0);
     if (e)
         return e;
     int rc = gnutls_x509_crt_init(&crt);

@@ -84,6 +84,7 @@ static const struct row {
     {"sessions", 0, POPT_ARG_INT, AT(sessions), "At most N sessions at once (default: 8)", "N"},
     {"seconds", 0, POPT_ARG_INT, AT(seconds), "Measure for N seconds each (default: 2)", "N"},
     {"raw", 0, POPT_ARG_NONE, AT(raw), "Bytes instead of hexadecimal digits", NULL},
+    {"fips", 0, POPT_ARG_NONE, AT(fips), "Approved algorithms only", NULL},
     {"json", 0, POPT_ARG_NONE, AT(json), "Print one JSON object a line", NULL},
 };
 

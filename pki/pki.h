@@ -30,7 +30,7 @@ struct options {
     char *parent, *parent_pin, *anchor, *crl, *host, *at, *password;
     char **san, **permit, **exclude;
     int days, within, path_length, sessions, seconds;
-    int file_key, new_key, server, client, ca, all, check, p12, json, raw, allow_extractable;
+    int file_key, new_key, server, client, ca, all, check, p12, json, fips, raw, allow_extractable;
 };
 
 struct command {
@@ -56,6 +56,7 @@ enum err export_run(const struct options *o, const char *const *args, int n) MUS
 enum err show_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err keys_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err random_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
+enum err check_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err tokens_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 
 #endif

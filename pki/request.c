@@ -125,6 +125,7 @@ enum err request_read(const char *path, struct request *out)
         return log_fail(ERR_INTERNAL, "out of memory");
     }
     enum err e = import(path, crq);
+    out->signature = e ? 0 : gnutls_x509_crq_get_signature_algorithm(crq);
     int rc = e ? 0 : gnutls_pubkey_import_x509_crq(out->pub, crq, 0);
     if (rc < 0)
         e = log_fail(ERR_TYPE, "%s: its public key: %s", path, gnutls_strerror(rc));

@@ -26,6 +26,7 @@ struct request {
     struct cert_dn subject;
     struct names names;
     gnutls_pubkey_t pub;
+    int signature;      /* gnutls_sign_algorithm_t */
     char left_out[512]; /* OIDs of extensions that are not taken over; "": none */
 };
 /* Reads a PEM request, whose signature must be by its own key: it proves that its sender has the

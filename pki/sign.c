@@ -121,6 +121,8 @@ enum err sign_run(const struct options *o, const char *const *args, int n)
     if (!e)
         e = ca_open(&ca, o->dir, true);
     if (!e)
+        e = ca_approves(&ca, o->fips, r.pub, r.signature);
+    if (!e)
         e = sign(&w, &ca, &r);
     order_release(&w);
     request_release(&r);
