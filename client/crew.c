@@ -250,7 +250,8 @@ static struct job *take_job(struct crew *c)
 
 enum err crew_do(struct crew *c, struct job *j)
 {
-    for (unsigned n = growth_ask(&c->growth, batch_amount(&c->work->batch), tls_now_ms()); n > 0; n--)
+    for (unsigned n = growth_ask(&c->growth, batch_amount(&c->work->batch), tls_now_ms()); n > 0;
+         n--)
         add_member(c);
     pthread_mutex_lock(&c->lock);
     bool queued = c->alive > 0 && c->queued < QUEUE_MAX;

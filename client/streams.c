@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-#include "growth.h"
 #include "streams.h"
+#include "growth.h"
 
 #include "log.h"
 #include <pthread.h>

@@ -121,9 +121,9 @@ enum err worker_do(struct worker *w, struct job *j)
 unsigned work_most(const struct work *w)
 {
     /* Where a limit of ours is what holds it back, more connections bring nothing. */
-    return w->connections > 0            ? (unsigned)w->connections
+    return w->connections > 0          ? (unsigned)w->connections
            : w->at->profile->rate != 0 ? 1
-                                         : GROWTH_MOST;
+                                       : GROWTH_MOST;
 }
 
 unsigned work_first(const struct work *w)

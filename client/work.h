@@ -31,7 +31,7 @@ struct work {
     const struct remote *at;
     bool tree; /* many files: only what fails is shown, unless verbose; folders above are made */
     int no_overwrite, recheck, whole;
-    int connections; /* at most; 0: as many as help (growth.h) */
+    int connections;       /* at most; 0: as many as help (growth.h) */
     char *rate, *compress; /* in place of the profile's */
     struct fs fs;          /* downloads: one root, the folder that things are written into */
     const char *base;      /* its name, for messages */
@@ -46,7 +46,7 @@ struct work {
      POPT_ARG_INT,                                                                                 \
      &(w)->connections,                                                                            \
      0,                                                                                            \
-     "Move files over so many connections at once (default: more while that is faster)",                                    \
+     "Move files over so many connections at once (default: more while that is faster)",           \
      "N"},                                                                                         \
         {"rate",     '\0', POPT_ARG_STRING,                                                        \
          &(w)->rate, 0,    "At most so many bytes a second, over all connections (500K, 10M ...)", \

@@ -15,10 +15,10 @@ struct share {
     uint64_t chunks, per; /* chunks in a share */
     unsigned chunk_log2;
     size_t n;
-    uint8_t *holder; /* of each share */
-    uint8_t *hashes; /* of each chunk; zeros: not known */
+    uint8_t *holder;        /* of each share */
+    uint8_t *hashes;        /* of each chunk; zeros: not known */
     _Atomic uint64_t known; /* hashes that were given */
-    unsigned others; /* streams besides 0 */
+    unsigned others;        /* streams besides 0 */
     bool failed;
 };
 
