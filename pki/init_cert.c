@@ -47,6 +47,27 @@ static int set_fields(const struct maker *m, gnutls_x509_crt_t crt)
     return rc < 0 ? rc : gnutls_x509_crt_set_subject_key_id(crt, id, sizeof id);
 }
 
+/* As others will read it: a token that fails may still give something for a signature. An anchor's own is
+ * looked at only when it may not be its own anchor. */
+static enum err check_root(const gnutls_datum_t *pem)
+{
+    gnutls_x509_crt_t crt = NULL;
+    unsigned status = 0;
+    int rc = gnutls_x509_crt_init(&crt);
+    if (rc >= 0)
+        rc = gnutls_x509_crt_import(crt, pem, GNUTLS_X509_FMT_PEM);
+    if (rc >= 0)
+        rc = gnutls_x509_crt_verify(
+            crt, &crt, 1, GNUTLS_VERIFY_DO_NOT_ALLOW_SAME | GNUTLS_VERIFY_DISABLE_TIME_CHECKS,
+            &status);
+    if (crt)
+        gnutls_x509_crt_deinit(crt);
+    return rc >= 0 && !status
+               ? ERR_OK
+               : log_fail(ERR_TOKEN,
+                          "the CA's key made a wrong signature: no CA certificate is written");
+}
+
 enum err init_cert_root(struct maker *m)
 {
     static const struct names none;
@@ -65,7 +86,9 @@ enum err init_cert_root(struct maker *m)
     rc = gnutls_x509_crt_export2(m->ca.crt, GNUTLS_X509_FMT_PEM, &pem);
     if (rc < 0)
         return log_fail(ERR_INTERNAL, "CA certificate: %s", gnutls_strerror(rc));
-    e = put(m, "ca.pem", &pem);
+    e = check_root(&pem);
+    if (!e)
+        e = put(m, "ca.pem", &pem);
     gnutls_free(pem.data);
     return e;
 }

@@ -187,7 +187,11 @@ static enum err check_made(gnutls_x509_crt_t crt, const struct ca *ca, const str
         e = cert_id_read(&der, &out->id);
     gnutls_free(der.data);
     bool same = out->id.subject.n + l->subject->n == 0 || cert_dn_eq(&out->id.subject, l->subject);
-    if (!e && (!ok || !same))
+    if (!e && !ok)
+        e = log_fail(ERR_TOKEN,
+                     "the CA's key made a wrong signature: certificate %s is not given out",
+                     out->serial);
+    else if (!e && !same)
         e = log_fail(ERR_INTERNAL, "certificate %s is not what was asked for: it is not given out",
                      out->serial);
     return e;

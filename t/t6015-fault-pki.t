@@ -16,7 +16,8 @@ sums() {
 }
 
 test_expect_success 'a CA' '
-	consign-pki init --dir ca --module "$FAULT_MODULE" --token one --pin pin --so-pin so-pin >/dev/null &&
+	consign-pki init --dir ca --path-length 1 --module "$FAULT_MODULE" --token one --pin pin \
+		--so-pin so-pin >/dev/null &&
 	consign-pki issue client CN=alice --dir ca --out alice.pem >/dev/null
 '
 
@@ -65,6 +66,17 @@ test_expect_success 'a signature that is wrong or of a wrong length is not publi
 		echo "$mood: $rc $(cat err)" && case $rc in 69 | 78) test -s err ;; *) false ;; esac &&
 		sums >after && test_cmp before after || return 1
 	done && fault_mood
+'
+
+test_expect_success 'nor is a CA made of it, below another or not, nor a certificate' '
+	fault_mood garble && test_expect_code 69 within 20 consign-pki init --dir new --module "$FAULT_MODULE" \
+		--token one --pin pin --label new 2>err && grep "made a wrong signature" err &&
+	fault_mood "garble after=2" && test_expect_code 69 within 20 consign-pki init --dir new --parent ca \
+		--file-key 2>err && grep "made a wrong signature" err &&
+	test ! -e new/ca.pem && test ! -e new/consign-pki.conf &&
+	fault_mood "garble after=2" && test_expect_code 69 within 20 consign-pki issue client CN=bob --dir ca \
+		--file-key --out bob.pem 2>err && grep "made a wrong signature" err && test ! -e bob.pem &&
+	fault_mood && crl
 '
 
 test_expect_success 'sessions that are lost, and few of them' '
