@@ -2,13 +2,13 @@
 #include "token.h"
 #include "conf.h"
 #include "log.h"
+#include "token_patience.h"
 #include "token_wait.h"
 
 #include <errno.h>
 #include <gnutls/pkcs11.h>
 #include <gnutls/x509.h>
 #include <p11-kit/pkcs11.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +17,6 @@
 #include <unistd.h>
 
 enum { KEY_FILE_MAX = 65536, CHAIN_FILE_MAX = 1 << 20, CHAIN_MAX = 16 };
-
-enum { LOOKS = 5, LOOK_AGAIN_MS = 100 };
 
 /* Why the last PIN question was not answered. */
 enum refusal { NOT_REFUSED, NO_SOURCE, SOURCE_FAILED, WRONG_PIN, FINAL_TRY };
@@ -29,6 +27,7 @@ static struct {
     const char *module;
     struct token_pin *pin;
     enum refusal refusal;
+    bool doubtful;   /* the login before this start failed, and nothing was said of the PIN */
     char token[128]; /* label of the token that asked */
 } state;
 
@@ -41,7 +40,8 @@ static enum refusal judge(int attempt, unsigned flags)
 {
     if (state.refusal != NOT_REFUSED)
         return state.refusal;
-    if (attempt > 0 || (flags & GNUTLS_PIN_WRONG))
+    if (attempt > 0 || (flags & GNUTLS_PIN_WRONG) ||
+        (state.doubtful && (flags & GNUTLS_PIN_COUNT_LOW)))
         return WRONG_PIN;
     if (flags & GNUTLS_PIN_FINAL_TRY)
         return FINAL_TRY;
@@ -109,6 +109,7 @@ static enum err start(const char *module, struct token_pin *pin)
     state.module = module;
     state.pin = pin;
     state.refusal = NOT_REFUSED;
+    state.doubtful = false;
     state.token[0] = '\0';
     gnutls_pkcs11_set_pin_function(answer, NULL);
     enum err e = module ? add_module(module) : ERR_OK;
@@ -197,46 +198,51 @@ enum err token_fail(int rc, const char *fmt, ...)
     return fail_text(rc, what);
 }
 
-/* Reads one attribute that GnuTLS does not tell; false when the token does not answer. */
-static bool attribute(gnutls_pkcs11_obj_t obj, CK_ATTRIBUTE_TYPE type, bool *out)
+/* How a key may leave its token. */
+struct nature {
+    bool extractable, sensitive;
+};
+
+static bool flag(CK_FUNCTION_LIST *f, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key,
+                 CK_ATTRIBUTE_TYPE type, bool *out)
 {
-    void *module = NULL, *session = NULL, *handle = NULL;
     CK_BBOOL value = CK_FALSE;
     CK_ATTRIBUTE a = {type, &value, sizeof value};
-    if (gnutls_pkcs11_obj_get_ptr(obj, &module, &session, &handle, NULL,
-                                  GNUTLS_PKCS11_OBJ_FLAG_LOGIN) < 0)
-        return false;
-    CK_FUNCTION_LIST *f = module;
-    CK_RV rv = f->C_GetAttributeValue((CK_SESSION_HANDLE)session, (CK_OBJECT_HANDLE)handle, &a, 1);
-    f->C_CloseSession((CK_SESSION_HANDLE)session);
+    CK_RV rv = f->C_GetAttributeValue(session, key, &a, 1);
     *out = value != 0;
     return rv == CKR_OK;
 }
 
-static enum err check_attributes(const char *url)
+/* Reads the attributes that GnuTLS does not tell: 0, or GnuTLS's error. */
+static int read_flags(gnutls_pkcs11_obj_t obj, struct nature *out)
 {
-    gnutls_pkcs11_obj_t obj = NULL;
-    bool extractable = true, sensitive = false;
-    enum err e = ERR_OK;
-    int rc = gnutls_pkcs11_obj_init(&obj);
-    if (rc >= 0)
-        rc = gnutls_pkcs11_obj_import_url(
-            obj, url, GNUTLS_PKCS11_OBJ_FLAG_LOGIN | GNUTLS_PKCS11_OBJ_FLAG_PRIVKEY);
+    void *module = NULL, *session = NULL, *handle = NULL;
+    int rc = gnutls_pkcs11_obj_get_ptr(obj, &module, &session, &handle, NULL,
+                                       GNUTLS_PKCS11_OBJ_FLAG_LOGIN);
     if (rc < 0)
-        e = token_fail(rc, "key \"%s\"", url);
-    else if (!attribute(obj, CKA_EXTRACTABLE, &extractable) ||
-             !attribute(obj, CKA_SENSITIVE, &sensitive))
-        e = log_fail(ERR_TOKEN,
-                     "key \"%s\": the token does not say whether it can be read out; try again",
-                     url);
-    else if (extractable || !sensitive)
-        e = log_fail(ERR_CONFIG,
-                     "key \"%s\" can be read out of its token: make it there as sensitive and not "
-                     "extractable, or allow it by configuration",
-                     url);
-    if (obj)
-        gnutls_pkcs11_obj_deinit(obj);
-    return e;
+        return rc;
+    CK_FUNCTION_LIST *f = module;
+    CK_SESSION_HANDLE s = (CK_SESSION_HANDLE)session;
+    CK_OBJECT_HANDLE key = (CK_OBJECT_HANDLE)handle;
+    bool told = flag(f, s, key, CKA_EXTRACTABLE, &out->extractable) &&
+                flag(f, s, key, CKA_SENSITIVE, &out->sensitive);
+    f->C_CloseSession(s);
+    return told ? 0 : GNUTLS_E_PKCS11_ATTRIBUTE_ERROR;
+}
+
+/* What the token says of the key: 0, or GnuTLS's error. */
+static int read_nature(const char *url, struct nature *out)
+{
+    gnutls_pkcs11_obj_t obj;
+    int rc = gnutls_pkcs11_obj_init(&obj);
+    if (rc < 0)
+        return rc;
+    rc = gnutls_pkcs11_obj_import_url(
+        obj, url, GNUTLS_PKCS11_OBJ_FLAG_LOGIN | GNUTLS_PKCS11_OBJ_FLAG_PRIVKEY);
+    if (rc >= 0)
+        rc = read_flags(obj, out);
+    gnutls_pkcs11_obj_deinit(obj);
+    return rc;
 }
 
 static enum err read_file(const char *path, bool private, size_t max, gnutls_datum_t *out)
@@ -265,11 +271,14 @@ static enum err read_file(const char *path, bool private, size_t max, gnutls_dat
     return e;
 }
 
-static enum err load_file(const char *path, gnutls_privkey_t key)
+static enum err load_file(const char *path, gnutls_privkey_t *out)
 {
     gnutls_datum_t pem = {NULL, 0};
+    gnutls_privkey_t key = NULL;
     enum err e = read_file(path, true, KEY_FILE_MAX, &pem);
-    int rc = e ? 0 : gnutls_privkey_import_x509_raw(key, &pem, GNUTLS_X509_FMT_PEM, NULL, 0);
+    int rc = e ? 0 : gnutls_privkey_init(&key);
+    if (!e && rc >= 0)
+        rc = gnutls_privkey_import_x509_raw(key, &pem, GNUTLS_X509_FMT_PEM, NULL, 0);
     if (rc == GNUTLS_E_DECRYPTION_FAILED)
         e = log_fail(ERR_CONFIG, "key file \"%s\" is encrypted: keep the key in a token instead",
                      path);
@@ -278,76 +287,63 @@ static enum err load_file(const char *path, gnutls_privkey_t key)
     if (pem.data)
         explicit_bzero(pem.data, pem.size);
     free(pem.data);
+    if (e && key)
+        gnutls_privkey_deinit(key);
+    else if (!e)
+        *out = key;
     return e;
 }
 
-/* What the token says of the key: 0 or GnuTLS's error. */
-static int look(const char *url)
+/* One session at a time: a token may have no more. */
+static int load_once(const char *url, struct nature *nature, gnutls_privkey_t *key)
 {
-    gnutls_pkcs11_obj_t obj;
-    bool ignored;
-    int rc = gnutls_pkcs11_obj_init(&obj);
+    int rc = nature ? read_nature(url, nature) : 0;
+    if (rc >= 0)
+        rc = gnutls_privkey_init(key);
     if (rc < 0)
         return rc;
-    rc = gnutls_pkcs11_obj_import_url(
-        obj, url, GNUTLS_PKCS11_OBJ_FLAG_LOGIN | GNUTLS_PKCS11_OBJ_FLAG_PRIVKEY);
-    if (rc >= 0 && !attribute(obj, CKA_EXTRACTABLE, &ignored))
-        rc = GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE;
-    gnutls_pkcs11_obj_deinit(obj);
+    rc = gnutls_privkey_import_url(*key, url, 0);
+    if (rc < 0)
+        gnutls_privkey_deinit(*key);
     return rc;
 }
 
-static bool is_about_pin(int rc)
+/* A module may keep what it missed: each further look is by a module that was started anew. */
+static enum err load_token(const char *url, bool allow_extractable, gnutls_privkey_t *out)
 {
-    return rc == GNUTLS_E_PKCS11_PIN_ERROR || rc == GNUTLS_E_PKCS11_PIN_LOCKED ||
-           rc == GNUTLS_E_PKCS11_PIN_EXPIRED;
-}
-
-/* A token that another process is changing at this moment (SoftHSM notes each login in its files) may not
- * show what it holds: looks again, with the module started anew. After a login that failed, for
- * whatever reason, there is no other. */
-static enum err settle(const char *url)
-{
-    const char *module = state.module;
-    struct token_pin *pin = state.pin;
-    enum err e = ERR_OK;
-    for (int tries = 1; !e && !state.held && tries < LOOKS; tries++) {
-        int rc = look(url);
-        if (is_about_pin(rc))
-            return token_fail(rc, "key \"%s\"", url);
-        if (rc != GNUTLS_E_PKCS11_REQUESTED_OBJECT_NOT_AVAILBLE &&
-            rc != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
-            return ERR_OK;
-        poll(NULL, 0, LOOK_AGAIN_MS);
-        e = start(module, pin);
+    struct nature nature = {.sensitive = true};
+    struct token_patience patience = {0};
+    gnutls_privkey_t key;
+    int rc = load_once(url, allow_extractable ? NULL : &nature, &key);
+    while (rc < 0 && !state.held && token_again(&patience, url, rc)) {
+        if (start(state.module, state.pin) != ERR_OK)
+            return ERR_TOKEN;
+        state.doubtful = token_login_failed(rc);
+        rc = load_once(url, allow_extractable ? NULL : &nature, &key);
     }
-    return e;
-}
-
-static enum err load_token(const char *url, bool allow_extractable, gnutls_privkey_t key)
-{
-    enum err e = settle(url);
-    if (!e && !allow_extractable)
-        e = check_attributes(url);
-    if (e)
-        return e;
-    int rc = gnutls_privkey_import_url(key, url, 0);
-    return rc < 0 ? token_fail(rc, "key \"%s\"", url) : ERR_OK;
+    if (rc == GNUTLS_E_PKCS11_ATTRIBUTE_ERROR)
+        return log_fail(ERR_TOKEN,
+                        "key \"%s\": the token does not say whether it can be read out; try again",
+                        url);
+    if (rc < 0)
+        return token_fail(rc, "key \"%s\"", url);
+    if (nature.extractable || !nature.sensitive) {
+        gnutls_privkey_deinit(key);
+        return log_fail(
+            ERR_CONFIG,
+            "key \"%s\" can be read out of its token: make it there as sensitive and not "
+            "extractable, or allow it by configuration",
+            url);
+    }
+    *out = key;
+    return ERR_OK;
 }
 
 enum err token_load_key(const char *ref, bool allow_extractable, gnutls_privkey_t *out)
 {
-    gnutls_privkey_t key;
-    int rc = gnutls_privkey_init(&key);
-    if (rc < 0)
-        return token_fail(rc, "key \"%s\"", ref);
     token_wait_begin();
-    enum err e = token_is_url(ref) ? load_token(ref, allow_extractable, key) : load_file(ref, key);
+    enum err e = token_is_url(ref) ? load_token(ref, allow_extractable, out) : load_file(ref, out);
     token_wait_end();
-    if (e)
-        gnutls_privkey_deinit(key);
-    else
-        *out = key;
     return e;
 }
 

@@ -3,6 +3,7 @@
 #include "file.h"
 #include "generate.h"
 #include "log.h"
+#include "token_patience.h"
 
 #include <gnutls/x509.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ void key_release(struct key *k)
 }
 
 /* By way of its encoding: taken from a token directly it does not know its size. */
-static enum err public_half(struct key *k)
+static int read_public(struct key *k)
 {
     gnutls_pubkey_t from = NULL;
     gnutls_datum_t der = {NULL, 0};
@@ -41,6 +42,16 @@ static enum err public_half(struct key *k)
     gnutls_free(der.data);
     if (from)
         gnutls_pubkey_deinit(from);
+    return rc;
+}
+
+static enum err public_half(struct key *k)
+{
+    struct token_patience patience = {0};
+    int rc;
+    do
+        rc = read_public(k);
+    while (rc < 0 && token_is_url(k->ref) && token_again(&patience, k->ref, rc));
     return rc < 0 ? token_fail(rc, "public half of key \"%s\"", k->ref) : ERR_OK;
 }
 

@@ -127,6 +127,17 @@ provider_suite() {
 		provider_server server && provider_user && start_server &&
 		for i in 1 2 3 4 5 6 7 8; do consign ls alice:/ || return 1; done
 	'
+	test_expect_success 'eight clients that log in to it at once, again and again' '
+		for round in 1 2 3 4 5; do
+			clients= && for i in 1 2 3 4 5 6 7 8; do
+				consign ls alice:/ >/dev/null 2>"at-once.$i" &
+				clients="$clients $!"
+			done
+			for client in $clients; do
+				wait "$client" || { cat at-once.*; return 1; }
+			done
+		done
+	'
 	test_expect_success 'transfers: put, get, over several connections' '
 		random_file small 1000 && random_file large 9000001 &&
 		consign put small large alice:/ && same_file large files/alice/large &&
