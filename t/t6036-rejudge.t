@@ -12,15 +12,6 @@ status() {
 	within 20 consignd --config server.conf --status --json >out.json
 }
 
-# field PATH: what stands there in out.json.
-field() {
-	perl -MJSON::PP -0777 -e '
-		my $o = decode_json(<STDIN>);
-		for (split /\./, shift) { $o = ref $o eq "ARRAY" ? $o->[$_] : $o->{$_} }
-		print defined $o ? $o : "-", "\n";
-	' "$1" <out.json
-}
-
 # certificate NAME USER [OPTION...]: NAME.pem and its key in a file.
 certificate() {
 	to_=$1 user_=$2
