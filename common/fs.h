@@ -23,6 +23,7 @@
 #ifndef CONSIGN_FS_H
 #define CONSIGN_FS_H
 
+#include "meta.h"
 #include "msg.h"
 #include "part.h"
 #include "path.h"
@@ -44,10 +45,11 @@ bool fs_rights_parse(const char *text, unsigned *rights) MUST_CHECK;
 void fs_rights_text(unsigned rights, char *out, size_t cap);
 
 struct fs_root {
-    char *prefix;    /* "/" or "/inbox": a legal path */
-    unsigned rights; /* enum fs_right */
-    int fd;          /* O_PATH descriptor of the folder */
-    bool links;      /* symbolic links are kept: fs_keep_links */
+    char *prefix;                 /* "/" or "/inbox": a legal path */
+    unsigned rights;              /* enum fs_right */
+    int fd;                       /* O_PATH descriptor of the folder */
+    bool links;                   /* symbolic links are kept: fs_keep_links */
+    unsigned meta_told, meta_set; /* kinds of attributes: fs_keep_meta */
 };
 
 struct fs {
@@ -161,6 +163,19 @@ struct fs_symlink {
     bool parents; /* make the folders above that are missing */
 };
 enum err fs_symlink(struct fs *fs, const struct fs_symlink *l) MUST_CHECK;
+
+/* Lets attributes of these kinds (meta.h) be told, and be set, in the roots there are. Without it none are. */
+void fs_keep_meta(struct fs *fs, unsigned told, unsigned set);
+
+/* The attributes of a file or folder. out->kinds are those it tells of, out->set is set's; also after an error that concerns
+ * some of them only: kinds that are not told (ERR_DENIED), what can't be read. A root itself has none. Needs FS_READ. */
+enum err fs_meta_get(struct fs *fs, const char *path, unsigned kinds, struct buf *set,
+                     struct meta *out) MUST_CHECK;
+
+/* Sets attributes; others stay. What can be set is, whatever else fails; kinds that are not kept are ERR_DENIED. A
+ * root itself is left as it is, a link and a file with several names are ERR_TYPE. What is stored of the hashes stays valid.
+ * Needs FS_OVERWRITE for a file, FS_MKDIR for a folder. Not durable of itself, as fs_attributes. */
+enum err fs_meta_set(struct fs *fs, const char *path, const struct meta *m) MUST_CHECK;
 
 /* Renames within one root; durable in both folders. Without overwrite the target must not exist
  * (link() and unlink() for files; a folder is only renamed onto a free name). The stored tree stays

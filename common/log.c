@@ -18,6 +18,7 @@ static struct {
 } state = {.prog = "consign", .most = LOG_LVL_INFO};
 
 static _Thread_local char reason[512];
+static _Thread_local bool hushed;
 
 void log_init(const char *prog, enum log_level most, bool plain)
 {
@@ -108,8 +109,13 @@ static void fail(const char *fmt, va_list ap, const char *cause)
         snprintf(raw + n, sizeof raw - n, ": %s", cause);
     }
     log_scrub(reason, sizeof reason, raw, strlen(raw));
-    if (!state.quiet)
+    if (!state.quiet && !hushed)
         emit(LOG_LVL_ERROR, reason);
+}
+
+void log_hush(bool hush)
+{
+    hushed = hush;
 }
 
 enum err log_fail(enum err e, const char *fmt, ...)

@@ -50,6 +50,9 @@ void log_take_reason(const char *text);
  * reports the reason itself. */
 void log_quiet(bool quiet);
 
+/* The same for this thread alone, while it tries what may well fail. */
+void log_hush(bool hush);
+
 /* Copies n bytes of src to dst (size cap, always ended by NUL), with every byte that is not part of
  * a character that may be shown (text.h) as \xNN. Text that was scrubbed before stays as it is: a
  * reason passes through several processes. Returns the length written, cut before an escape that

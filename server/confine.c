@@ -154,6 +154,10 @@ static const struct call store[] = {
     CALL(linkat),
     CALL(symlinkat),
     CALL(readlinkat),
+    /* names by the table of common/meta.c */
+    CALL(fgetxattr),
+    CALL(fsetxattr),
+    CALL(flistxattr),
     CALL(geteuid),
     CALL(fchmod),
     CALL_IF(utimensat, IS(1, 0)),

@@ -192,6 +192,36 @@ enum err files_symlink(struct files *f, const struct fs_symlink *l)
                              .target = slice_str(l->target)));
 }
 
+enum err files_meta_set(struct files *f, const char *path, const struct meta *m)
+{
+    return await(f, IPC_SEND(f->fd, st_meta, ST_META, .kinds = m->kinds, .uid = m->uid,
+                             .gid = m->gid, .path = slice_str(path), .set = m->set));
+}
+
+enum err files_meta_get(struct files *f, const char *path, unsigned kinds, files_meta_fn *each,
+                        void *arg)
+{
+    struct ipc_in in;
+    struct ipc_st_meta m;
+    enum err result = ERR_OK,
+             e = IPC_SEND(f->fd, st_meta_get, ST_META_GET, .kinds = kinds, .path = slice_str(path));
+    if (e != ERR_OK)
+        return gone(f, e);
+    if ((e = next(f, &in)) == ERR_OK && in.type == IPC_ST_META) {
+        ipc_drop(&in);
+        if (!ipc_get_st_meta(in.body, in.n, &m))
+            return log_fail(ERR_INTERNAL, "the store sent malformed attributes");
+        struct meta meta = {m.kinds, m.uid, m.gid, m.set};
+        result = each(arg, &meta);
+        e = next(f, &in);
+    }
+    if (e != ERR_OK)
+        return e;
+    e = verdict(&in);
+    ipc_drop(&in);
+    return e != ERR_OK ? e : result;
+}
+
 /* The answer to a request, before which may come what stands there, to *info. */
 static enum err next_answer(struct files *f, struct ipc_in *in, struct fs_info *info)
 {

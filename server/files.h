@@ -40,6 +40,11 @@ enum err files_stats(struct files *f, const char *path, unsigned flags, struct s
 enum err files_mkdir(struct files *f, const char *path, uint32_t mode, bool parents) MUST_CHECK;
 enum err files_remove(struct files *f, const char *path, bool folder) MUST_CHECK;
 enum err files_symlink(struct files *f, const struct fs_symlink *l) MUST_CHECK;
+enum err files_meta_set(struct files *f, const char *path, const struct meta *m) MUST_CHECK;
+/* Calls each, once, with what could be read; what m borrows lies in f's buffer. */
+typedef enum err files_meta_fn(void *arg, const struct meta *m);
+enum err files_meta_get(struct files *f, const char *path, unsigned kinds, files_meta_fn *each,
+                        void *arg) MUST_CHECK;
 enum err files_rename(struct files *f, const char *from, const char *to, bool overwrite) MUST_CHECK;
 enum err files_open_source(struct files *f, const char *path, struct fs_source *out) MUST_CHECK;
 enum err files_open_part(struct files *f, const char *path, uint64_t length, unsigned flags,

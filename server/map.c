@@ -168,6 +168,25 @@ static enum err take_links(struct rule *r, const struct conf_at *at, const char 
     return conf_bool(at, value, &r->user.links);
 }
 
+/* Words with blanks or commas between. */
+static enum err take_attributes(struct rule *r, const struct conf_at *at, const char *value)
+{
+    static const char *const words[] = {"xattrs", "acls", "owners"};
+    static const unsigned kinds[] = {META_XATTRS, META_ACLS, META_OWNERS};
+    if (r->user.meta)
+        return conf_fail(at, "given twice");
+    for (const char *s = value + strspn(value, " \t,"); *s; s += strspn(s, " \t,")) {
+        size_t n = strcspn(s, " \t,"), i = 0;
+        while (i < 3 && (strlen(words[i]) != n || memcmp(s, words[i], n) != 0))
+            i++;
+        if (i == 3)
+            return conf_fail(at, "\"%s\": attributes are xattrs, acls and owners", s);
+        r->user.meta |= kinds[i];
+        s += n;
+    }
+    return r->user.meta ? ERR_OK : conf_fail(at, "no value");
+}
+
 /* "/", or "/" before each of some legal names. */
 static bool is_prefix(const char *s)
 {
@@ -221,6 +240,8 @@ static enum err take_value(struct rule *r, const struct conf_at *at, const char 
         return take_rate(r, at, value);
     if (strcmp(at->key, "links") == 0)
         return take_links(r, at, value);
+    if (strcmp(at->key, "attributes") == 0)
+        return take_attributes(r, at, value);
     return take_prefixed(r, at, value);
 }
 

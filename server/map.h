@@ -19,6 +19,8 @@
  *                                            at least 8K; absent: no limit
  *   links       = yes                        symbolic links may be made, and what they lead to is told;
  *                                            they are followed in no case; default: no
+ *   attributes  = xattrs acls                of these kinds are set and told; owners are told only;
+ *                                            default: none
  *   account     = alice                      the local account to run as: required when consignd
  *                                            runs as root (never uid 0), otherwise refused unless
  *                                            it is its own
@@ -50,6 +52,7 @@ struct map_user {
     unsigned sessions;
     uint64_t rate; /* 0: no limit */
     bool links;    /* symbolic links are kept */
+    unsigned meta; /* attributes that are: META_* */
     bool has_account;
     uid_t uid;
     gid_t gid;

@@ -105,6 +105,8 @@ const char *map_user_lost(const struct map_user *now, const struct map_user *the
         return "the user's account is another now";
     if (then->links && !now->links)
         return "the user may not make links any more";
+    if (then->meta & ~now->meta)
+        return "fewer attributes are kept for the user now";
     for (size_t i = 0; i < then->n_roots; i++) {
         const struct map_root *had = &then->roots[i], *has = root_at(now, had->prefix);
         if (!has || strcmp(has->dir, had->dir) != 0)

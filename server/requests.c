@@ -276,6 +276,8 @@ static const struct row {
     {MSG_NEXT, requests_next},
     {MSG_STATS, requests_stats},
     {MSG_SYMLINK, requests_symlink},
+    {MSG_META, requests_meta},
+    {MSG_META_GET, requests_meta_get},
 };
 
 /* The store takes its time: the peer hears of it. A channel that fails here fails at the answer, too. */

@@ -57,4 +57,9 @@ enum err requests_next(struct requests *r, const struct frame *f) MUST_CHECK;
 enum err requests_stats(struct requests *r, const struct frame *f) MUST_CHECK;
 enum err requests_symlink(struct requests *r, const struct frame *f) MUST_CHECK;
 
+/* ---- requests_meta.c ---- */
+
+enum err requests_meta(struct requests *r, const struct frame *f) MUST_CHECK;
+enum err requests_meta_get(struct requests *r, const struct frame *f) MUST_CHECK;
+
 #endif

@@ -141,6 +141,36 @@ static bool do_symlink(struct store *s, const struct ipc_in *in, enum err *statu
     return true;
 }
 
+static bool do_meta(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_meta m;
+    if (!ipc_get_st_meta(in->body, in->n, &m))
+        return false;
+    struct meta meta = {m.kinds, m.uid, m.gid, m.set};
+    if ((*status = path_parse(m.path, s->path)) == ERR_OK)
+        *status = fs_meta_set(&s->fs, s->path, &meta);
+    return true;
+}
+
+static bool do_meta_get(struct store *s, const struct ipc_in *in, enum err *status)
+{
+    struct ipc_st_meta_get m;
+    struct meta meta = {0};
+    struct buf set;
+    if (!ipc_get_st_meta_get(in->body, in->n, &m))
+        return false;
+    buf_init(&set, META_SET_MAX);
+    if ((*status = path_parse(m.path, s->path)) == ERR_OK)
+        *status = fs_meta_get(&s->fs, s->path, m.kinds, &set, &meta);
+    if (meta.kinds) {
+        enum err sent = IPC_SEND(s->fd, st_meta, ST_META, .kinds = meta.kinds, .uid = meta.uid,
+                                 .gid = meta.gid, .set = meta.set);
+        *status = sent == ERR_OK ? *status : sent;
+    }
+    buf_release(&set);
+    return true;
+}
+
 static bool do_commit(struct store *s, const struct ipc_in *in, enum err *status)
 {
     struct ipc_st_commit m;
@@ -403,6 +433,7 @@ static const struct row {
     {IPC_ST_WALK, false, do_walk},          {IPC_ST_NEXT, false, do_next},
     {IPC_ST_STATS, false, do_stats},        {IPC_ST_SHARE, false, do_share},
     {IPC_ST_JOIN, true, do_join},           {IPC_ST_SYMLINK, false, do_symlink},
+    {IPC_ST_META, false, do_meta},          {IPC_ST_META_GET, false, do_meta_get},
 };
 
 /* One request. An error here ends the store: the session is gone, or does not keep to the table. */
@@ -430,6 +461,8 @@ enum err store_prepare(struct fs *fs, const struct config *config, const struct 
         e = fs_add_root(fs, user->roots[i].prefix, user->roots[i].dir, user->roots[i].rights);
     if (user->links)
         fs_keep_links(fs);
+    /* Another owner than the account takes a privilege that a store has given up. */
+    fs_keep_meta(fs, user->meta, user->meta & ~(unsigned)META_OWNERS);
     for (size_t i = 0; e == ERR_OK && i < fs->n && n < 64; i++)
         folders[n++] = fs->roots[i].fd;
     if (e == ERR_OK && fs->n > 64)

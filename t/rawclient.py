@@ -13,7 +13,7 @@ STEP is one of
     WAIT NAME              prints frames up to one of that name
     ONLINE command         runs it; the connection stays open meanwhile
 At the end it prints what is left to come until the server closes, after saying that no more will be sent.
-A frame is printed as NAME, and the status and reason of those that have one, the token of a READY that has one;
+A frame is printed as NAME, and the status and reason of those that have one, the token of a READY that has one, the fields of META;
 the end as EOF. The items of ITEMS follow it, one a line.
 The tables are this file's own, so that a change of msg.def by mistake shows."""
 import os
@@ -47,6 +47,8 @@ TABLE = {
     "STATS": (29, "id:I flags:I path:s names:t"),
     "ATTRIBUTES": (30, "id:I flags:I mode:I mtime_s:Q mtime_ns:I path:s"),
     "SYMLINK": (31, "id:I flags:I path:s target:s"),
+    "META": (62, "id:I flags:I uid:I gid:I path:s set:t"),
+    "META_GET": (63, "id:I flags:I path:s"),
     "DONE": (32, "id:I status:H reason:s"),
     "INFO": (33, "id:I type:B mode:I size:Q mtime_s:Q mtime_ns:I has_root:B root:h"),
     "ENTRY": (34, "id:I type:B mode:I size:Q mtime_s:Q mtime_ns:I name:s"),
@@ -160,6 +162,8 @@ class Server:
                     text += " " + ERRORS[status] + " " + body[at + 2:].decode("utf-8", "replace")
             if name == "READY" and any(body[-8:]):
                 text += " %d" % struct.unpack(">Q", body[-8:])
+            if name == "META":
+                text += " flags=%d uid=%d gid=%d set=%s" % (*struct.unpack(">III", body[4:16]), body[18:].hex())
             print(text.rstrip(), flush=True)
             if name == "ITEMS":
                 show_items(body[4:])

@@ -18,7 +18,7 @@ STEP is one of
     RAW hex                 sends these bytes
     CUT                     closes the connection at once
 A rule for WELCOME is what it says instead of that. A request without a rule: STAT says that it is a folder, LIST and
-WALK that nothing is in it, FETCH that it is long, PING, MKDIR, ATTRIBUTES and SYMLINK succeed, and everything else does not
+WALK that nothing is in it, FETCH that it is long, PING, MKDIR, ATTRIBUTES, SYMLINK, META and META_GET succeed, and everything else does not
 exist. What it hears is printed, a name a line, and the end of each connection as EOF. It ends when whoever
 started it is gone."""
 import os
@@ -38,11 +38,11 @@ rawclient.NAMES.update({number: name for name, (number, _) in rawclient.TABLE.it
 DEFAULTS = {
     "WELCOME": ["WELCOME min=1 max=1 agent=raw user=alice session=s rights=all idle=300"],
     "STAT": ["INFO type=2 mode=0755", "DONE"],
-    "WALK": ["PAGE", "DONE"], "LIST": ["DONE"], "PING": ["DONE"], "MKDIR": ["DONE"], "FETCH": ["DONE"], "ATTRIBUTES": ["DONE"], "SYMLINK": ["DONE"],
+    "WALK": ["PAGE", "DONE"], "LIST": ["DONE"], "PING": ["DONE"], "MKDIR": ["DONE"], "FETCH": ["DONE"], "ATTRIBUTES": ["DONE"], "SYMLINK": ["DONE"], "META": ["DONE"], "META_GET": ["DONE"],
     "PUT": ["WAIT OFFER", "DONE status=9 reason=nothing", "WAIT ABORT"],
 }
 REQUESTS = ("PING", "STAT", "LIST", "MKDIR", "REMOVE", "RENAME", "PENDING", "PUT", "GET",
-            "SMALL", "FETCH", "WALK", "NEXT", "STATS", "ATTRIBUTES", "SYMLINK")
+            "SMALL", "FETCH", "WALK", "NEXT", "STATS", "ATTRIBUTES", "SYMLINK", "META", "META_GET")
 
 
 def path_of(name, body):

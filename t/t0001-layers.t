@@ -39,6 +39,7 @@ p11.h                    common/p11* pki/*
 <linux/seccomp.h>        server/confine*.c
 <linux/landlock.h>       server/confine*.c
 <linux/openat2.h>        common/fs*.c server/confine*.c
+<sys/xattr.h>            common/meta.c
 <termios.h>              common/pin.c
 fs.h                     common/* client/client.h client/remote_order.h server/store*.[ch] server/files.h server/map.h
 fs_scrub.h               common/fs_scrub.c server/scrub.h server/chore.c
@@ -68,7 +69,7 @@ misplaced() {
 }
 
 # The modules of common/, each of which may include those before it.
-order='err buf wire text log fips health path walk conf deflate gauge hole tree codec msg claims part token p11 cert checkup fs tls pace chan patience lane share match old xfer'
+order='err buf wire text log fips health path walk conf deflate gauge hole tree codec msg claims part token p11 cert checkup meta fs tls pace chan patience lane share match old xfer'
 
 upward() {
 	includes | awk -v order="$order" '

@@ -28,6 +28,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -346,6 +347,10 @@ static void work_as_store(void)
     WANT(fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) == 0);
     WANT(write(fd, "abc", 3) == 3 && ftruncate(fd, 2) == 0 && fsync(fd) == 0);
     WANT(futimens(fd, NULL) == 0 && fchmod(fd, 0640) == 0);
+    char names[64];
+    bool kept = fsetxattr(fd, "user.x", "v", 1, 0) == 0; /* where the filesystem has some */
+    WANT(!kept || (flistxattr(fd, names, sizeof names) == 7 &&
+                   fgetxattr(fd, "user.x", names, sizeof names) == 1));
     WANT(renameat(root, "parts/a", root, "in/a") == 0);
     WANT(linkat(root, "in/a", root, "in/b", 0) == 0 && unlinkat(root, "in/a", 0) == 0);
     WANT(fstatat(root, "in/b", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size == 2);

@@ -60,11 +60,11 @@ static void refused(const char *text, unsigned line, const char *why)
 
 static void whole_rule(void **state)
 {
-    struct map *m = loaded("# who\n[alice]\n" ALICE
-                           "uri = urn:acme:batch\nroot = /srv/alice\nroot /inbox = /srv/in\n"
-                           "rights = list read create\nrights /inbox = create\n"
-                           "quota = 10G\nsessions = 8\nrate = 5M\nlinks = yes\n"
-                           "[bob@acme.example]\nanchor=acme\nemail=bob@acme.example\n" REST);
+    struct map *m = loaded(
+        "# who\n[alice]\n" ALICE "uri = urn:acme:batch\nroot = /srv/alice\nroot /inbox = /srv/in\n"
+        "rights = list read create\nrights /inbox = create\n"
+        "quota = 10G\nsessions = 8\nrate = 5M\nlinks = yes\nattributes = xattrs, owners\n"
+        "[bob@acme.example]\nanchor=acme\nemail=bob@acme.example\n" REST);
     const struct map_user *u = map_user(m, 0);
     (void)state;
     assert_int_equal(map_count(m), 2);
@@ -84,6 +84,8 @@ static void whole_rule(void **state)
     assert_true(map_user(m, 1)->quota == 0);
     assert_true(map_user(m, 1)->rate == 0);
     assert_true(u->links && !map_user(m, 1)->links);
+    assert_int_equal(u->meta, META_XATTRS | META_OWNERS);
+    assert_int_equal(map_user(m, 1)->meta, 0);
     assert_null(map_user(m, 2));
     map_free(m);
     map_free(NULL);
@@ -121,6 +123,7 @@ static void bad_values(void **state)
     refused("[a]\n" ALICE "rate = 0\n", 4, "at least");
     refused("[a]\n" ALICE "rate = 8191\n", 4, "at least");
     refused("[a]\n" ALICE "rate = fast\n", 4, "number of bytes");
+    refused("[a]\n" ALICE "attributes = acls all\n", 4, "attributes are");
     refused("[a]\n" ALICE "links = keep\n", 4, "neither yes nor no");
     refused("[a]\n" ALICE "quota = 18446744073709551616\n", 4, "");
     refused("[a]\n" ALICE "quota = 16777216T\n", 4, "");
@@ -159,6 +162,7 @@ static void nothing_twice(void **state)
     refused("[a]\n" ALICE "quota = 0\nquota = 1G\n", 5, "twice");
     refused("[a]\n" ALICE "sessions = 1\nsessions = 2\n", 5, "twice");
     refused("[a]\n" ALICE "rate = 1M\nrate = 1M\n", 5, "twice");
+    refused("[a]\n" ALICE "attributes = acls\nattributes = xattrs\n", 5, "twice");
     refused("[a]\n" ALICE "links = no\nlinks = yes\n", 5, "twice");
 }
 
