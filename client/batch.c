@@ -54,6 +54,16 @@ enum err batch_count(struct batch *b, enum err e, const struct xfer_result *r)
     return e == ERR_CONN || e == ERR_TIMEOUT || e == ERR_PROTO || e == ERR_TLS ? e : ERR_OK;
 }
 
+void batch_unkept(struct batch *b, const char *what, const char *reason)
+{
+    pthread_mutex_lock(&lock);
+    bool first = b->unkept++ == 0;
+    pthread_mutex_unlock(&lock);
+    if (first || options.verbose)
+        log_warn("attributes of %s are not kept: %s%s", what, reason,
+                 options.verbose ? "" : " (of others only their number is told)");
+}
+
 uint64_t batch_amount(const struct batch *b)
 {
     pthread_mutex_lock(&lock);
@@ -64,8 +74,8 @@ uint64_t batch_amount(const struct batch *b)
 
 enum err batch_end(const struct batch *b, const char *op, bool tree, enum err e)
 {
-    char bytes[TEXT_SIZE], good[32], bad[32], n[32], same[32], deleted[32];
-    bool several = tree || b->good + b->failed + b->same + b->deleted > 1;
+    char bytes[TEXT_SIZE], good[32], bad[32], n[32], same[32], deleted[32], unkept[64];
+    bool several = tree || b->good + b->failed + b->same + b->deleted > 1 || b->unkept > 0;
     text_size(b->bytes, bytes);
     if (several && options.json) {
         snprintf(good, sizeof good, "#%llu", (unsigned long long)b->good);
@@ -73,13 +83,17 @@ enum err batch_end(const struct batch *b, const char *op, bool tree, enum err e)
         snprintf(n, sizeof n, "#%llu", (unsigned long long)b->bytes);
         snprintf(same, sizeof same, "#%llu", (unsigned long long)b->same);
         snprintf(deleted, sizeof deleted, "#%llu", (unsigned long long)b->deleted);
+        snprintf(unkept, sizeof unkept, "#%llu", (unsigned long long)b->unkept);
         show_json("summary", "op", op, "good", good, "failed", bad, "bytes", n, "same", same,
-                  "deleted", deleted, NULL);
+                  "deleted", deleted, "unkept", unkept, NULL);
     } else if (several) {
         snprintf(same, sizeof same, "; %llu the same", (unsigned long long)b->same);
         snprintf(deleted, sizeof deleted, "; %llu deleted", (unsigned long long)b->deleted);
-        show_line("%s: %llu files, %s; %llu failed%s%s", op, (unsigned long long)b->good, bytes,
-                  (unsigned long long)b->failed, b->same ? same : "", b->deleted ? deleted : "");
+        snprintf(unkept, sizeof unkept, "; attributes of %llu not kept",
+                 (unsigned long long)b->unkept);
+        show_line("%s: %llu files, %s; %llu failed%s%s%s", op, (unsigned long long)b->good, bytes,
+                  (unsigned long long)b->failed, b->same ? same : "", b->deleted ? deleted : "",
+                  b->unkept ? unkept : "");
     }
     return e != ERR_OK ? e : b->first;
 }

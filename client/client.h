@@ -143,7 +143,8 @@ struct batch {
     uint64_t same;    /* files that needed no moving */
     uint64_t deleted; /* things that stood at the destination only */
     uint64_t bytes, moved;
-    enum err first; /* the first file's error */
+    uint64_t unkept; /* files and folders with attributes that were not kept */
+    enum err first;  /* the first file's error */
 };
 
 /* Logs a transfer's error where that has not been done yet (the peer's words, a connection that
@@ -154,6 +155,8 @@ enum err batch_reason(const struct link *l, const char *what, enum err e,
 enum err batch_fail(struct batch *b, enum err e);
 /* Counts a transfer's outcome: ERR_OK to go on, else what ends all. */
 enum err batch_count(struct batch *b, enum err e, const struct xfer_result *r) MUST_CHECK;
+/* Counts a file or folder that stands, but not all of its attributes do; warns of the first one. */
+void batch_unkept(struct batch *b, const char *what, const char *reason);
 /* What has been moved so far, for a rate: bytes, and a fixed number of them for each file. */
 uint64_t batch_amount(const struct batch *b);
 /* Prints the sum of a tree, or of more than one file; the command's result is e, or the first file's

@@ -11,13 +11,6 @@ enum {
     LATER_MAX = 64, /* jobs that wait until the pipeline is empty */
 };
 
-/* The name below the root of work->fs that j's file gets: what follows the base. */
-static const char *below(const struct job *j)
-{
-    const char *base = j->worker->work->base;
-    return j->local + (strcmp(base, "/") == 0 ? 0 : strlen(base));
-}
-
 /* ---- small ones ---- */
 
 static void on_committed(void *arg, size_t index, enum err status, const char *reason)
@@ -54,7 +47,7 @@ static enum err stage(const struct request *q, const struct frame *f)
         j->result.length = UINT64_MAX;
         return ERR_OK;
     }
-    struct fs_small file = {.path = below(j),
+    struct fs_small file = {.path = job_below(j),
                             .overwrite = !w->work->no_overwrite,
                             .parents = w->work->tree,
                             .mode = m.mode,
@@ -115,30 +108,31 @@ static enum err sink_open(void *arg, uint64_t length, bool sparse, struct fs_par
     struct job *j = arg;
     struct work *w = j->worker->work;
     unsigned flags = (w->no_overwrite ? 0 : FS_PART_OVERWRITE) | (sparse ? FS_PART_SPARSE : 0);
-    enum err e = w->tree ? fs_parents(&w->fs, below(j)) : ERR_OK;
-    return e == ERR_OK ? fs_open_part(&w->fs, below(j), length, flags, LOCK_WAIT_MS, out) : e;
+    enum err e = w->tree ? fs_parents(&w->fs, job_below(j)) : ERR_OK;
+    return e == ERR_OK ? fs_open_part(&w->fs, job_below(j), length, flags, LOCK_WAIT_MS, out) : e;
 }
 
 static enum err sink_share(void *arg, const struct fs_part *part)
 {
-    return fs_share_part(below(arg), part);
+    return fs_share_part(job_below(arg), part);
 }
 
 static enum err sink_unshare(void *arg, const struct fs_part *part)
 {
-    return fs_unshare_part(below(arg), part);
+    return fs_unshare_part(job_below(arg), part);
 }
 
 enum err download_join(struct job *j, uint64_t token, struct fs_part *out)
 {
-    return fs_join_part(&j->worker->work->fs, below(j), token, out);
+    return fs_join_part(&j->worker->work->fs, job_below(j), token, out);
 }
 
 static enum err sink_commit(void *arg, const struct fs_part *part, const struct msg_offer *o)
 {
     struct job *j = arg;
     struct work *w = j->worker->work;
-    struct fs_commit how = {below(j), !w->no_overwrite, o->mode, (int64_t)o->mtime_s, o->mtime_ns};
+    struct fs_commit how = {job_below(j), !w->no_overwrite, o->mode, (int64_t)o->mtime_s,
+                            o->mtime_ns};
     return fs_commit(&w->fs, part, &how);
 }
 
@@ -206,7 +200,7 @@ static enum err get_long(struct worker *w, struct job *j)
 static enum err make_link(struct job *j)
 {
     struct work *w = j->worker->work;
-    struct fs_symlink l = {below(j), j->target, !w->no_overwrite, w->tree};
+    struct fs_symlink l = {job_below(j), j->target, !w->no_overwrite, w->tree};
     return job_done(j, fs_symlink(&w->fs, &l), NULL, 0);
 }
 

@@ -3,6 +3,7 @@
  * pipeline, and so are roots that must be compared, many at once. */
 #include "trees.h"
 
+#include "kept.h"
 #include "log.h"
 #include "remote_walk.h"
 #include "roots.h"
@@ -158,7 +159,18 @@ static enum err on_item(struct going_down *g, struct remote_walk *walk,
     return ERR_OK;
 }
 
-static enum err on_folder(struct going_down *g, const char *rel, const struct fs_info *there)
+/* Attributes are not compared; those of a folder that only leads to virtual roots are none. */
+static enum err fetch_folder_meta(struct going_down *g, const char *rel,
+                                  const struct fs_info *there)
+{
+    char remote[PATH_MAX_BYTES + 1], local[PATH_MAX_BYTES + 1];
+    if (there->mode && tree_join(g->w, g->path, rel, remote, sizeof remote) &&
+        tree_join(g->w, g->local, rel, local, sizeof local))
+        kept_folder_down(g->w, remote, local);
+    return kept_full(g->w) ? kept_send(g->w) : ERR_OK;
+}
+
+static enum err set_folder(struct going_down *g, const char *rel, const struct fs_info *there)
 {
     struct work *work = g->w->work;
     char local[PATH_MAX_BYTES + 1];
@@ -174,6 +186,12 @@ static enum err on_folder(struct going_down *g, const char *rel, const struct fs
     enum err e =
         there->mode ? fs_attributes(&work->fs, local, &a) : fs_mkdir(&work->fs, local, 0755, true);
     return e == ERR_OK ? e : batch_fail(&work->batch, e);
+}
+
+static enum err on_folder(struct going_down *g, const char *rel, const struct fs_info *there)
+{
+    enum err e = set_folder(g, rel, there);
+    return e == ERR_OK ? fetch_folder_meta(g, rel, there) : e;
 }
 
 /* Made once all files are there, so that nothing is asked of the name of a link afterwards; by this connection,
@@ -261,6 +279,8 @@ static enum err go(struct going_down *g, uint64_t failed)
         e = walk(g, links ? MSG_ITEMS_LINKS : MSG_WALK_FOLDERS, on_rest);
     if (e == ERR_OK && !g->o->dry_run && (top.mode != 0 || failed == w->work->batch.failed))
         e = on_folder(g, "", &top);
+    if (e == ERR_OK && (e = kept_send(w)) == ERR_OK)
+        e = pipeline_wait(&w->pipeline, 0);
     return e;
 }
 

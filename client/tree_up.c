@@ -3,6 +3,7 @@
  * asked about the next batch while the files of this one are sent. */
 #include "trees.h"
 
+#include "kept.h"
 #include "log.h"
 #include "lookup.h"
 #include "walk.h"
@@ -227,14 +228,32 @@ static bool folder_differs(const struct looked_up *f)
            t->mode != ((f->st.st_mode & 0755) | 0700);
 }
 
+/* Whether or not it differs: attributes are not compared. */
+static enum err send_folder_meta(struct going_up *g, const struct looked_up *f)
+{
+    char local[2 * PATH_MAX_BYTES], remote[PATH_MAX_BYTES + 1];
+    struct worker *w = g->w;
+    int fd = w->work->meta ? lookup_open(f, g->top) : -1;
+    if (fd < 0)
+        return ERR_OK;
+    if (tree_join(w, g->file, f->rel, local, sizeof local) &&
+        tree_join(w, g->path, f->rel, remote, sizeof remote))
+        kept_folder_up(w, fd, local, remote);
+    close(fd);
+    return kept_full(w) ? kept_send(w) : ERR_OK;
+}
+
 static enum err send_folder_batch(struct going_up *g, struct lookup *l)
 {
     enum err e = l->n > 0 ? lookup_ask(l, &g->w->pipeline, g->path, 0) : ERR_OK;
     if (e == ERR_OK)
         e = lookup_wait(l, &g->w->pipeline);
-    for (size_t i = 0; e == ERR_OK && i < l->n; i++)
+    for (size_t i = 0; e == ERR_OK && i < l->n; i++) {
         if (folder_differs(&l->list[i]))
             e = send_folder(g, l->list[i].rel, &l->list[i].st);
+        if (e == ERR_OK)
+            e = send_folder_meta(g, &l->list[i]);
+    }
     lookup_clear(l);
     return e;
 }
@@ -256,6 +275,10 @@ static enum err send_folders(struct going_up *g)
         e = send_folder_batch(g, l);
     if (e == ERR_OK && fstat(g->top, &st) == 0)
         e = send_folder(g, "", &st);
+    if (e == ERR_OK) {
+        kept_folder_up(g->w, g->top, g->file, g->path);
+        e = kept_send(g->w);
+    }
     lookup_clear(l);
     return e == ERR_OK ? pipeline_wait(&g->w->pipeline, 0) : e;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* One file to the server. */
+#include "kept.h"
 #include "roots.h"
 #include "streams.h"
 
@@ -216,6 +217,7 @@ enum err upload(struct worker *w, struct job *j)
         if (opened != ERR_OK)
             return job_done(j, opened, NULL, 0);
     }
+    kept_read(j);
     if (j->doubt)
         return settle_doubt(w, j);
     if (j->st.st_size > FS_SMALL_MAX)

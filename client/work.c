@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "crew.h"
 #include "growth.h"
+#include "kept.h"
 
 #include "log.h"
 #include <stdlib.h>
@@ -48,6 +49,7 @@ void job_free(struct job *j)
 {
     if (j->fd >= 0)
         close(j->fd);
+    kept_free(j->kept);
     free(j->target);
     free(j->local);
     free(j->path);
@@ -76,9 +78,17 @@ enum err job_done(struct job *j, enum err e, const char *reason, uint64_t wire)
     struct work *w = j->worker->work;
     if (e != ERR_OK || !w->tree || options.json || options.verbose)
         e = tell(j, e, reason, wire);
+    if (e == ERR_OK)
+        kept_due(j);
     e = batch_count(&w->batch, e, &j->result);
     job_free(j);
     return e;
+}
+
+const char *job_below(const struct job *j)
+{
+    const char *base = j->worker->work->base;
+    return j->local + (strcmp(base, "/") == 0 ? 0 : strlen(base));
 }
 
 void work_local(const struct work *w, const char *path, char *out, size_t cap)
@@ -115,6 +125,11 @@ enum err worker_do(struct worker *w, struct job *j)
     j->worker = w;
     j->came = false;
     j->result = (struct xfer_result){0};
+    enum err e = kept_full(w) ? kept_send(w) : ERR_OK;
+    if (e != ERR_OK) {
+        job_lose(j, e);
+        return e;
+    }
     return j->up ? upload(w, j) : download(w, j);
 }
 
@@ -133,6 +148,8 @@ unsigned work_first(const struct work *w)
 
 enum err work_check(struct work *w)
 {
+    w->meta =
+        (w->xattrs ? META_XATTRS : 0) | (w->acls ? META_ACLS : 0) | (w->owners ? META_OWNERS : 0);
     if (w->connections < 0 || w->connections > CREW_MAX)
         return log_fail(ERR_USAGE, "--connections is 1 to %d, or 0 for as many as help", CREW_MAX);
     enum err e = profile_rate(w->at->profile, w->rate);
@@ -142,6 +159,7 @@ enum err work_check(struct work *w)
 enum err work_open(struct worker *w, struct work *work, struct link *link)
 {
     enum err e = worker_init(w, work, link);
+    fs_keep_meta(&work->fs, work->meta, work->meta);
     if (e == ERR_OK && work_most(work) > 1 && work->tree)
         e = crew_open(work, w, work->at->profile);
     if (e != ERR_OK)
@@ -179,6 +197,7 @@ enum err worker_init(struct worker *w, struct work *work, struct link *link)
 
 void worker_release(struct worker *w)
 {
+    kept_drop(w);
     fs_group_free(w->group);
     w->group = NULL;
     free(w->bytes);
@@ -199,5 +218,7 @@ enum err worker_settle(struct worker *w)
         else
             job_lose(j, e);
     }
+    if (e == ERR_OK && (e = kept_send(w)) == ERR_OK)
+        e = pipeline_wait(&w->pipeline, 0);
     return e;
 }

@@ -18,11 +18,12 @@ struct job {
     int64_t started_ms;
     struct xfer_result result;
     struct worker *worker;
-    char *target;   /* of a symbolic link, which is what is moved; else NULL */
-    bool whole;     /* nothing is taken from what it replaces */
-    unsigned tries; /* connections that were lost with it */
-    bool came;      /* a small download: its content was staged */
-    bool doubt;     /* an upload that may not replace what stands there, which may be itself */
+    char *target;      /* of a symbolic link, which is what is moved; else NULL */
+    bool whole;        /* nothing is taken from what it replaces */
+    unsigned tries;    /* connections that were lost with it */
+    bool came;         /* a small download: its content was staged */
+    struct kept *kept; /* an upload's attributes, or NULL */
+    bool doubt;        /* an upload that may not replace what stands there, which may be itself */
 };
 
 /* What a command asks for, and how it goes. */
@@ -31,7 +32,9 @@ struct work {
     const struct remote *at;
     bool tree; /* many files: only what fails is shown, unless verbose; folders above are made */
     int no_overwrite, recheck, whole;
-    int connections;       /* at most; 0: as many as help (growth.h) */
+    int connections; /* at most; 0: as many as help (growth.h) */
+    int xattrs, acls, owners;
+    unsigned meta;         /* the same as META_* */
     char *rate, *compress; /* in place of the profile's */
     struct fs fs;          /* downloads: one root, the folder that things are written into */
     const char *base;      /* its name, for messages */
@@ -40,23 +43,26 @@ struct work {
 };
 
 /* The options of all who move files. */
-#define WORK_OPTIONS(w)                                                                            \
-    {"connections",                                                                                \
-     'j',                                                                                          \
-     POPT_ARG_INT,                                                                                 \
-     &(w)->connections,                                                                            \
-     0,                                                                                            \
-     "Move files over so many connections at once (default: more while that is faster)",           \
-     "N"},                                                                                         \
-        {"rate",     '\0', POPT_ARG_STRING,                                                        \
-         &(w)->rate, 0,    "At most so many bytes a second, over all connections (500K, 10M ...)", \
-         "BYTES"},                                                                                 \
-        {"whole",     '\0', POPT_ARG_NONE,                                                         \
-         &(w)->whole, 0,    "Take nothing from files that are replaced: move all of each",         \
-         NULL},                                                                                    \
-    {                                                                                              \
-        "compress", '\0', POPT_ARG_STRING, &(w)->compress, 0,                                      \
-            "Compress what is sent: auto (where it is faster), on or off", "HOW"                   \
+#define WORK_OPTIONS(w)                                                                              \
+    {"connections",                                                                                  \
+     'j',                                                                                            \
+     POPT_ARG_INT,                                                                                   \
+     &(w)->connections,                                                                              \
+     0,                                                                                              \
+     "Move files over so many connections at once (default: more while that is faster)",             \
+     "N"},                                                                                           \
+        {"rate",     '\0', POPT_ARG_STRING,                                                          \
+         &(w)->rate, 0,    "At most so many bytes a second, over all connections (500K, 10M ...)",   \
+         "BYTES"},                                                                                   \
+        {"whole",     '\0', POPT_ARG_NONE,                                                           \
+         &(w)->whole, 0,    "Take nothing from files that are replaced: move all of each",           \
+         NULL},                                                                                      \
+        {"xattrs", '\0', POPT_ARG_NONE, &(w)->xattrs, 0, "Keep extended attributes (user.*)", NULL}, \
+        {"acls", '\0', POPT_ARG_NONE, &(w)->acls, 0, "Keep POSIX ACLs", NULL},                       \
+        {"owners", '\0', POPT_ARG_NONE, &(w)->owners, 0, "Keep numeric owners and groups", NULL},    \
+    {                                                                                                \
+        "compress", '\0', POPT_ARG_STRING, &(w)->compress, 0,                                        \
+            "Compress what is sent: auto (where it is faster), on or off", "HOW"                     \
     }
 /* Connections that a command may come to have, and those it begins with. */
 unsigned work_most(const struct work *w);
@@ -79,10 +85,17 @@ struct worker {
      * in doubt: */
     struct job *later;
     unsigned n_later;
+    /* Files and folders that stand and whose attributes are still to be moved: */
+    struct kept *due;
+    unsigned n_due;
+    size_t due_bytes;
 };
 
 enum err worker_init(struct worker *w, struct work *work, struct link *link) MUST_CHECK;
 void worker_release(struct worker *w);
+
+/* The name below the root of work->fs that a download gets: what follows the base. */
+const char *job_below(const struct job *j);
 
 /* A path below work->fs as the user knows it. */
 void work_local(const struct work *w, const char *path, char *out, size_t cap);

@@ -16,8 +16,6 @@
 #   within SECONDS COMMAND...   runs COMMAND with a time limit
 #   random_file FILE BYTES      a file of that length that doesn't compress, the same at each run
 #   same_file A B               compares without printing what differs
-#   field PATH                  what stands there in the JSON object of out.json: "scrub.run", "sessions.0.user"; "-" when
-#                               nothing does
 
 cd "$(dirname "$0")/.." || exit 1
 SOURCE=$(pwd -P)
@@ -94,14 +92,6 @@ lacking() {
 	test -z "$CI" || error "$1"
 	skip_all=$1
 	test_done
-}
-
-field() {
-	perl -MJSON::PP -0777 -e '
-		my $o = decode_json(<STDIN>);
-		for (split /\./, shift) { $o = ref $o eq "ARRAY" ? $o->[$_] : $o->{$_} }
-		print defined $o ? $o : "-", "\n";
-	' "$1" <out.json
 }
 
 within() {
