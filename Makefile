@@ -18,7 +18,7 @@ MAKEFLAGS += -j$(JOBS) --no-builtin-rules
 # missing of theirs; PACKAGED=0 leaves that to you.
 MACHINE     := $(shell uname -m)
 NEEDS_build := gcc libc6-dev pkg-config libgnutls28-dev libp11-kit-dev zlib1g-dev libpopt-dev \
-               libseccomp-dev $(if $(filter x86_64,$(MACHINE)),libipsec-mb-dev) \
+               libseccomp-dev libjansson-dev $(if $(filter x86_64,$(MACHINE)),libipsec-mb-dev) \
                $(if $(filter x86_64 aarch64,$(MACHINE)),libisal-dev)
 NEEDS_test  := perl procps e2fsprogs libcmocka-dev sharness softhsm2 opensc gnutls-bin openssl python3 faketime \
                python3-libtorrent opencryptoki p11-kit attr acl
@@ -28,7 +28,7 @@ NEEDS_perf  := python3 openssl softhsm2 procps util-linux iproute2 linux-perf gn
                globus-gass-copy-progs rclone xrootd-server xrootd-server-plugins xrootd-client xrootd-client-plugins
 
 # Looked up on first use, as pkg-config may have to be installed first.
-PKGS       := gnutls p11-kit-1 popt libseccomp zlib
+PKGS       := gnutls p11-kit-1 popt libseccomp zlib jansson
 PKG_CFLAGS  = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
 PKG_LIBS    = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
 # The multi-buffer hash engine is built in where its library is found.

@@ -153,6 +153,12 @@ void cert_store_stale(struct cert_store *s, struct cert_staleness how)
         s->anchors[s->n - 1].stale = how;
 }
 
+void cert_store_until(struct cert_store *s, time_t until)
+{
+    if (s->n > 0)
+        s->anchors[s->n - 1].until = until;
+}
+
 bool cert_store_has(const struct cert_store *s, const char *name)
 {
     for (size_t i = 0; i < s->n; i++)

@@ -124,6 +124,8 @@ enum err cert_store_add(struct cert_store *s, const char *name, const char *ca_f
                         const char *crl_file, enum cert_crl_policy policy) MUST_CHECK;
 /* Says what stale lists mean under the anchor that was added last; CERT_STALE_FAIL unless said. */
 void cert_store_stale(struct cert_store *s, struct cert_staleness how);
+/* The anchor that was added last holds up to then, and nobody is believed by it afterwards. */
+void cert_store_until(struct cert_store *s, time_t until);
 bool cert_store_has(const struct cert_store *s, const char *name);
 /* How many anchors; their names by index. */
 size_t cert_store_count(const struct cert_store *s);

@@ -24,6 +24,7 @@ struct cert_anchor {
     char name[65];
     enum cert_crl_policy policy;
     struct cert_staleness stale;
+    time_t until; /* the last second at which it is one; 0: for good */
     gnutls_x509_crt_t *cas;
     unsigned n_cas;
     struct cert_crl *crls;

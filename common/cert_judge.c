@@ -211,6 +211,19 @@ static bool check_time(struct trial *t, unsigned i)
     return t->now <= until || because(t, i, "expired on %s", date);
 }
 
+static bool check_anchor(struct trial *t, unsigned i)
+{
+    char date[32];
+    time_t until = t->anchor->until;
+    if (!until)
+        return true;
+    t->until = until < t->until ? until : t->until;
+    date_text(until, date);
+    return t->now <= until ||
+           because(t, i, "what partner %s told of its CAs ran out on %s: import its new bundle",
+                   t->anchor->name, date);
+}
+
 static bool check_strength(struct trial *t, unsigned i)
 {
     unsigned bits = 0;
@@ -377,11 +390,17 @@ static const struct step {
     enum { LEAF, BELOW_ANCHOR, ALL } of;
     bool (*check)(struct trial *t, unsigned i);
 } steps[] = {
-    {1, ALL, check_strength}, {1, ALL, check_approved},
-    {1, LEAF, check_kind},    {1, LEAF, check_usage},
-    {1, LEAF, check_purpose}, {1, ALL, check_path_length},
-    {1, ALL, check_names},    {1, LEAF, check_signatures},
-    {2, ALL, check_time},     {3, BELOW_ANCHOR, check_revocation},
+    {1, ALL, check_strength},
+    {1, ALL, check_approved},
+    {1, LEAF, check_kind},
+    {1, LEAF, check_usage},
+    {1, LEAF, check_purpose},
+    {1, ALL, check_path_length},
+    {1, ALL, check_names},
+    {1, LEAF, check_signatures},
+    {2, ALL, check_time},
+    {2, LEAF, check_anchor},
+    {3, BELOW_ANCHOR, check_revocation},
     {3, LEAF, check_host},
 };
 

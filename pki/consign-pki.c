@@ -49,6 +49,10 @@ static const struct command commands[] = {
      "module token pin so-pin json label type sessions seconds", 1, 2, tokens_run},
     {"key", "generate", "Make a key in a token", "module token pin label type allow-extractable", 1,
      1, keys_run},
+    {"partner", "export | import FILE | diff FILE | list | remove NAME",
+     "Tell partners of a CA, and take what they tell",
+     "dir name user endpoint crl-from days out pin partners fingerprint root rights account json",
+     1, 2, partner_run},
     {"random", "[N]", "Print N bytes (32) of a token's random generator", "module token raw", 0, 1,
      random_run},
 };

@@ -28,7 +28,8 @@ struct options {
     char *dir, *module, *token, *pin, *so_pin, *key_pin, *key, *type, *label;
     char *subject, *name, *out, *reason, *not_before, *not_after;
     char *parent, *parent_pin, *anchor, *crl, *host, *at, *password;
-    char **san, **permit, **exclude;
+    char *fingerprint, *partners, *root, *rights, *account;
+    char **san, **permit, **exclude, **user, **endpoint, **crl_from;
     int days, within, path_length, sessions, seconds;
     int file_key, new_key, server, client, ca, all, check, p12, json, fips, raw, allow_extractable;
 };
@@ -54,6 +55,7 @@ enum err expiry_run(const struct options *o, const char *const *args, int n) MUS
 enum err verify_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err export_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err show_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
+enum err partner_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err keys_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err random_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err check_run(const struct options *o, const char *const *args, int n) MUST_CHECK;

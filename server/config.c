@@ -34,6 +34,7 @@ static const struct key {
     {"server", "keep-alive", SECONDS, AT(tokens[0].keep_alive_s), 1, 86400},
     {"server", "allow-extractable", BOOL, AT(allow_extractable), 0, 0},
     {"server", "map", PATH, AT(map), 0, 0},
+    {"server", "partners", PATH, AT(partners), 0, 0},
     {"server", "audit", PATH, AT(audit), 0, 0},
     {"server", "pid-file", PATH, AT(pid_file), 0, 0},
     {"server", "status", PATH, AT(status), 0, 0},
@@ -359,7 +360,7 @@ static enum err check(struct config *c)
             return log_fail(ERR_CONFIG, "%s: [server] %s is missing", c->file, needed[i].key);
     if (!tls_policy_check(&c->tls, why))
         return log_fail(ERR_CONFIG, "%s: [server] groups: %s", c->file, why);
-    if (c->n_anchors == 0)
+    if (c->n_anchors == 0 && !c->partners)
         return log_fail(ERR_CONFIG, "%s: there is no [anchor NAME]: nobody could be trusted",
                         c->file);
     for (size_t i = 0; i < c->n_anchors; i++) {
@@ -412,6 +413,8 @@ enum err config_load(const char *file, struct config **out)
         e = check(c);
     if (e == ERR_OK)
         e = fill_tokens(c);
+    if (e == ERR_OK)
+        e = config_partners_load(c);
     if (e != ERR_OK) {
         config_free(c);
         return e;
@@ -424,8 +427,8 @@ void config_free(struct config *c)
 {
     if (!c)
         return;
-    char *texts[] = {c->file,  c->listen,   c->certificate,  c->map,
-                     c->audit, c->pid_file, c->session_user, c->status};
+    char *texts[] = {c->file,     c->listen,       c->certificate, c->map,     c->audit,
+                     c->pid_file, c->session_user, c->status,      c->partners};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free(texts[i]);
     for (size_t i = 0; i < c->n_tokens; i++) {
@@ -440,5 +443,6 @@ void config_free(struct config *c)
         free(c->anchors[i].crl);
     }
     free(c->anchors);
+    config_partners_free(c);
     free(c);
 }

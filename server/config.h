@@ -17,6 +17,13 @@ struct config_anchor {
     struct cert_staleness crl_stale;
 };
 
+/* A partner below the folder of partners: an anchor of its own, for its own rules. */
+struct config_partner {
+    char *name;
+    char *ca, *crl, *rules, *conf; /* partner.h */
+    uint64_t until;                /* seconds since 1970: what its bundle says holds up to then */
+};
+
 /* A key that signs for the server's certificate, and how its token is reached. */
 struct config_token {
     char *name;
@@ -37,6 +44,7 @@ struct config {
     char *certificate; /* PEM chain, leaf first */
     bool allow_extractable;
     char *map;
+    char *partners;     /* folder; NULL: none */
     char *audit;        /* file; NULL: standard output */
     char *pid_file;     /* NULL: none */
     char *status;       /* socket; NULL: beside the audit log (status.h) */
@@ -68,10 +76,16 @@ struct config {
     /* [anchor NAME] */
     struct config_anchor *anchors;
     size_t n_anchors;
+    struct config_partner *partners_list; /* config_partners.c */
+    size_t n_partners;
 };
 
 /* Reads and checks everything that can be known without opening keys and certificates. */
 enum err config_load(const char *file, struct config **out) MUST_CHECK;
 void config_free(struct config *c);
+
+/* config_partners.c: the partners in c->partners, as they are there now. */
+enum err config_partners_load(struct config *c) MUST_CHECK;
+void config_partners_free(struct config *c);
 
 #endif

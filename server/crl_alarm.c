@@ -73,6 +73,57 @@ static int64_t said_when(const struct crl_alarm *a, uint64_t list)
     return 0;
 }
 
+static uint64_t bundle_of(const struct config_partner *x)
+{
+    uint64_t h = mix(UINT64_C(14695981039346656037), x->name, strlen(x->name) + 1);
+    return mix(h, &x->until, sizeof x->until);
+}
+
+static void say_bundle(const struct config_partner *x, time_t now, int scribe)
+{
+    char end[32];
+    date_text((time_t)x->until, end);
+    const char *what = (uint64_t)now <= x->until ? "runs out" : "ran out: nobody is let in by it";
+    log_warn("partner %s: its bundle %s (%s): import a new one", x->name, what, end);
+    if (scribe >= 0 && scribe_record(scribe, "partner", "anchor", x->name, "until", end, "reason",
+                                     what, NULL) != ERR_OK)
+        log_warn("the age of a partner's bundle is not in the audit log");
+}
+
+/* Whether it is time to say something again of what was said at *when, and that it is said. */
+static bool due(int64_t *when, time_t now)
+{
+    if (now - *when < DAY_S && *when <= now)
+        return false;
+    *when = (int64_t)now;
+    return true;
+}
+
+/* Without memory it is said again the next time. */
+static void keep(struct crl_alarm *fresh, uint64_t list, int64_t when)
+{
+    struct crl_alarm_said *grown = realloc(fresh->said, (fresh->n + 1) * sizeof *grown);
+    if (!grown)
+        return;
+    fresh->said = grown;
+    grown[fresh->n++] = (struct crl_alarm_said){list, when};
+}
+
+static void look_at_partners(const struct crl_alarm *a, struct crl_alarm *fresh,
+                             const struct config *c, time_t now, int scribe)
+{
+    for (size_t i = 0; i < c->n_partners; i++) {
+        const struct config_partner *x = &c->partners_list[i];
+        uint64_t bundle = bundle_of(x);
+        int64_t when = said_when(a, bundle);
+        if ((uint64_t)now + c->crl_warn_s <= x->until)
+            continue;
+        if (due(&when, now))
+            say_bundle(x, now, scribe);
+        keep(fresh, bundle, when);
+    }
+}
+
 /* What was said of lists that are gone is forgotten. */
 void crl_alarm_tick(struct crl_alarm *a, const struct policy *p, int scribe, int64_t now_ms)
 {
@@ -86,16 +137,11 @@ void crl_alarm_tick(struct crl_alarm *a, const struct policy *p, int scribe, int
         int64_t when = said_when(a, list);
         if (f.next_update - now >= (int64_t)p->config->crl_warn_s || superseded(p, &f))
             continue;
-        if (now - when >= DAY_S || when > now) {
+        if (due(&when, now))
             say(&f, now, scribe);
-            when = (int64_t)now;
-        }
-        struct crl_alarm_said *grown = realloc(fresh.said, (fresh.n + 1) * sizeof *grown);
-        if (!grown)
-            break; /* it is said again the next time */
-        fresh.said = grown;
-        grown[fresh.n++] = (struct crl_alarm_said){list, when};
+        keep(&fresh, list, when);
     }
+    look_at_partners(a, &fresh, p->config, now, scribe);
     crl_alarm_release(a);
     *a = fresh;
 }

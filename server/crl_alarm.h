@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* Says in time that a revocation list runs out: once a day for each that will within crl-warn, or has, in the log
- * and in the audit log. */
+/* Says in time that a revocation list or a partner's bundle runs out: once a day for each that will within crl-warn,
+ * or has, in the log and in the audit log. */
 #ifndef CONSIGND_CRL_ALARM_H
 #define CONSIGND_CRL_ALARM_H
 

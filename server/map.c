@@ -17,6 +17,8 @@ enum { ROOTS_MAX = 64, SESSIONS_DEFAULT = 16, SESSIONS_MAX = 100000, GROUPS_MAX 
 
 struct rule {
     struct map_user user;
+    const char *file;
+    bool partner; /* not of the map itself */
     char *anchor;
     char *subject_text; /* as written, for explanations */
     struct cert_dn subject;
@@ -31,6 +33,8 @@ struct rule {
 struct map {
     struct rule *rules;
     size_t n;
+    char **files; /* the map, and those of the partners */
+    size_t n_files;
 };
 
 struct reading {
@@ -38,6 +42,7 @@ struct reading {
     const struct cert_store *anchors;
     bool as_root;
     const char *file;
+    const char *only; /* the anchor that all rules of the file are for; NULL: each names its own */
 };
 
 static const char *const san_names[3] = {"dns", "email", "uri"};
@@ -270,7 +275,10 @@ static enum err begin_rule(struct reading *rd, const struct conf_at *at)
         return log_fail(ERR_INTERNAL, "out of memory for the map");
     m->rules = grown;
     struct rule *r = &grown[m->n++];
-    *r = (struct rule){.user.line = at->line, .user.sessions = SESSIONS_DEFAULT};
+    *r = (struct rule){.user.line = at->line,
+                       .user.sessions = SESSIONS_DEFAULT,
+                       .file = rd->file,
+                       .partner = rd->only != NULL};
     snprintf(r->user.name, sizeof r->user.name, "%s", at->section);
     return ERR_OK;
 }
@@ -374,6 +382,11 @@ static bool same_selectors(const struct rule *a, const struct rule *b)
 static enum err check_rule(const struct reading *rd, size_t index)
 {
     struct rule *r = &rd->map->rules[index];
+    if (rd->only && !r->anchor && !(r->anchor = strdup(rd->only)))
+        return log_fail(ERR_INTERNAL, "out of memory for the map");
+    if (rd->only && strcmp(r->anchor, rd->only) != 0)
+        return bad_rule(rd, r, "anchor %s: a partner's rules are for its own anchor alone",
+                        r->anchor);
     if (!r->anchor)
         return bad_rule(rd, r, "no anchor: whose certificates is this rule for?");
     if (!cert_store_has(rd->anchors, r->anchor))
@@ -387,23 +400,44 @@ static enum err check_rule(const struct reading *rd, size_t index)
     return e == ERR_OK ? check_account(rd, r) : e;
 }
 
+static enum err read_rules(struct reading *rd, const char *file)
+{
+    struct map *m = rd->map;
+    char **grown = realloc(m->files, (m->n_files + 1) * sizeof *grown);
+    size_t before = m->n;
+    if (grown)
+        m->files = grown;
+    if (!grown || !(grown[m->n_files] = strdup(file)))
+        return log_fail(ERR_INTERNAL, "out of memory for the map");
+    rd->file = grown[m->n_files++];
+    enum err e = conf_read(file, take, rd);
+    for (size_t i = before; e == ERR_OK && i < m->n; i++)
+        e = check_rule(rd, i);
+    return e;
+}
+
 enum err map_load(const char *file, const struct cert_store *anchors, bool as_root,
                   struct map **out)
 {
     struct map *m = calloc(1, sizeof *m);
-    struct reading rd = {m, anchors, as_root, file};
+    struct reading rd = {.map = m, .anchors = anchors, .as_root = as_root};
     *out = NULL;
     if (!m)
         return log_fail(ERR_INTERNAL, "out of memory for the map");
-    enum err e = conf_read(file, take, &rd);
-    for (size_t i = 0; e == ERR_OK && i < m->n; i++)
-        e = check_rule(&rd, i);
+    enum err e = read_rules(&rd, file);
     if (e != ERR_OK) {
         map_free(m);
         return e;
     }
     *out = m;
     return ERR_OK;
+}
+
+enum err map_add(struct map *m, const char *file, const struct cert_store *anchors, bool as_root,
+                 const char *anchor)
+{
+    struct reading rd = {.map = m, .anchors = anchors, .as_root = as_root, .only = anchor};
+    return read_rules(&rd, file);
 }
 
 void map_free(struct map *m)
@@ -420,6 +454,9 @@ void map_free(struct map *m)
             free(r->sans[k]);
         free(r->account);
     }
+    for (size_t i = 0; i < m->n_files; i++)
+        free(m->files[i]);
+    free(m->files);
     free(m->rules);
     free(m);
 }
@@ -475,7 +512,8 @@ static void explain_rule(const struct rule *r, const struct cert_id *id, int mis
     else
         snprintf(why, sizeof why, "no match: no alternative name %s %s",
                  san_names[mismatch - NO_SAN], r->sans[mismatch - NO_SAN]);
-    snprintf(line, sizeof line, "rule %s (map line %u): %s", r->user.name, r->user.line, why);
+    snprintf(line, sizeof line, "rule %s (%s%s line %u): %s", r->user.name,
+             r->partner ? "partner " : "map", r->partner ? r->anchor : "", r->user.line, why);
     explain(arg, line);
 }
 
@@ -501,4 +539,9 @@ size_t map_count(const struct map *m)
 const struct map_user *map_user(const struct map *m, size_t i)
 {
     return i < m->n ? &m->rules[i].user : NULL;
+}
+
+const char *map_source(const struct map *m, size_t i)
+{
+    return m->rules[i].file;
 }

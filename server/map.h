@@ -78,6 +78,10 @@ struct map;
 /* Reads the map. as_root: accounts are required. anchors tells which anchor names exist. */
 enum err map_load(const char *file, const struct cert_store *anchors, bool as_root,
                   struct map **out) MUST_CHECK;
+/* Reads a partner's rules behind those that are there: each is for the anchor alone. A rule that names another
+ * anchor refuses the file, as does one whose name is there already. On failure the map is good for map_free only. */
+enum err map_add(struct map *m, const char *file, const struct cert_store *anchors, bool as_root,
+                 const char *anchor) MUST_CHECK;
 void map_free(struct map *m);
 
 /* The rule for id (whose anchor is set by cert_judge), or NULL. Where explain is not NULL it gets a
@@ -88,5 +92,7 @@ const struct map_user *map_match(const struct map *m, const struct cert_id *id,
 
 size_t map_count(const struct map *m);
 const struct map_user *map_user(const struct map *m, size_t i);
+/* The file that rule i stands in; borrowed. */
+const char *map_source(const struct map *m, size_t i);
 
 #endif

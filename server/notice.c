@@ -37,6 +37,11 @@ uint64_t notice_files(const struct config *c)
         h = mix_file(h, c->tokens[i].key);
     for (size_t i = 0; i < c->n_anchors; i++)
         h = mix_file(mix_file(h, c->anchors[i].ca), c->anchors[i].crl);
+    h = mix_file(h, c->partners);
+    for (size_t i = 0; i < c->n_partners; i++) {
+        const struct config_partner *p = &c->partners_list[i];
+        h = mix_file(mix_file(mix_file(mix_file(h, p->ca), p->crl), p->rules), p->conf);
+    }
     return h;
 }
 

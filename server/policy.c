@@ -22,6 +22,22 @@ static enum err load_anchors(struct policy *p)
     return e;
 }
 
+/* An anchor for each partner and its rules for nobody else: as the map was read before, none of its rules can name
+ * that anchor. */
+static enum err load_partners(struct policy *p)
+{
+    enum err e = ERR_OK;
+    for (size_t i = 0; e == ERR_OK && i < p->config->n_partners; i++) {
+        const struct config_partner *x = &p->config->partners_list[i];
+        e = cert_store_add(p->anchors, x->name, x->ca, x->crl, CERT_CRL_REQUIRE);
+        if (e == ERR_OK) {
+            cert_store_until(p->anchors, (time_t)x->until);
+            e = map_add(p->map, x->rules, p->anchors, geteuid() == 0, x->name);
+        }
+    }
+    return e;
+}
+
 /* A rate below what the server demands of a connection would let no transfer live. */
 static enum err check_rates(struct policy *p)
 {
@@ -31,7 +47,7 @@ static enum err check_rates(struct policy *p)
         if (u->rate && u->rate < p->config->min_rate)
             return log_fail(
                 ERR_CONFIG, "%s:%u: [%s] rate: below min-rate (%llu bytes a second) of [limits]",
-                p->config->map, u->line, u->name, (unsigned long long)p->config->min_rate);
+                map_source(p->map, i), u->line, u->name, (unsigned long long)p->config->min_rate);
     }
     p->paces = malloc((n ? n : 1) * sizeof *p->paces);
     if (!p->paces)
@@ -55,7 +71,7 @@ enum err policy_load(const char *config_file, uint64_t generation, struct policy
     }
     if (e == ERR_OK &&
         (e = map_load(p->config->map, p->anchors, geteuid() == 0, &p->map)) == ERR_OK &&
-        (e = check_rates(p)) == ERR_OK &&
+        (e = load_partners(p)) == ERR_OK && (e = check_rates(p)) == ERR_OK &&
         (e = token_load_chain(p->config->certificate, &p->chain, &p->n_chain)) == ERR_OK &&
         (e = cert_chain_fips(p->chain, p->n_chain, p->config->tls.fips, p->config->certificate)) ==
             ERR_OK) {

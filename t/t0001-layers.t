@@ -34,6 +34,7 @@ p11.h                    common/p11* pki/*
 <intel-ipsec-mb.h>       common/tree_engine.c
 <zlib.h>                 common/part_header.c common/fs_slot.c common/deflate_engine.c
 <isa-l/igzip_lib.h>      common/deflate_engine.c
+<jansson.h>              pki/bundle.c
 <popt.h>                 client/client.h server/consignd.c pki/options.c
 <seccomp.h>              server/confine*.c
 <linux/seccomp.h>        server/confine*.c
@@ -41,7 +42,7 @@ p11.h                    common/p11* pki/*
 <linux/openat2.h>        common/fs*.c server/confine*.c
 <sys/xattr.h>            common/meta.c
 <termios.h>              common/pin.c
-fs.h                     common/* client/client.h client/remote_order.h server/store*.[ch] server/files.h server/map.h
+fs.h                     common/* pki/partner_import.c client/client.h client/remote_order.h server/store*.[ch] server/files.h server/map.h
 fs_scrub.h               common/fs_scrub.c server/scrub.h server/chore.c
 fs_internal.h            common/fs_*.c common/fs.c
 part_internal.h          common/part*.c
@@ -69,7 +70,7 @@ misplaced() {
 }
 
 # The modules of common/, each of which may include those before it.
-order='err buf wire text log fips health path walk conf deflate gauge hole tree codec msg claims part token p11 cert checkup meta fs tls pace chan patience lane share match old xfer'
+order='err buf wire text log fips health path walk conf partner deflate gauge hole tree codec msg claims part token p11 cert checkup meta fs tls pace chan patience lane share match old xfer'
 
 upward() {
 	includes | awk -v order="$order" '

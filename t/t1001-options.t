@@ -6,7 +6,7 @@ test_description='options: --help, --version, and what is wrong usage'
 . "$(dirname "$0")/lib.sh"
 
 COMMANDS="put get ls stat mkdir rm mv verify hash whoami ping"
-PKI="init issue csr sign revoke crl list show token key random"
+PKI="init issue csr sign revoke crl list show token key partner random"
 
 wrong() { # PATTERN COMMAND...
 	pattern_=$1 && shift && { "$@" >out 2>err; code_=$?; } &&

@@ -13,7 +13,8 @@ test_expect_success 'the commands of the manual work' '
 test_expect_success 'they did what the manual says' '
 	grep "^good  *alice.pem: client" out && grep "^alice.pem: OK" out && grep "^permitted  *dns:partner.example" out &&
 	grep "^overlap  *[0-9]* days" out && test "$(grep -c "^revoked  *[0-9a-f]*$" out)" = 2 &&
-	grep "^refused" out && grep "revoked on" out && grep "^good  *.*users/crl.pem" out
+	grep "^refused" out && grep "revoked on" out && grep "^good  *.*users/crl.pem" out &&
+	grep "^imported  *partners/acme" out && grep "^good  *acme  *serial 1" out && grep "^removed  *partners/acme" out
 '
 
 test_expect_success 'the keys are in their tokens, and nowhere in the folders' '
