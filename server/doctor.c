@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 struct patient {
@@ -95,6 +96,24 @@ static void check_map(struct patient *p)
     else
         checkup_say(p->c, CHECKUP_OK, "map", NULL, "%s: %zu rules", p->config->map,
                     map_count(p->map));
+}
+
+static void check_partners(struct patient *p)
+{
+    time_t now = time(NULL);
+    for (size_t i = 0; p->map && i < p->config->n_partners; i++) {
+        const struct config_partner *x = &p->config->partners_list[i];
+        bool ended = (uint64_t)now > x->until;
+        if (policy_partner(x, p->anchors, p->map) != ERR_OK) {
+            checkup_failed(p->c, "partner",
+                           "import the partner's file again, or remove the partner");
+            return;
+        }
+        checkup_crl(p->c, x->name, x->crl, true);
+        checkup_say(p->c, ended ? CHECKUP_FAIL : CHECKUP_OK, "partner",
+                    ended ? "import a new file of the partner's" : NULL, "%s: %s read%s", x->name,
+                    x->ca, ended ? "; what the partner signed has run out" : "");
+    }
 }
 
 static void check_audit(struct patient *p)
@@ -252,8 +271,9 @@ static void check_policy(struct patient *p)
 
 /* In this order: a process that has started PKCS#11 must not fork. */
 static void (*const checks[])(struct patient *p) = {
-    check_running, check_anchors, check_map,   check_audit, check_roots,  check_listen, check_chain,
-    check_purpose, check_names,   check_clock, check_fips,  check_policy, check_tokens,
+    check_running, check_anchors, check_map,    check_partners, check_audit,
+    check_roots,   check_listen,  check_chain,  check_purpose,  check_names,
+    check_clock,   check_fips,    check_policy, check_tokens,
 };
 
 enum err doctor(const char *file, bool json, bool quiet)

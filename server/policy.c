@@ -22,19 +22,20 @@ static enum err load_anchors(struct policy *p)
     return e;
 }
 
-/* An anchor for each partner and its rules for nobody else: as the map was read before, none of its rules can name
- * that anchor. */
+enum err policy_partner(const struct config_partner *x, struct cert_store *anchors, struct map *map)
+{
+    enum err e = cert_store_add(anchors, x->name, x->ca, x->crl, CERT_CRL_REQUIRE);
+    if (e != ERR_OK)
+        return e;
+    cert_store_until(anchors, (time_t)x->until);
+    return map_add(map, x->rules, anchors, geteuid() == 0, x->name);
+}
+
 static enum err load_partners(struct policy *p)
 {
     enum err e = ERR_OK;
-    for (size_t i = 0; e == ERR_OK && i < p->config->n_partners; i++) {
-        const struct config_partner *x = &p->config->partners_list[i];
-        e = cert_store_add(p->anchors, x->name, x->ca, x->crl, CERT_CRL_REQUIRE);
-        if (e == ERR_OK) {
-            cert_store_until(p->anchors, (time_t)x->until);
-            e = map_add(p->map, x->rules, p->anchors, geteuid() == 0, x->name);
-        }
-    }
+    for (size_t i = 0; e == ERR_OK && i < p->config->n_partners; i++)
+        e = policy_partner(&p->config->partners_list[i], p->anchors, p->map);
     return e;
 }
 

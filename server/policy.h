@@ -27,6 +27,11 @@ struct policy {
 enum err policy_load(const char *config_file, uint64_t generation, struct policy **out) MUST_CHECK;
 void policy_free(struct policy *p);
 
+/* An anchor for a partner, and its rules for nobody else: as the map was read before, none of its rules can name that
+ * anchor. */
+enum err policy_partner(const struct config_partner *x, struct cert_store *anchors,
+                        struct map *map) MUST_CHECK;
+
 /* Certificate and key are changed together: where the new policy's key could be another one than the old one's,
  * by its certificate or by how it is reached, its chain waits and the old one's, which moves over, goes on.
  * Returns whether a new keeper is wanted. */

@@ -206,6 +206,28 @@ static void accounts(void **state)
     map_free(m);
 }
 
+/* A partner's rules stand behind the map, and are for its anchor alone. */
+static void partners_rules_are_for_their_anchor(void **state)
+{
+    struct map *m = loaded("[a]\nanchor = acme\nsubject = CN=a\n" REST);
+    struct map *none = NULL;
+    (void)state;
+    assert_int_equal(load("[b]\nsubject = CN=a\n" REST, false, &none), ERR_CONFIG);
+    assert_int_equal(map_add(m, map_file, anchors, false, "zeta"), ERR_OK);
+    assert_int_equal(map_count(m), 2);
+    struct cert_id id = {.anchor = "zeta"};
+    assert_int_equal(cert_dn_parse("CN=a", &id.subject), ERR_OK);
+    assert_string_equal(map_match(m, &id, NULL, NULL)->name, "b");
+    memcpy(id.anchor, "acme", 5);
+    assert_string_equal(map_match(m, &id, NULL, NULL)->name, "a");
+    cert_dn_release(&id.subject);
+    assert_int_equal(load("[c]\nanchor = acme\nsubject = CN=c\n" REST, false, &none), ERR_OK);
+    map_free(none);
+    assert_int_equal(map_add(m, map_file, anchors, false, "zeta"), ERR_CONFIG);
+    assert_non_null(strstr(log_reason(), "for its own anchor alone"));
+    map_free(m);
+}
+
 static void empty_map_lets_nobody_in(void **state)
 {
     struct cert_id id = {.anchor = "acme"};
@@ -392,6 +414,7 @@ int main(void)
         cmocka_unit_test(nul_in_a_name),
         cmocka_unit_test(fingerprint),
         cmocka_unit_test(all_selectors_count),
+        cmocka_unit_test(partners_rules_are_for_their_anchor),
         cmocka_unit_test(explains),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
