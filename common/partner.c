@@ -45,19 +45,26 @@ static enum err take(void *arg, const struct conf_at *at, const char *value)
     struct partner *p = arg;
     const struct {
         const char *key;
-        uint64_t *number;
-        char **text;
-    } keys[] = {{"serial", &p->serial, NULL},  {"from", &p->from, NULL},
-                {"until", &p->until, NULL},    {"signer", NULL, &p->signer},
-                {"root", NULL, &p->root},      {"rights", NULL, &p->rights},
-                {"account", NULL, &p->account}};
+        uint64_t *to;
+    } numbers[] = {{"serial", &p->serial}, {"from", &p->from}, {"until", &p->until}};
+    const struct {
+        const char *key;
+        char **to;
+    } texts[] = {{"signer", &p->signer},
+                 {"root", &p->root},
+                 {"rights", &p->rights},
+                 {"account", &p->account}};
     if (strcmp(at->section, "partner") != 0)
         return conf_fail(at, "unknown section");
-    for (size_t i = 0; at->key && i < sizeof keys / sizeof keys[0]; i++)
-        if (strcmp(keys[i].key, at->key) == 0)
-            return keys[i].text ? take_text(at, value, keys[i].text)
-                                : take_number(at, value, keys[i].number);
-    return at->key ? conf_fail(at, "unknown key") : ERR_OK;
+    if (!at->key)
+        return ERR_OK;
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (strcmp(numbers[i].key, at->key) == 0)
+            return take_number(at, value, numbers[i].to);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (strcmp(texts[i].key, at->key) == 0)
+            return take_text(at, value, texts[i].to);
+    return conf_fail(at, "unknown key");
 }
 
 enum err partner_read(const char *dir, const char *name, struct partner *out)
