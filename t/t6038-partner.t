@@ -20,11 +20,13 @@ export_as() {
 	consign-pki partner export --dir "$of_" --endpoint "$of_.example:7411" --user "CN=carol,O=Shared" --out "$to_" "$@"
 }
 
-# take FILE [OPTION...]: what it may do is the same each time.
+# take FILE [OPTION...]: what it may do is $RIGHTS in files/$FOLDER.
+FOLDER=partner
+RIGHTS=list,read,create,overwrite
 take() {
 	file_=$1
 	shift
-	consign-pki partner import "$file_" --root "$TRASH/files/partner" --rights list,read,create,overwrite \
+	consign-pki partner import "$file_" --root "$TRASH/files/$FOLDER" --rights "$RIGHTS" \
 		${ACCOUNT:+--account "$ACCOUNT"} "$@"
 }
 
@@ -101,17 +103,17 @@ test_expect_success 'nothing has changed: diff says so' '
 
 test_expect_success 'another partner with the same subject: each by its own rule alone' '
 	mkdir files/other && { test -z "$ACCOUNT" || chown "$ACCOUNT:" files/other; } && export_as globex.partner globex >out &&
-	take globex.partner --fingerprint "$(sed -n "s/^fingerprint *//p" out)" --root "$TRASH/files/other" --rights list,create &&
+	FOLDER=other RIGHTS=list,create && take globex.partner --fingerprint "$(sed -n "s/^fingerprint *//p" out)" &&
 	comes_in globex && echo theirs >g && consign put g globex:/g && same_file g files/other/g && test ! -e files/partner/g &&
 	test_expect_code 77 consign get globex:/g got && consign get acme:/f got && same_file f got
 '
 
 test_expect_success 'a rule of one partner that names the anchor of another, or of the site: all is refused, the last good goes on' '
-	cp partners/globex/rules good &&
+	cp partners/globex/rules good && test_when_finished "cp good partners/globex/rules" &&
 	for anchor in acme site; do
 		sed "s/^anchor = .*/anchor = $anchor/" good >partners/globex/rules &&
 		soon "grep \"anchor $anchor: a partner.s rules are for its own anchor alone\" server.log" || return 1
-	done && consign ls acme:/ && consign ls globex:/ && cp good partners/globex/rules
+	done && consign ls acme:/ && consign ls globex:/
 '
 
 test_expect_success 'nor can the map name a partner as anchor' '
@@ -142,9 +144,40 @@ test_expect_success 'an old bundle does not come back' '
 	test_expect_code 77 take acme.partner --fingerprint "$(cat acme.print)" && comes_in dave
 '
 
-test_expect_success 'one that has run out: refused' '
-	export_as late.partner acme --days 20 >/dev/null &&
-	test_expect_code 77 faketime -f "+21d" consign-pki partner import late.partner 2>err && grep "ran out on" err
+# odd EDIT REASON: initech, who has its key in a file, signs what perl's EDIT made of its bundle; it is refused.
+odd() {
+	perl -MJSON::PP -0777 -e '$edit = shift; $o = decode_json(<STDIN>); eval "$edit; 1" or die; print encode_json($o)' \
+		"$1" <initech.json >odd.json &&
+		openssl cms -sign -nodetach -binary -in odd.json -signer initech/ca.pem -inkey initech/ca.key -outform PEM |
+		sed "s/ CMS/ PKCS7/" >odd.partner && { test_must_fail take odd.partner --fingerprint "$initech" 2>err; } &&
+		grep "$2" err && test ! -e partners/initech
+}
+
+test_expect_success 'signed well, and yet nothing that may come in' '
+	consign-pki init --dir initech --name initech --file-key >/dev/null && export_as initech.partner initech >out &&
+	initech=$(sed -n "s/^fingerprint *//p" out) &&
+	openssl cms -verify -inform PEM -in initech.partner -CAfile initech/ca.pem -purpose any -out initech.json &&
+	odd "\$o->{q(not-after)} = time - 60; \$o->{q(not-before)} = time - 3600" "ran out on" &&
+	odd "\$o->{q(not-before)} = time + 60" "not valid before" &&
+	odd "\$o->{user} = [qq(CN=eve\nroot = /)]" "holds what it must not" &&
+	odd "\$o->{user} = [q(CN=eve), q(cn=eve)]" "twice" &&
+	odd "\$o->{user} = [q(eve)]" "eve" && odd "\$o->{user} = []" "names no users" && odd "\$o->{user} = q(CN=eve)" "not a list" &&
+	odd "\$o->{name} = q(../ca)" "partner.s name" && odd "\$o->{more} = 1" "not a partner.s bundle" &&
+	odd "\$o->{q(consign-partner)} = 2" "another version" && odd "\$o->{serial} = -1" "number" &&
+	odd "delete \$o->{crl}" "not a partner.s bundle" && odd "\$o->{crl} = []" "no revocation list" &&
+	PEM=$(cat globex/crl.pem) && export PEM && odd "push @{\$o->{crl}}, \$ENV{PEM}" "signed by none of its CAs" &&
+	PEM=$(cat globex-carol.pem) && odd "push @{\$o->{ca}}, \$ENV{PEM}" "no CA.s" && odd "\$o->{ca} = [\$ENV{PEM}]" "no CA.s" &&
+	PEM=$(cat globex/ca.pem) && odd "push @{\$o->{ca}}, \$ENV{PEM}" "no revocation list" &&
+	odd "\$o->{ca} = []" "none of its CAs" && odd "\$o->{name} = q(x) x 70" "partner.s name"
+'
+
+test_expect_success 'what stands behind a CA in its PEM is not taken along' '
+	PEM=$(cat initech/ca.pem globex/ca.pem) && odd "\$o->{ca} = [\$ENV{PEM}]; \$o->{user} = []" "names no users" &&
+	perl -MJSON::PP -0777 -e "\$o = decode_json(<STDIN>); \$o->{ca} = [\$ENV{PEM}]; print encode_json(\$o)" \
+		<initech.json >more.json && openssl cms -sign -nodetach -binary -in more.json -signer initech/ca.pem \
+		-inkey initech/ca.key -outform PEM | sed "s/ CMS/ PKCS7/" >more.partner &&
+	take more.partner --fingerprint "$initech" >out && test "$(grep -c "BEGIN CERT" partners/initech/ca.pem)" = 1 &&
+	openssl x509 -in partners/initech/ca.pem -noout -subject | grep initech && consign-pki partner remove initech
 '
 
 test_expect_success 'list, for people and for programs; and the doctor looks at them' '
