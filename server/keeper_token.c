@@ -3,6 +3,7 @@
 #include "keeper_internal.h"
 
 #include "log.h"
+#include "signer.h"
 #include "spawn.h"
 #include "tls.h"
 #include <signal.h>
@@ -19,6 +20,7 @@ enum {
     REAP_MS = 200,
     END_MS = 1200,
     END_STEP_US = 10 * 1000,
+    AT_ONCE = 2 * SIGNER_SESSIONS, /* messages of one signer taken before others have their turn */
 };
 
 #define EACH_TOKEN(k, t) for (struct token *t = (k)->tokens; t < (k)->tokens + (k)->n_tokens; t++)
@@ -262,7 +264,7 @@ static void hear(struct keeper *k)
     struct epoll_event ready[CONFIG_TOKENS];
     int n = epoll_wait(k->epoll, ready, CONFIG_TOKENS, 0);
     for (int i = 0; i < n; i++)
-        while (hear_one(k, ready[i].data.ptr))
+        for (int m = 0; m < AT_ONCE && hear_one(k, ready[i].data.ptr); m++)
             continue;
 }
 
