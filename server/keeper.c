@@ -84,8 +84,9 @@ static void gone(void *arg, struct hub_client *client)
 
 /* ---- time ---- */
 
-/* Before anybody was served: whether there is none left that could. What may pass counts more than
- * what may not, for the master then tries again. */
+/* Before anybody was served: whether there is none left that could. A PIN that was refused counts more
+ * than all else: after what may pass the master, or whoever starts the server, tries again, and each time
+ * the token would count a wrong PIN. What may pass counts more than the rest. */
 static enum err first_failure(const struct keeper *k)
 {
     enum err e = ERR_OK;
@@ -93,7 +94,7 @@ static enum err first_failure(const struct keeper *k)
         if (t->state == TOKEN_UP || t->state == TOKEN_STARTING ||
             (t->state == TOKEN_DOWN && t->starts == 0))
             return ERR_OK;
-        if (e == ERR_OK || (e == ERR_PIN && t->status != ERR_PIN)) {
+        if (e == ERR_OK || t->status == ERR_PIN || (e == ERR_CONFIG && t->status != ERR_CONFIG)) {
             e = t->status;
             log_take_reason(t->reason);
         }

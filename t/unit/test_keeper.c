@@ -795,6 +795,31 @@ static void what_it_can_not_start_with_is_told(void **state)
     }
 }
 
+/* Whatever is wrong with the others: who starts it again would have the PIN refused again. */
+static void a_refused_pin_counts_more_than_what_may_pass(void **state)
+{
+    uint8_t buffer[IPC_SMALL];
+    struct ipc_in in;
+    struct ipc_keeper_failed m;
+    (void)state;
+    for (size_t refused = 0; refused < 2; refused++) {
+        struct config c = plain_config(&ids[P256]);
+        c.tokens[1] = c.tokens[0];
+        c.tokens[1].name = (char *)(uintptr_t) "second";
+        c.n_tokens = 2;
+        c.tokens[refused].key = (char *)(uintptr_t) "pkcs11:token=none";
+        c.tokens[refused].pin = (char *)(uintptr_t) "/nonexistent/pin";
+        set_fault("left", 0);
+        struct running r = start(&c);
+        assert_int_equal(ipc_recv(r.control, buffer, sizeof buffer, &in, 20000), ERR_OK);
+        assert_int_equal(in.type, IPC_KEEPER_FAILED);
+        assert_true(ipc_get_keeper_failed(in.body, in.n, &m));
+        assert_int_equal(m.status, ERR_PIN);
+        stop(r, "", err_exit(ERR_PIN));
+        cure("left");
+    }
+}
+
 static void the_terminals_signals_are_not_its_own(void **state)
 {
     uint8_t signature[2048];
@@ -853,6 +878,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(arbitrary_bytes_get_nothing),
         cmocka_unit_test(too_many_sessions_are_refused),
         cmocka_unit_test(what_it_can_not_start_with_is_told),
+        cmocka_unit_test(a_refused_pin_counts_more_than_what_may_pass),
         cmocka_unit_test(the_terminals_signals_are_not_its_own),
     };
     if (argc > 1 && strcmp(argv[1], "--signer") == 0)
