@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* Name constraints. GnuTLS compares host names, e-mail and addresses; constraints of URIs and of
- * directory names it lets pass or not, without looking: here they refuse what they are about. */
+ * directory names it lets pass or not, without looking: here they refuse what they are about. A name with
+ * a wildcard it takes for a name like others: here it must not stand for an excluded one. */
 #include "cert.h"
+
+#include <string.h>
+#include <strings.h>
 
 static const struct kind {
     gnutls_x509_subject_alt_name_t type;
@@ -46,6 +50,34 @@ static bool has_uri(gnutls_x509_crt_t crt)
     }
 }
 
+/* Whether domain, in which a wildcard stands for any host, is above an excluded name. */
+static bool is_above_excluded(gnutls_x509_name_constraints_t nc, const char *domain, size_t n)
+{
+    gnutls_datum_t name;
+    unsigned type;
+    for (unsigned i = 0; gnutls_x509_name_constraints_get_excluded(nc, i, &type, &name) >= 0; i++)
+        if (type == GNUTLS_SAN_DNSNAME && name.size > n &&
+            strncasecmp((const char *)name.data + name.size - n, domain, n) == 0)
+            return true;
+    return false;
+}
+
+/* Of "*.example" the domain is ".example". Other names have been compared by GnuTLS. */
+static bool has_wildcard_above_excluded(gnutls_x509_name_constraints_t nc, gnutls_x509_crt_t crt)
+{
+    for (unsigned i = 0;; i++) {
+        char value[4096];
+        size_t n = sizeof value;
+        int rc = gnutls_x509_crt_get_subject_alt_name(crt, i, value, &n, NULL);
+        if (rc < 0)
+            return rc != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE;
+        const char *star = rc == GNUTLS_SAN_DNSNAME ? memchr(value, '*', n) : NULL;
+        const char *domain = star ? memchr(star, '.', (size_t)(value + n - star)) : NULL;
+        if (star && (!domain || is_above_excluded(nc, domain, (size_t)(value + n - domain))))
+            return true;
+    }
+}
+
 static const char *fault_of(gnutls_x509_name_constraints_t nc, gnutls_x509_crt_t crt)
 {
     if (cert_constraint_has(nc, GNUTLS_SAN_DN))
@@ -55,6 +87,8 @@ static const char *fault_of(gnutls_x509_name_constraints_t nc, gnutls_x509_crt_t
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (!gnutls_x509_name_constraints_check_crt(nc, kinds[i].type, crt))
             return kinds[i].fault;
+    if (cert_constraint_has(nc, GNUTLS_SAN_DNSNAME) && has_wildcard_above_excluded(nc, crt))
+        return "a wildcard above a host name it may not bear";
     return NULL;
 }
 

@@ -146,6 +146,11 @@ static void name_constraints(void **state)
     NAMES("URI", permit_uri = "partner.example", s.uri = "https://partner.example/");
     NAMES(NULL, permit_uri = "partner.example", s.dns = "a.example");
     NAMES("directory names can't be checked", permit_dn = true, s.dns = "a.example");
+    NAMES("host name", exclude_dns = "bad.example", s.dns = "a.bad.example");
+    NAMES(NULL, exclude_dns = "bad.example", s.dns = "*.good.example");
+    NAMES("wildcard", exclude_dns = "bad.x.example", s.dns = "*.X.example");
+    NAMES("wildcard", exclude_dns = "bad.x.example", s.dns = "b*.x.example");
+    NAMES("host name", exclude_dns = "bad.x.example", s.dns = "*.bad.x.example");
 }
 
 /* Every reason is told, each once, and none of an anchor that is not the chain's. */
@@ -216,6 +221,33 @@ static void nearest_anchor(void **state)
     certs_release(&leaf);
 }
 
+/* A CA that changed its key and issues under both: each key has its list, in whatever order. */
+static void a_list_for_each_key(void **state)
+{
+    struct certs_cert again = certs_ca("inter", &root), leaf = certs_client("alice", &inter);
+    const struct certs_cert *chain[] = {&leaf, &inter};
+    struct certs_crl own = {.issuer = &inter}, others = {.issuer = &again}, top = {.issuer = &root};
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        struct certs_crl crls[] = {top, i & 1 ? own : others, i & 1 ? others : own};
+        crls[i & 1 ? 2 : 1].revoked[0] =
+            leaf.serial; /* one of the same number, of the other key's */
+        crls[i & 1 ? 1 : 2].revoked[0] = i & 2 ? leaf.serial : 0;
+        struct cert_store *s = store_of(&root, crls, 3, CERT_CRL_REQUIRE);
+        if (i & 2)
+            refused(s, chain, 2, "revoked on");
+        else
+            accepted(s, chain, 2);
+        cert_store_free(s);
+    }
+    struct cert_store *s =
+        store_of(&root, (struct certs_crl[]){top, others}, 2, CERT_CRL_IF_PRESENT);
+    refused(s, chain, 2, "bears another's signature");
+    cert_store_free(s);
+    certs_release(&leaf);
+    certs_release(&again);
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -244,10 +276,9 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(path_lengths),
-        cmocka_unit_test(name_constraints),
-        cmocka_unit_test(every_reason),
-        cmocka_unit_test(nearest_anchor),
+        cmocka_unit_test(path_lengths),        cmocka_unit_test(name_constraints),
+        cmocka_unit_test(every_reason),        cmocka_unit_test(nearest_anchor),
+        cmocka_unit_test(a_list_for_each_key),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, begin, end);

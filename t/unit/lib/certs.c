@@ -166,7 +166,7 @@ static void put_subtree(struct certs_der *list, uint8_t tag, const void *base, s
 
 static void put_constraints(struct certs_der *list, const struct certs_spec *s)
 {
-    struct certs_der trees = {.n = 0}, permitted = {.n = 0}, value = {.n = 0};
+    struct certs_der trees = {.n = 0}, permitted = {.n = 0}, excluded = {.n = 0}, value = {.n = 0};
     if (s->permit_mail)
         put_subtree(&trees, 0x81, s->permit_mail, strlen(s->permit_mail));
     if (s->permit_dns)
@@ -179,9 +179,17 @@ static void put_constraints(struct certs_der *list, const struct certs_spec *s)
     }
     if (s->permit_uri)
         put_subtree(&trees, 0x86, s->permit_uri, strlen(s->permit_uri));
-    if (trees.n == 0)
+    if (trees.n > 0)
+        put_der(&permitted, 0xa0, &trees);
+    if (s->exclude_dns) {
+        trees.n = 0;
+        put_subtree(&trees, 0x82, s->exclude_dns, strlen(s->exclude_dns));
+        put_der(&excluded, 0xa1, &trees);
+    }
+    if (permitted.n + excluded.n == 0)
         return;
-    put_der(&permitted, 0xa0, &trees);
+    memcpy(permitted.p + permitted.n, excluded.p, excluded.n);
+    permitted.n += excluded.n;
     put_der(&value, SEQ, &permitted);
     put_extension(list, "2.5.29.30", true, (gnutls_datum_t){value.p, (unsigned)value.n});
 }

@@ -48,6 +48,7 @@ struct certs_spec {
     int path_length;                      /* of a CA: one more than the number; 0: any */
     const char *permit_dns, *permit_mail; /* name constraints of a CA */
     const char *permit_uri;
+    const char *exclude_dns;
     bool permit_dn;         /* O=Partner */
     unsigned usage;         /* GNUTLS_KEY_*; 0: no extension */
     const char *purpose[3]; /* OIDs; none: no extension */
