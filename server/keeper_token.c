@@ -122,10 +122,24 @@ static void kill_signer(struct keeper *k, struct token *t)
     k->dying++;
 }
 
+static bool is_signer(const struct keeper *k, pid_t pid)
+{
+    for (const struct token *t = k->tokens; t < k->tokens + k->n_tokens; t++)
+        if (t->fd >= 0 && t->pid == pid)
+            return true;
+    return false;
+}
+
+/* One that died by itself is left until its socket has told so: its number is still to be killed. */
 static void reap(struct keeper *k)
 {
-    while (k->dying > 0 && waitpid(-1, NULL, WNOHANG) > 0)
+    siginfo_t dead = {.si_pid = 0};
+    while (k->dying > 0 && waitid(P_ALL, 0, &dead, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           dead.si_pid > 0 && !is_signer(k, dead.si_pid) &&
+           waitpid(dead.si_pid, NULL, WNOHANG) > 0) {
         k->dying--;
+        dead.si_pid = 0;
+    }
 }
 
 /* A PIN is never tried twice. What is wrong by configuration stays so; but not where it was right
