@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "tls.h"
+#include "tls_internal.h"
 
 #include "log.h"
 #include "msg.h"
@@ -15,33 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    GATHER = 128 * 1024, /* bytes a send: measured best between 64 KiB and 1 MiB */
-    PULL = 128 * 1024,   /* bytes a receive: 64 KiB to 256 KiB measured alike */
-    RECORD_MAX = 16384 + 256 + 5,
-    HANDSHAKE_MAX = 64 * 1024, /* one handshake message, the certificates' */
-};
-
-struct tls_identity {
-    bool server;
-    gnutls_priority_t priority;
-    gnutls_certificate_credentials_t cred;
-};
-
-struct tls {
-    int fd;
-    gnutls_session_t session;
-    uint8_t gather[GATHER + RECORD_MAX];
-    size_t from, to; /* gather[from, to) waits for the socket */
-    uint8_t pulled[PULL];
-    size_t pulled_from, pulled_to; /* pulled[from, to) waits for GnuTLS */
-    bool eof;                      /* the peer sends nothing more */
-    bool server;
-    unsigned retry_s; /* said or to be said by an alert; 0: nothing */
-    bool in_record;   /* GnuTLS holds an encrypted record that the gather had no room for */
-    uint64_t in, out;
-    struct tls_agreed agreed;
-};
+enum { HANDSHAKE_MAX = 64 * 1024 }; /* one handshake message, the certificates' */
 
 int64_t tls_now_ms(void)
 {
@@ -115,6 +89,7 @@ void tls_identity_free(struct tls_identity *id)
         gnutls_certificate_free_credentials(id->cred);
     if (id->priority)
         gnutls_priority_deinit(id->priority);
+    tls_tickets_free(id->tickets);
     free(id);
 }
 
@@ -220,7 +195,7 @@ static int drain(struct tls *t)
 static ssize_t push(gnutls_transport_ptr_t ptr, const void *data, size_t n)
 {
     struct tls *t = ptr;
-    if (t->to + n > sizeof t->gather || t->to >= GATHER) {
+    if (t->to + n > sizeof t->gather || t->to >= TLS_GATHER) {
         if (drain(t) < 0 && errno != EAGAIN)
             return -1;
         if (t->from > 0) {
@@ -305,7 +280,8 @@ static int set_up(struct tls *t, struct tls_identity *id, const char *host)
     gnutls_datum_t alpn = {(unsigned char *)CONSIGN_ALPN, sizeof CONSIGN_ALPN - 1};
     int rc;
     if ((rc = gnutls_init(&t->session, (id->server ? GNUTLS_SERVER : GNUTLS_CLIENT) |
-                                           GNUTLS_NONBLOCK | GNUTLS_NO_TICKETS)) < 0 ||
+                                           GNUTLS_NONBLOCK | GNUTLS_NO_TICKETS |
+                                           GNUTLS_NO_AUTO_SEND_TICKET)) < 0 ||
         (rc = gnutls_priority_set(t->session, id->priority)) < 0 ||
         (rc = gnutls_credentials_set(t->session, GNUTLS_CRD_CERTIFICATE, id->cred)) < 0 ||
         (rc = gnutls_alpn_set_protocols(t->session, &alpn, 1, GNUTLS_ALPN_MANDATORY)) < 0)
@@ -320,7 +296,7 @@ static int set_up(struct tls *t, struct tls_identity *id, const char *host)
     gnutls_transport_set_push_function(t->session, push);
     gnutls_transport_set_pull_function(t->session, pull);
     gnutls_transport_set_pull_timeout_function(t->session, pull_timeout);
-    return 0;
+    return id->tickets ? tls_tickets_use(t, id->tickets) : 0;
 }
 
 enum err tls_new(struct tls_identity *id, int fd, const char *host, struct tls **out)
@@ -524,9 +500,10 @@ enum err tls_read(struct tls *t, void *p, size_t n, size_t *got)
 {
     ssize_t rc;
     *got = 0;
+    /* GnuTLS says "again" after a ticket though more may have been taken in behind it. */
     do {
         rc = gnutls_record_recv(t->session, p, n);
-    } while (rc == GNUTLS_E_INTERRUPTED);
+    } while (rc == GNUTLS_E_INTERRUPTED || (rc == GNUTLS_E_AGAIN && t->pulled_from < t->pulled_to));
     if (rc >= 0) {
         *got = (size_t)rc;
         return ERR_OK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* TLS as consign uses it: version 1.3 only, ALPN consign/1 demanded and checked, certificates on
- * both sides, no tickets, no early data. Sockets are non-blocking; sending is gathered to 128 KiB a
+ * both sides, tickets where both sides want them, no early data. Sockets are non-blocking; sending is gathered to 128 KiB a
  * system call.
  *
  * The peer's certificate is NOT judged here: after tls_handshake the caller takes tls_peer_chain to
@@ -61,6 +61,34 @@ const gnutls_datum_t *tls_peer_chain(const struct tls *t, unsigned *n);
 
 /* What the handshake agreed on; borrowed. */
 const struct tls_agreed *tls_agreed(const struct tls *t);
+
+/* ---- resumption by tickets (RFC 8446, 2.2): a new (EC)DHE exchange each time, no signatures ----
+ *
+ * A resumed session has the certificates of the first one, which nobody has looked at since: judge
+ * them as after any other handshake. */
+
+/* A client's connections keep the tickets that they are sent, and use them for the next ones, each once.
+ * The identity must then be for connections to one server. Any number of threads. */
+enum err tls_identity_keep_tickets(struct tls_identity *id) MUST_CHECK;
+
+/* A server, before the handshake: takes tickets that were made by this key (copied), and can make such.
+ * lifetime_s: of tickets, at most 7 days; all servers that share the key must have the same, as GnuTLS derives what it
+ * uses from key, lifetime and time, anew every 3 * lifetime_s seconds since 1970. */
+enum { TLS_TICKET_KEY = 64 };
+enum err tls_accept_tickets(struct tls *t, const uint8_t key[static TLS_TICKET_KEY],
+                            unsigned lifetime_s) MUST_CHECK;
+
+/* A server, after its verdict: sends n of them; nothing to a peer that can't resume. */
+enum err tls_send_tickets(struct tls *t, unsigned n, int64_t deadline_ms) MUST_CHECK;
+
+/* After the handshake: whether it was by a ticket. */
+bool tls_resumed(const struct tls *t);
+
+/* 32 bytes that both ends of this connection can compute and nobody else: the exporter of RFC 8446, 7.5,
+ * with that label and a context of n bytes. */
+enum { TLS_EXPORT = 32 };
+enum err tls_export(struct tls *t, const char *label, const void *context, size_t n,
+                    uint8_t out[static TLS_EXPORT]) MUST_CHECK;
 
 /* Encrypts and gathers n bytes; returns ERR_OK with *done bytes taken (at most 16 KiB a call), or
  * ERR_BUSY (silent) when the socket is full: poll for it, call again with the same arguments. */

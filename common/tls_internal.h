@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: ISC */
+/* What the files of the module tls share. Nobody else includes this. */
+#ifndef CONSIGN_TLS_INTERNAL_H
+#define CONSIGN_TLS_INTERNAL_H
+
+#include "tls.h"
+
+enum {
+    TLS_GATHER = 128 * 1024, /* bytes a send: measured best between 64 KiB and 1 MiB */
+    TLS_PULL = 128 * 1024,   /* bytes a receive: 64 KiB to 256 KiB measured alike */
+    TLS_RECORD_MAX = 16384 + 256 + 5,
+};
+
+struct tls_identity {
+    bool server;
+    gnutls_priority_t priority;
+    gnutls_certificate_credentials_t cred;
+    struct tls_tickets *tickets; /* a client's; NULL: none are kept */
+};
+
+struct tls {
+    int fd;
+    gnutls_session_t session;
+    uint8_t gather[TLS_GATHER + TLS_RECORD_MAX];
+    size_t from, to; /* gather[from, to) waits for the socket */
+    uint8_t pulled[TLS_PULL];
+    size_t pulled_from, pulled_to; /* pulled[from, to) waits for GnuTLS */
+    bool eof;                      /* the peer sends nothing more */
+    bool server;
+    unsigned retry_s; /* said or to be said by an alert; 0: nothing */
+    bool in_record;   /* GnuTLS holds an encrypted record that the gather had no room for */
+    uint64_t in, out;
+    struct tls_tickets *tickets; /* of the identity */
+    struct tls_agreed agreed;
+};
+
+/* ---- tls_resume.c ---- */
+
+/* What a client has to resume sessions by. NULL is allowed. */
+void tls_tickets_free(struct tls_tickets *k);
+
+/* A client's connection before its handshake: uses one of k, when there is one, and lets those that
+ * come be kept there. GnuTLS's error, or 0. */
+int tls_tickets_use(struct tls *t, struct tls_tickets *k) MUST_CHECK;
+
+#endif
