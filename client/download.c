@@ -122,7 +122,7 @@ static enum err sink_unshare(void *arg, const struct fs_part *part)
     return fs_unshare_part(job_below(arg), part);
 }
 
-enum err download_join(struct job *j, uint64_t token, struct fs_part *out)
+enum err download_join(struct job *j, const uint8_t token[static PART_TOKEN], struct fs_part *out)
 {
     return fs_join_part(&j->worker->work->fs, job_below(j), token, out);
 }

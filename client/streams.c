@@ -5,6 +5,7 @@
 #include "log.h"
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { TRIES = 5, PAUSE_MS = 200, LOOK_MS = 1000, GROW_MS = 100 };
@@ -23,7 +24,7 @@ struct streams {
     struct job *job;
     uint32_t flags;
     struct xfer_streams common;
-    uint64_t token;
+    uint8_t token[PART_TOKEN]; /* by which they join */
     struct stream *list;
     unsigned n;
     struct growth growth;
@@ -78,6 +79,15 @@ static enum err open_part(void *arg, uint64_t length, bool sparse, struct fs_par
     return download_join(t->streams->job, t->streams->token, out);
 }
 
+static enum err send_join(const struct xfer *x, const uint8_t *token, const char *path)
+{
+    struct msg_join m = {.id = x->id, .path = slice_str(path)};
+    memcpy(m.token, token, sizeof m.token);
+    size_t at = chan_begin(x->chan, MSG_JOIN);
+    (void)msg_put_join(&x->chan->out, &m);
+    return chan_end(x->chan, at);
+}
+
 static enum err run(struct stream *t)
 {
     struct streams *s = t->streams;
@@ -95,8 +105,7 @@ static enum err run(struct stream *t)
                      .token = s->token,
                      .streams = &s->common,
                      .stream = t->number};
-    enum err e = j->up ? CHAN_SEND(x.chan, join, JOIN, .id = x.id, .token = s->token,
-                                   .path = slice_str(j->path))
+    enum err e = j->up ? send_join(&x, s->token, j->path)
                        : CHAN_SEND(x.chan, get, GET, .id = x.id, .flags = s->flags,
                                    .path = slice_str(j->path));
     if (e == ERR_OK)
@@ -173,12 +182,12 @@ static void *grow(void *arg)
     return NULL;
 }
 
-static void start(void *arg, uint64_t token)
+static void start(void *arg, const uint8_t token[static PART_TOKEN])
 {
     struct streams *s = arg;
     const struct work *w = s->worker->work;
     unsigned first = work_first(w), most = work_most(w);
-    s->token = token;
+    memcpy(s->token, token, sizeof s->token);
     s->list = calloc(most - 1, sizeof *s->list);
     for (unsigned i = 1; s->list && i < first; i++)
         add(s);

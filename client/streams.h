@@ -24,6 +24,7 @@ struct xfer_streams *streams_of(struct streams *s);
 uint64_t streams_end(struct streams *s, enum err e);
 
 /* For the others' downloads: the part below work->fs that is j's. */
-enum err download_join(struct job *j, uint64_t token, struct fs_part *out) MUST_CHECK;
+enum err download_join(struct job *j, const uint8_t token[static PART_TOKEN],
+                       struct fs_part *out) MUST_CHECK;
 
 #endif

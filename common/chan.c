@@ -509,3 +509,10 @@ enum err chan_malformed(const struct frame *f)
     return log_fail(ERR_PROTO, "the peer sent a malformed %s (type %u, %zu bytes)",
                     msg_name(f->type), f->type, f->n);
 }
+
+enum err chan_token(const struct chan *c, uint32_t id, uint8_t token[static TLS_EXPORT])
+{
+    uint8_t context[4];
+    wire_store_u32(context, id);
+    return tls_export(c->tls, "EXPORTER-consign-join", context, sizeof context, token);
+}

@@ -121,6 +121,10 @@ void chan_linger(struct chan *c, int64_t ms);
 /* Orderly end: flushes and says close_notify. */
 void chan_bye(struct chan *c);
 
+/* By which other connections join the transfer id of this one: both of its ends can compute the token, and
+ * nobody else (PROTOCOL.md). */
+enum err chan_token(const struct chan *c, uint32_t id, uint8_t token[static TLS_EXPORT]) MUST_CHECK;
+
 /* Decodes f as message NAME into m: CHAN_GET(f, done, &m), false when it is not well-formed. */
 #define CHAN_GET(f, name, m) msg_get_##name((f)->body, (f)->n, m)
 

@@ -238,7 +238,7 @@ enum err fs_unshare_part(const char *path, const struct fs_part *part) MUST_CHEC
 
 /* Opens the part that somebody has begun for path and shares, to write other chunks of it (part_join).
  * Rights as for fs_open_part; ERR_BUSY when there is none that may be joined with this token. */
-enum err fs_join_part(struct fs *fs, const char *path, uint64_t token,
+enum err fs_join_part(struct fs *fs, const char *path, const uint8_t token[static PART_TOKEN],
                       struct fs_part *out) MUST_CHECK;
 
 /* The end of a part whose journal says complete: mode and mtime are set, data synced, then the name

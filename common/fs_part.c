@@ -257,7 +257,7 @@ static enum err cannot_join(const char *path)
 }
 
 static enum err join_in(const struct fs *fs, int parts, const struct fs_names *names,
-                        uint64_t token, struct fs_part *out)
+                        const uint8_t token[static PART_TOKEN], struct fs_part *out)
 {
     struct part_header h;
     struct stat journal, data;
@@ -269,7 +269,7 @@ static enum err join_in(const struct fs *fs, int parts, const struct fs_names *n
     if (e == ERR_OK)
         e = part_header_read(out->journal, &h);
     if (e == ERR_BUSY || e == ERR_NOENT ||
-        (e == ERR_OK && (token == 0 || h.token != token || strcmp(h.path, names->path) != 0 ||
+        (e == ERR_OK && (!part_joined_by(&h, token) || strcmp(h.path, names->path) != 0 ||
                          strcmp(h.owner, fs->owner) != 0)))
         return cannot_join(names->path);
     if (e != ERR_OK)
@@ -281,7 +281,8 @@ static enum err join_in(const struct fs *fs, int parts, const struct fs_names *n
     return ERR_OK;
 }
 
-enum err fs_join_part(struct fs *fs, const char *path, uint64_t token, struct fs_part *out)
+enum err fs_join_part(struct fs *fs, const char *path, const uint8_t token[static PART_TOKEN],
+                      struct fs_part *out)
 {
     struct fs_place at;
     struct fs_names names;

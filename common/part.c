@@ -187,7 +187,7 @@ enum err part_begin(struct part *p, int data, int journal, uint64_t length, unsi
         return e;
     if (e == ERR_NOENT)
         p->header.created = (uint64_t)time(NULL);
-    p->header.token = 0;
+    memset(p->header.joins, 0, TREE_HASH);
     e = make_maps(p, length, chunk_log2);
     return e != ERR_OK ? e
                        : take_basis(p, length, chunk_log2, recheck, engine, progress, progress_arg);
@@ -199,22 +199,32 @@ static uint64_t claims_at(const struct part *p)
     return PART_SLOTS + p->chunks * TREE_HASH;
 }
 
-enum err part_share(struct part *p, uint64_t token)
+bool part_joined_by(const struct part_header *h, const uint8_t token[static PART_TOKEN])
+{
+    uint8_t hash[TREE_HASH];
+    unsigned differ = 0;
+    tree_sha256(token, PART_TOKEN, hash);
+    for (size_t i = 0; i < TREE_HASH; i++)
+        differ |= (unsigned)(hash[i] ^ h->joins[i]);
+    return differ == 0;
+}
+
+enum err part_share(struct part *p, const uint8_t token[static PART_TOKEN])
 {
     p->shared = true;
-    p->header.token = token;
+    tree_sha256(token, PART_TOKEN, p->header.joins);
     enum err e = claims_make(&p->claims, p->journal, claims_at(p), p->chunks);
     return e == ERR_OK ? void_stamp(p) : e;
 }
 
 enum err part_join(struct part *p, int data, int journal, uint64_t length, unsigned chunk_log2,
-                   uint64_t token)
+                   const uint8_t token[static PART_TOKEN])
 {
     *p = (struct part){.data = data, .journal = journal, .shared = true};
     enum err e = part_header_read(journal, &p->header);
     if (e == ERR_IO)
         return e;
-    if (e != ERR_OK || p->header.token != token || p->header.length != length ||
+    if (e != ERR_OK || !part_joined_by(&p->header, token) || p->header.length != length ||
         p->header.chunk_log2 != chunk_log2 || p->header.stamped)
         return log_fail(ERR_CHANGED, "the transfer to join is another one by now");
     if ((e = make_maps(p, length, chunk_log2)) == ERR_OK &&
@@ -478,7 +488,7 @@ enum err part_finish(struct part *p, const struct tree_engine *engine,
     /* Those who joined have ended: their slots and what they wrote are synced with the rest. */
     p->unordered = p->unordered || p->skipped > 0;
     p->shared = false;
-    p->header.token = 0;
+    memset(p->header.joins, 0, TREE_HASH);
     if ((e = part_checkpoint(p)) != ERR_OK || (e = root_from_slots(p, engine, root)) != ERR_OK)
         return e;
     memcpy(p->header.root, root, TREE_HASH);

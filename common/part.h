@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 
 enum {
-    PART_VERSION = 2,
+    PART_VERSION = 3,
     PART_SLOTS = 8192, /* where the slots begin */
 };
 
@@ -46,9 +46,9 @@ struct part_header {
     struct part_stamp stamp;
     bool complete; /* a stored tree: root is valid and all slots are filled */
     uint8_t root[TREE_HASH];
-    char path[4097]; /* the destination's virtual path */
-    char owner[65];  /* the user who sends it */
-    uint64_t token;  /* lets other connections of the same transfer join; 0: none may */
+    char path[4097];          /* the destination's virtual path */
+    char owner[65];           /* the user who sends it */
+    uint8_t joins[TREE_HASH]; /* of the token that lets other connections join; zeros: none may */
 };
 
 /* Reads the header at fd: ERR_NOENT (silent) when it is empty, short, of another version or its
@@ -60,6 +60,11 @@ enum err part_header_write(int fd, const struct part_header *h) MUST_CHECK;
 /* count slots from index first, to hashes (32 * count bytes); what lies behind the file's end is
  * zero. */
 enum err part_slots_read(int fd, uint64_t first, size_t count, uint8_t *hashes) MUST_CHECK;
+
+/* The token lets other connections of one transfer join: its bytes are in no file, only their SHA-256 is. */
+enum { PART_TOKEN = 32 };
+/* Whether it is that of the part with this header; takes as long when it is not. */
+bool part_joined_by(const struct part_header *h, const uint8_t token[static PART_TOKEN]);
 
 /* A part being received. */
 struct part {
@@ -94,14 +99,14 @@ enum err part_begin(struct part *p, int data, int journal, uint64_t length, unsi
                     bool recheck, const struct tree_engine *engine, tree_progress *progress,
                     void *progress_arg) MUST_CHECK;
 
-/* Lets who knows the token (not 0) write to it as well: part_join. */
-enum err part_share(struct part *p, uint64_t token) MUST_CHECK;
+/* Lets who knows the token write to it as well: part_join. */
+enum err part_share(struct part *p, const uint8_t token[static PART_TOKEN]) MUST_CHECK;
 
 /* Takes over both descriptors likewise, of a part that another process has begun and shares.
  * ERR_CHANGED when it is not the one with this token, length and chunk size. What is settled is there
  * for the one who began it once it has gone through a checkpoint. */
 enum err part_join(struct part *p, int data, int journal, uint64_t length, unsigned chunk_log2,
-                   uint64_t token) MUST_CHECK;
+                   const uint8_t token[static PART_TOKEN]) MUST_CHECK;
 
 /* Closes and frees; without part_checkpoint what was not synced counts as not received. */
 void part_release(struct part *p);

@@ -80,7 +80,7 @@ enum err part_header_write(int fd, const struct part_header *h)
     wire_put_hash(&b, h->root);
     wire_put_str(&b, slice_str(h->path), 4096);
     wire_put_str(&b, slice_str(h->owner), 64);
-    wire_put_u64(&b, h->token);
+    wire_put_hash(&b, h->joins);
     if (!b.bad) {
         wire_store_u32(b.data + sizeof magic + 2, (uint32_t)(b.len - sizeof magic - 6));
         wire_put_u32(&b, (uint32_t)crc32(0, b.data, (uInt)b.len));
@@ -106,7 +106,7 @@ static bool parse_fields(struct wire_rd *r, struct part_header *h)
     h->complete = wire_get_u8(r);
     wire_get_hash(r, h->root);
     struct slice path = wire_get_str(r, 4096), owner = wire_get_str(r, 64);
-    h->token = wire_get_u64(r);
+    wire_get_hash(r, h->joins);
     return wire_done(r) && slice_copy(path, h->path, sizeof h->path) &&
            slice_copy(owner, h->owner, sizeof h->owner) && h->chunk_log2 >= TREE_CHUNK_LOG2_MIN &&
            h->chunk_log2 <= TREE_CHUNK_LOG2_MAX && h->length <= INT64_MAX &&

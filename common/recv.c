@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 enum {
@@ -122,12 +121,10 @@ static enum err begin_part(struct receiver *r)
                          r->offer.chunk_log2, x->token);
     enum err e = part_begin(&r->part, r->files.data, r->files.journal, r->offer.length,
                             r->offer.chunk_log2, x->recheck, x->engine, hashing, r);
-    bool shared = x->streams ? r->wanting : x->shared;
-    uint64_t token = 0;
-    while (e == ERR_OK && shared && token == 0)
-        if (getrandom(&token, sizeof token, 0) != sizeof token)
-            e = log_fail_errno("%s: a token for other connections", x->name);
-    if (e == ERR_OK && shared && (e = part_share(&r->part, token)) == ERR_OK)
+    if (e != ERR_OK || !(x->streams ? r->wanting : x->shared))
+        return e;
+    if ((e = chan_token(x->chan, x->id, r->token)) == ERR_OK &&
+        (e = part_share(&r->part, r->token)) == ERR_OK)
         e = r->sink->share(r->sink->arg, &r->files);
     return e;
 }
@@ -171,7 +168,7 @@ static enum err begin(struct receiver *r)
     if (r->part.have > 0)
         r->part.have = r->chunks;
     e = CHAN_SEND(r->x->chan, ready, READY, .id = r->x->id, .have = r->part.have, .old = r->old.n,
-                  .old_length = r->old.length, .token = r->part.header.token);
+                  .old_length = r->old.length, .shared = r->part.shared && !r->x->joined);
     if (e == ERR_OK)
         e = send_old(r);
     if (e == ERR_OK && r->x->event)
@@ -179,7 +176,7 @@ static enum err begin(struct receiver *r)
     if (e == ERR_OK)
         e = recv_send_have(r);
     if (e == ERR_OK && r->wanting && !r->x->joined && r->old.n == 0)
-        r->x->streams->open(r->x->streams->arg, r->part.header.token);
+        r->x->streams->open(r->x->streams->arg, r->token);
     return e == ERR_OK && r->wanting ? recv_want(r) : e;
 }
 

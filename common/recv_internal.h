@@ -34,6 +34,7 @@ struct receiver {
     bool opened; /* sink->open succeeded */
     bool begun;  /* part_begin too: the slots speak of this data */
     struct part part;
+    uint8_t token[PART_TOKEN]; /* by which others join */
     struct old old;
     struct tree_chunk hasher;
     struct tree_zeros zeros;

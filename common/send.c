@@ -176,6 +176,15 @@ static enum err prepare(struct sender *s)
     return ERR_OK;
 }
 
+static enum err open_streams(struct sender *s)
+{
+    uint8_t token[PART_TOKEN];
+    enum err e = chan_token(s->x->chan, s->x->id, token);
+    if (e == ERR_OK)
+        s->x->streams->open(s->x->streams->arg, token);
+    return e;
+}
+
 static enum err offer(struct sender *s)
 {
     const struct stat *st = &s->source->st;
@@ -202,8 +211,8 @@ static enum err offer(struct sender *s)
     while (e == ERR_OK && !s->over && s->old.known < s->old.n)
         e = send_take(s, NULL);
     /* What the old version has is known to this stream alone: it is better left to it. */
-    if (e == ERR_OK && !s->over && s->x->streams && !s->x->joined && ready.token && ready.old == 0)
-        s->x->streams->open(s->x->streams->arg, ready.token);
+    if (e == ERR_OK && !s->over && s->x->streams && !s->x->joined && ready.shared && ready.old == 0)
+        e = open_streams(s);
     return e;
 }
 

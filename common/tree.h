@@ -89,6 +89,9 @@ void tree_chunk_add(struct tree_chunk *c, const uint8_t *data, size_t n);
 /* The chunk's hash; c is ready for the next tree_chunk_begin. */
 void tree_chunk_end(struct tree_chunk *c, uint8_t hash[static TREE_HASH]);
 
+/* Plain SHA-256 of n bytes. */
+void tree_sha256(const uint8_t *data, size_t n, uint8_t out[static TREE_HASH]);
+
 /* The hashes of chunks that are all zeros, for a content of length bytes. c is idle, of that content's
  * chunk size, and idle afterwards. */
 struct tree_zeros {

@@ -56,9 +56,9 @@ struct xfer {
     xfer_event_fn *event; /* may be NULL */
     void *event_arg;
     /* A content over several connections; each is a transfer of its own for a part of the chunks. */
-    bool shared;    /* at the server: others may join (receiver), chunks are asked for (sender) */
-    bool joined;    /* this one did: it brings chunks and commits nothing */
-    uint64_t token; /* of a joined receiver */
+    bool shared; /* at the server: others may join (receiver), chunks are asked for (sender) */
+    bool joined; /* this one did: it brings chunks and commits nothing */
+    const uint8_t *token;         /* of a joined receiver: PART_TOKEN bytes */
     struct xfer_streams *streams; /* at the client; NULL: one connection */
     unsigned stream;              /* number of this one */
 };
@@ -67,7 +67,7 @@ struct xfer {
 struct xfer_streams {
     struct share *share; /* a download's is made when its length is known */
     /* Others can join now. Called by stream 0, once at most. */
-    void (*open)(void *arg, uint64_t token);
+    void (*open)(void *arg, const uint8_t token[static PART_TOKEN]);
     void *arg;
 };
 

@@ -299,12 +299,23 @@ enum err files_unshare_part(struct files *f, const char *path)
     return await(f, IPC_SEND(f->fd, st_share, ST_SHARE, .end = true, .path = slice_str(path)));
 }
 
-enum err files_join_part(struct files *f, const char *path, uint64_t token, struct fs_part *out)
+static enum err send_join(struct files *f, const char *path, const uint8_t *token)
+{
+    struct ipc_st_join m = {.path = slice_str(path)};
+    struct buf body;
+    memcpy(m.token, token, PART_TOKEN);
+    buf_init(&body, IPC_MAX);
+    enum err e = ipc_put_st_join(&body, &m) ? ipc_send(f->fd, IPC_ST_JOIN, &body, NULL, 0, false)
+                                            : ERR_LIMIT;
+    buf_release(&body);
+    return e;
+}
+
+enum err files_join_part(struct files *f, const char *path, const uint8_t token[static PART_TOKEN],
+                         struct fs_part *out)
 {
     int fds[IPC_FDS];
-    enum err e =
-        await_fds(f, IPC_SEND(f->fd, st_join, ST_JOIN, .token = token, .path = slice_str(path)), 2,
-                  fds, NULL);
+    enum err e = await_fds(f, send_join(f, path, token), 2, fds, NULL);
     *out = (struct fs_part){.data = fds[0], .journal = fds[1]};
     return e;
 }

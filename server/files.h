@@ -51,7 +51,7 @@ enum err files_open_part(struct files *f, const char *path, uint64_t length, uns
                          struct fs_part *out) MUST_CHECK;
 enum err files_share_part(struct files *f, const char *path) MUST_CHECK;
 enum err files_unshare_part(struct files *f, const char *path) MUST_CHECK;
-enum err files_join_part(struct files *f, const char *path, uint64_t token,
+enum err files_join_part(struct files *f, const char *path, const uint8_t token[static PART_TOKEN],
                          struct fs_part *out) MUST_CHECK;
 enum err files_commit(struct files *f, const struct fs_commit *how) MUST_CHECK;
 /* The store lets go of the part it opened. */

@@ -9,7 +9,7 @@
 struct upload {
     struct requests *r;
     bool overwrite, parents;
-    uint64_t token; /* of the upload that it joins */
+    const uint8_t *token; /* of the upload that it joins; NULL: none */
 };
 
 enum err requests_quota(const struct requests *r, uint64_t length)
@@ -75,7 +75,7 @@ static enum err upload_record(void *arg, enum err outcome, const struct xfer_res
     struct deed d = {.op = u->token ? "join" : "put",
                      .path = u->r->path,
                      .moved = result,
-                     .partial = u->token != 0};
+                     .partial = u->token != NULL};
     return requests_record(u->r, &d, outcome);
 }
 
@@ -135,7 +135,7 @@ enum err requests_put(struct requests *r, const struct frame *f)
     if (m.flags & ~(uint32_t)(MSG_PUT_OVERWRITE | MSG_PUT_RECHECK | MSG_PUT_PARENTS |
                               MSG_PUT_WHOLE | MSG_PUT_SHARE))
         return requests_bad_flags(m.flags);
-    struct upload u = {r, m.flags & MSG_PUT_OVERWRITE, m.flags & MSG_PUT_PARENTS, 0};
+    struct upload u = {r, m.flags & MSG_PUT_OVERWRITE, m.flags & MSG_PUT_PARENTS, NULL};
     struct xfer x = {.id = m.id,
                      .recheck = m.flags & MSG_PUT_RECHECK,
                      .whole = m.flags & MSG_PUT_WHOLE,
@@ -153,7 +153,7 @@ enum err requests_put(struct requests *r, const struct frame *f)
 enum err requests_join(struct requests *r, const struct frame *f)
 {
     struct msg_join m;
-    if (!CHAN_GET(f, join, &m) || m.token == 0)
+    if (!CHAN_GET(f, join, &m))
         return chan_malformed(f);
     if (m.flags)
         return requests_bad_flags(m.flags);

@@ -13,9 +13,12 @@ STEP is one of
     WAIT NAME              prints frames up to one of that name
     ONLINE command         runs it; the connection stays open meanwhile
 At the end it prints what is left to come until the server closes, after saying that no more will be sent.
-A frame is printed as NAME, and the status and reason of those that have one, the token of a READY that has one, the fields of META;
+A frame is printed as NAME, and the status and reason of those that have one, the token by which others join after a READY that
+allows it, the fields of META;
 the end as EOF. The items of ITEMS follow it, one a line.
 The tables are this file's own, so that a change of msg.def by mistake shows."""
+import _ssl
+import ctypes
 import os
 import socket
 import ssl
@@ -56,7 +59,7 @@ TABLE = {
     "PROGRESS": (36, "id:I phase:B done:Q total:Q"),
     "ITEMS": (37, "id:I more:B items:t"),
     "OFFER": (48, "id:I length:Q log2:B mtime_s:Q mtime_ns:I mode:I shared:B allocated:Q"),
-    "READY": (49, "id:I have:Q old:Q old_length:Q token:Q"),
+    "READY": (49, "id:I have:Q old:Q old_length:Q shared:B"),
     "HAVE": (50, "id:I first:Q hashes:t"),
     "DATA": (51, "id:I index:Q offset:I kind:B bytes:t"),
     "CHUNK": (52, "id:I index:Q hash:h"),
@@ -68,7 +71,7 @@ TABLE = {
     "SKIP": (58, "id:I first:Q count:Q"),
     "FINISH": (59, "id:I"),
     "WANT": (61, "id:I first:Q count:Q"),
-    "JOIN": (15, "id:I flags:I token:Q path:s"),
+    "JOIN": (15, "id:I flags:I token:h path:s"),
     "HOLE": (60, "id:I first:Q count:Q"),
 }
 NAMES = {number: name for name, (number, _) in TABLE.items()}
@@ -132,6 +135,17 @@ class Server:
         self.socket = context.wrap_socket(socket.create_connection(("127.0.0.1", port), 20))
         self.socket.settimeout(60)
 
+    def export(self, label, context):
+        """32 bytes by the exporter of RFC 8446, 7.5. The module ssl does not show it: its object holds OpenSSL's as
+        the second field after its head."""
+        openssl = ctypes.CDLL(_ssl.__file__)
+        tls = ctypes.c_void_p.from_address(id(self.socket._sslobj) + object.__basicsize__ + 8)
+        out = ctypes.create_string_buffer(32)
+        assert openssl.SSL_export_keying_material(
+            tls, out, ctypes.c_size_t(32), label, ctypes.c_size_t(len(label)), context,
+            ctypes.c_size_t(len(context)), 1) == 1
+        return out.raw
+
     def exactly(self, n):
         data = b""
         while len(data) < n:
@@ -160,8 +174,8 @@ class Server:
                         at += 4
                         at += 2 + struct.unpack(">H", body[at:at + 2])[0]
                     text += " " + ERRORS[status] + " " + body[at + 2:].decode("utf-8", "replace")
-            if name == "READY" and any(body[-8:]):
-                text += " %d" % struct.unpack(">Q", body[-8:])
+            if name == "READY" and body[-1]:
+                text += " " + self.export(b"EXPORTER-consign-join", body[:4]).hex()
             if name == "META":
                 text += " flags=%d uid=%d gid=%d set=%s" % (*struct.unpack(">III", body[4:16]), body[18:].hex())
             print(text.rstrip(), flush=True)

@@ -47,6 +47,7 @@ together() {
 		declare_ USER_PEM USER_KEY PORT OFFER COMMIT ROOT OTHER DATA0 DATA1 DATA2 DATA3 CHUNK0 CHUNK1 CHUNK2 CHUNK3 SOURCE HI
 		cat <<-'END'
 			raw() { timeout 60 python3 "$SOURCE/t/rawclient.py" "$PORT" "$USER_PEM" "$USER_KEY" WAIT "$HI" "$@"; }
+			hash_of() { perl -MDigest::SHA=sha256_hex -e 'print sha256_hex(pack "H*", $ARGV[0])' "$1"; }
 			join() { raw "JOIN token=${1:-$TOKEN} path=/f" "${2:-$OFFER}"; }
 		END
 	} >joiner.env
@@ -98,8 +99,13 @@ refused() {
 	"
 }
 J='raw "JOIN token=$TOKEN path=/f"'
-refused 'BUSY' 'a wrong token' 'raw "JOIN token=1 path=/f" "$OFFER" "WAIT DONE" ABORT'
-refused 'PROTO' 'token 0' 'raw "JOIN token=0 path=/f" "$OFFER" "WAIT"'
+refused 'BUSY' 'a wrong token' 'raw "JOIN token=01 path=/f" "$OFFER" "WAIT DONE" ABORT'
+refused 'BUSY' 'a token of zeros' 'raw "JOIN token=00 path=/f" "$OFFER" "WAIT DONE" ABORT'
+refused 'BUSY' 'the SHA-256 of the token, as it stands in the journal' \
+	'raw "JOIN token=$(hash_of "$TOKEN") path=/f" "$OFFER" "WAIT DONE" ABORT'
+refused 'BUSY' 'the token of the same request over another connection' \
+	'rm -rf other; raw "PUT flags=17 path=/g" "$OFFER" "WAIT READY" ABORT >other
+	raw "JOIN token=$(sed -n "s/^READY //p" other) path=/f" "$OFFER" "WAIT DONE" ABORT'
 refused 'PROTO' 'a flag' 'raw "JOIN flags=1 token=$TOKEN path=/f" "$OFFER" "WAIT"'
 refused 'BUSY' 'another path' 'raw "JOIN token=$TOKEN path=/g" "$OFFER" "WAIT DONE" ABORT'
 refused 'NAME' 'a path that is none' 'raw "JOIN token=$TOKEN path=/../f" "WAIT DONE" ABORT'
@@ -119,7 +125,7 @@ refused 'PROTO' 'KEEP of what is not there' "$J \"\$OFFER\" 'WAIT READY' 'SKIP f
 refused 'CORRUPT' 'a chunk with another hash' "$J \"\$OFFER\" 'WAIT READY' 'SKIP first=0 count=1' \"\$DATA1\" \"CHUNK index=1 hash=\$ROOT\" 'WAIT DONE' ABORT"
 
 test_expect_success 'an upload that did not ask for it has no token, and is not joined' '
-	echo "raw \"JOIN token=1 path=/f\" \"\$OFFER\" \"WAIT DONE\" ABORT" >joiner &&
+	echo "raw \"JOIN token=01 path=/f\" \"\$OFFER\" \"WAIT DONE\" ABORT" >joiner &&
 	together "PUT flags=1 path=/f" "$OFFER" "WAIT READY" "$DATA0" "$CHUNK0" "$ONLINE" "SKIP first=1 count=1" WAIT &&
 	grep -x READY first && told second "DONE BUSY" && told first PROTO && nothing_there &&
 	: >joiner && together "PUT flags=1 path=/f" "$OFFER" "WAIT READY" FINISH WAIT && told first PROTO && nothing_there

@@ -633,15 +633,17 @@ static int remove_files(void **state)
 
 static struct part joiner;
 
-static enum err join(uint64_t length, unsigned log2, uint64_t token)
+static enum err join(uint64_t length, unsigned log2, uint8_t token)
 {
-    return part_join(&joiner, open_file(data_path), open_file(journal_path), length, log2, token);
+    const uint8_t bytes[PART_TOKEN] = {1, [PART_TOKEN - 1] = token};
+    return part_join(&joiner, open_file(data_path), open_file(journal_path), length, log2, bytes);
 }
 
 static void share_it(void)
 {
     begin(LENGTH, LOG2, false);
-    assert_int_equal(part_share(&part, 77), ERR_OK);
+    const uint8_t token[PART_TOKEN] = {1, [PART_TOKEN - 1] = 77};
+    assert_int_equal(part_share(&part, token), ERR_OK);
 }
 
 /* The same by the one who joined; with other bytes than content's when they are given. */
@@ -674,7 +676,7 @@ static void only_the_same_part_is_joined(void **state)
     const struct {
         uint64_t length;
         unsigned log2;
-        uint64_t token;
+        uint8_t token;
     } others[] = {{LENGTH, LOG2, 78}, {LENGTH, LOG2, 0}, {LENGTH - 1, LOG2, 77}, {LENGTH, 14, 77}};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         assert_int_equal(join(others[i].length, others[i].log2, others[i].token), ERR_CHANGED);
@@ -731,7 +733,8 @@ static void what_can_be_skipped(void **state)
     (void)state;
     begin(LENGTH, LOG2, false);
     assert_int_equal(part_skip(&part, 0, 1), ERR_PROTO);
-    assert_int_equal(part_share(&part, 77), ERR_OK);
+    const uint8_t token[PART_TOKEN] = {1, [PART_TOKEN - 1] = 77};
+    assert_int_equal(part_share(&part, token), ERR_OK);
     receive(1, false);
     assert_int_equal(part_skip(&part, 0, 2), ERR_PROTO);
     assert_int_equal(part_skip(&part, 2, CHUNKS - 1), ERR_PROTO);
