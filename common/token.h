@@ -8,6 +8,8 @@
 #include "err.h"
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* Where a PIN comes from. Text forms: "file:PATH" (or just a path), "fd:N", "credential:NAME" (a
  * file of that name in $CREDENTIALS_DIRECTORY), "prompt" (the terminal, without echo). A trailing
@@ -70,6 +72,15 @@ enum err token_match(gnutls_privkey_t key, const gnutls_pcert_st *leaf,
 
 /* The log text for a GnuTLS error of a token operation, and the matching enum err. */
 enum err token_fail(int rc, const char *fmt, ...) __attribute__((format(printf, 2, 3))) MUST_CHECK;
+
+/* HMAC-SHA512 (RFC 2104) of n bytes by the secret key at url, in its token. ERR_CONFIG for a key that is
+ * extractable (unless allowed), none, or that the token can't use so; else as token_load_key. */
+enum { TOKEN_HMAC = 64 };
+enum err token_hmac(const char *url, bool allow_extractable, const void *data, size_t n,
+                    uint8_t out[static TOKEN_HMAC]) MUST_CHECK;
+
+/* n bytes of the generator of the token that url is in. */
+enum err token_random(const char *url, void *out, size_t n) MUST_CHECK;
 
 bool token_is_url(const char *ref);
 

@@ -24,7 +24,7 @@ none() {
 allowed='
 <gnutls/crypto.h>        common/token_patience.c common/tree_engine.c common/cert_id.c client/hash.c pki/*
 <gnutls/pkcs11.h>        common/token*.c pki/*
-<p11-kit/p11-kit.h>      common/p11.c common/token.c pki/*
+<p11-kit/p11-kit.h>      common/p11.c common/token*.c pki/*
 <p11-kit/uri.h>          common/p11.c
 <p11-kit/pkcs11.h>       common/token*.c common/p11.h pki/*
 p11.h                    common/p11* pki/*
@@ -50,7 +50,8 @@ send_internal.h          common/send*.c
 recv_internal.h          common/recv*.c
 requests_internal.h      server/requests*.c
 cert_internal.h          common/cert*.c common/checkup_cert.c
-token.h                  common/token* common/pin.c common/p11.h common/cert* common/checkup.h client/papers.c pki/* server/keeper_internal.h server/signer.c server/scheme.c server/policy.c server/explain.c
+tls_internal.h           common/tls*.c
+token.h                  common/token* common/pin.c common/p11.h common/cert* common/checkup.h client/papers.c pki/* server/keeper_internal.h server/signer.c server/scheme.c server/policy.c server/explain.c server/ticket_key.c
 '
 
 misplaced() {
