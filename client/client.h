@@ -49,6 +49,7 @@ struct profile {
     bool allow_extractable;
     struct tls_policy tls; /* fips, groups */
     uint64_t retry_s;      /* a server whose token is unavailable is asked again for so long */
+    bool tickets;          /* of the server are used for further connections */
     uint64_t stall_s;      /* a connection on which nothing moves for so long is given up */
     uint64_t rate;         /* bytes a second of all connections together, both ways; 0: no limit */
     struct pace *pace;     /* what they share it by; NULL: no limit */
@@ -102,6 +103,7 @@ struct link {
     struct tls_agreed agreed;
     char unapproved[FIPS_NOTE]; /* "" with fips = off */
     uint64_t quota;
+    bool resumed;    /* by a ticket of an earlier connection */
     int64_t idle_ms; /* without a request for so long, the server ends the connection */
 };
 

@@ -166,11 +166,11 @@ enum err command_whoami(const struct command *self, int argc, const char **argv)
         snprintf(quota, sizeof quota, "#%llu", (unsigned long long)l.quota);
         if (options.json) {
             show_json("whoami", "user", l.user, "rights", l.rights, "session", l.session, "server",
-                      l.server, "agent", l.agent, "cipher", l.agreed.suite, "group", l.agreed.group,
-                      "signature", l.agreed.signature, "client_signature",
-                      l.agreed.client_signature, "fips", fips_mode_name(r.profile->tls.fips),
-                      "not_approved", l.unapproved, "fips_indicator", l.agreed.indicator, "quota",
-                      quota, NULL);
+                      l.server, "agent", l.agent, "handshake", l.resumed ? "resumed" : "full",
+                      "cipher", l.agreed.suite, "group", l.agreed.group, "signature",
+                      l.agreed.signature, "client_signature", l.agreed.client_signature, "fips",
+                      fips_mode_name(r.profile->tls.fips), "not_approved", l.unapproved,
+                      "fips_indicator", l.agreed.indicator, "quota", quota, NULL);
         } else {
             show_line("user %s at %s (%s)", l.user, l.server, l.agent);
             show_line("rights %s", l.rights);

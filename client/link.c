@@ -203,15 +203,19 @@ static enum err open_with(const struct profile *p, struct link *l, uint64_t pati
     if ((e = chan_init(&l->chan, tls, &limits)) != ERR_OK)
         return e;
     chan_pace(&l->chan, p->pace);
-    return hear_verdict(l);
+    l->resumed = tls_resumed(tls);
+    if ((e = hear_verdict(l)) == ERR_OK) {
+        char text[TLS_AGREED_TEXT];
+        tls_agreed_text(&l->agreed, text);
+        log_debug("session %s: %s, %s", l->session, l->resumed ? "resumed" : "full handshake",
+                  text);
+    }
+    return e;
 }
 
 /* Once for all connections of a command, which are alike. */
 static void tell(const struct profile *p, const struct link *l)
 {
-    char text[TLS_AGREED_TEXT];
-    tls_agreed_text(&l->agreed, text);
-    log_debug("session %s: %s", l->session, text);
     if (l->unapproved[0])
         log_warn("session %s: not approved: %s (fips = %s, %s)", l->session, l->unapproved,
                  fips_mode_name(p->tls.fips), l->agreed.indicator);

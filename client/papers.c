@@ -79,12 +79,16 @@ static enum err load_identity(struct papers *papers)
         (e = token_match(key, &chain[0], p->certificate)) == ERR_OK) {
         e = tls_identity_new(false, &p->tls, chain, n, key, &s->identity);
         key = NULL;
+        if (e == ERR_OK && p->tickets)
+            e = tls_identity_keep_tickets(s->identity);
     }
     if (key)
         gnutls_privkey_deinit(key);
     token_free_chain(chain, n);
     token_pin_forget(papers->pin);
     if (e != ERR_OK) {
+        if (s)
+            tls_identity_free(s->identity);
         free(s);
         return e;
     }

@@ -134,6 +134,8 @@ static enum err set(struct profile *p, const struct conf_at *at, const char *val
         return cert_stale_parse(at, value, &p->crl_stale);
     if (strcmp(at->key, "allow-extractable") == 0)
         return conf_bool(at, value, &p->allow_extractable);
+    if (strcmp(at->key, "tickets") == 0)
+        return conf_bool(at, value, &p->tickets);
     if (strcmp(at->key, "fips") == 0)
         return fips_mode_parse(value, &p->tls.fips) ? ERR_OK : fail_fips(at, value);
     if (strcmp(at->key, "groups") == 0)
@@ -311,6 +313,7 @@ enum err remote_parse(const char *text, struct remote *out)
     p->stall_s = STALL_S;
     p->retry_s = RETRY_S;
     p->compress = XFER_COMPRESS_AUTO;
+    p->tickets = true;
     enum err e = split(text, p, &address, &path);
     if (e == ERR_OK)
         e = split_path(path, out->path, &out->folder);
