@@ -100,8 +100,9 @@ static bool text_server(const struct item *item)
            m.draining ? ", stopping" : "");
     printf("fips = %s, %s\n", show(&a, m.fips), show(&b, m.indicator));
     printf("sessions %" PRIu64 " of %" PRIu64 "; served %" PRIu64 ", authorised %" PRIu64
-           ", refused %" PRIu64 ", dropped %" PRIu64 ", killed %" PRIu64 "\n",
-           m.sessions, m.sessions_max, m.served, m.granted, m.refused, m.dropped, m.killed);
+           " (%" PRIu64 " resumed), refused %" PRIu64 ", dropped %" PRIu64 ", killed %" PRIu64 "\n",
+           m.sessions, m.sessions_max, m.served, m.granted, m.resumed, m.refused, m.dropped,
+           m.killed);
     return true;
 }
 
@@ -335,9 +336,12 @@ static bool json_server(struct buf *b, const struct item *item)
     begin(b, "draining", m.draining ? "true" : "false");
     string(b, "fips", m.fips);
     string(b, "fips_indicator", m.indicator);
+    string(b, "tickets", m.tickets);
+    number(b, "tickets_until", m.tickets_until);
     number(b, "sessions_max", m.sessions_max);
     number(b, "served", m.served);
     number(b, "authorised", m.granted);
+    number(b, "resumed", m.resumed);
     number(b, "refused", m.refused);
     number(b, "dropped", m.dropped);
     number(b, "killed", m.killed);

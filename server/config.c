@@ -11,7 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { YEAR_S = 366 * 86400, SESSIONS_MAX = 100000, TOKEN_SESSIONS_MAX = 64 };
+enum {
+    YEAR_S = 366 * 86400,
+    EPOCH_MAX_S = 7 * 86400,
+    SESSIONS_MAX = 100000,
+    TOKEN_SESSIONS_MAX = 64
+};
 
 enum kind { PATH, TEXT, LISTEN, REFERENCE, PIN, BOOL, REQUIRE, FIPS, GROUPS, COUNT, SECONDS, SIZE };
 
@@ -40,6 +45,9 @@ static const struct key {
     {"server", "status", PATH, AT(status), 0, 0},
     {"server", "session-user", TEXT, AT(session_user), 0, 0},
     {"server", "confine", REQUIRE, AT(confine_require), 0, 0},
+    {"server", "tickets", BOOL, AT(tickets), 0, 0},
+    {"server", "ticket-key", TEXT, AT(ticket_key), 0, 0},
+    {"server", "ticket-epoch", SECONDS, AT(ticket_epoch_s), 3, EPOCH_MAX_S},
     {"server", "fips", FIPS, AT(tls.fips), 0, 0},
     {"server", "groups", GROUPS, AT(tls.groups), 0, 0},
     {"server", "crl-warn", SECONDS, AT(crl_warn_s), 0, YEAR_S},
@@ -314,6 +322,7 @@ static void set_defaults(struct config *c)
     c->sign_queue = 128;
     c->tokens[0].sessions = 8;
     c->tokens[0].keep_alive_s = 20;
+    c->ticket_epoch_s = 8 * 3600;
     c->request_s = 30;
     c->idle_s = 300;
     c->stall_s = 60;
@@ -360,6 +369,15 @@ static enum err check(struct config *c)
             return log_fail(ERR_CONFIG, "%s: [server] %s is missing", c->file, needed[i].key);
     if (!tls_policy_check(&c->tls, why))
         return log_fail(ERR_CONFIG, "%s: [server] groups: %s", c->file, why);
+    if (c->ticket_key && strncmp(c->ticket_key, "pkcs11:", 7) != 0)
+        return log_fail(ERR_CONFIG, "%s: [server] ticket-key: a pkcs11: URL is wanted", c->file);
+    if (c->tickets && c->tls.fips == FIPS_REQUIRE)
+        return log_fail(
+            ERR_CONFIG,
+            "%s: [server] tickets = yes, and fips = require: GnuTLS derives the keys of "
+            "tickets by SHA3-512 in a way that is no approved key derivation; leave "
+            "tickets out, or take fips = report",
+            c->file);
     if (c->n_anchors == 0 && !c->partners)
         return log_fail(ERR_CONFIG, "%s: there is no [anchor NAME]: nobody could be trusted",
                         c->file);
@@ -427,8 +445,8 @@ void config_free(struct config *c)
 {
     if (!c)
         return;
-    char *texts[] = {c->file,     c->listen,       c->certificate, c->map,     c->audit,
-                     c->pid_file, c->session_user, c->status,      c->partners};
+    char *texts[] = {c->file,     c->listen,       c->certificate, c->map,      c->audit,
+                     c->pid_file, c->session_user, c->status,      c->partners, c->ticket_key};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free(texts[i]);
     for (size_t i = 0; i < c->n_tokens; i++) {

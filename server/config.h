@@ -51,9 +51,12 @@ struct config {
     char *session_user; /* account of the sessions when started as root; default "nobody" */
     uid_t session_uid;
     gid_t session_gid;
-    bool confine_require;  /* confine = require | best */
-    struct tls_policy tls; /* fips, groups */
-    uint64_t crl_warn_s;   /* warn so long before a revocation list runs out */
+    bool confine_require; /* confine = require | best */
+    bool tickets;         /* sessions may be resumed; not with fips = require */
+    char *ticket_key;     /* pkcs11: URL of an HMAC key; NULL: tickets are for this server alone */
+    uint64_t ticket_epoch_s; /* how long the keys of tickets are used */
+    struct tls_policy tls;   /* fips, groups */
+    uint64_t crl_warn_s;     /* warn so long before a revocation list runs out */
     /* [limits] */
     uint64_t sessions; /* in all */
     uint64_t sessions_per_address;

@@ -3,11 +3,12 @@
  * of ipc.def, at most IPC_FDS descriptors along. Every socketpair joins exactly two processes, so
  * who speaks is known by the socket and never by what is said.
  *
- *   master  - keeper    ATTACH ->  <- KEEPER_UP, KEEPER_FAILED, KEEPER_EVENT, KEEPER_STATUS
+ *   master  - keeper    ATTACH, TICKET_ASK ->  <- KEEPER_UP, KEEPER_FAILED, KEEPER_EVENT, KEEPER_STATUS, TICKET_KEY
  *   master  - scribe    ATTACH, REOPEN, RECORD ->  <- RECORDED
  *   master  - session   <- GRANT  GRANTED, CUT ->
  *   master  - judge     <- JUDGING, VERDICT
- *   keeper  - signer    SIGNER_START, SIGNER_SIGN ->  <- SIGNER_UP, SIGNER_FAILED, SIGNER_SIGNED
+ *   keeper  - signer    SIGNER_START, SIGNER_SIGN, TICKET_ASK ->  <- SIGNER_UP, SIGNER_FAILED, SIGNER_SIGNED,
+ *                       TICKET_KEY
  *   session - keeper    SIGN ->  <- SIGNED       one signature, then the keeper closes
  *   session - scribe    RECORD, BUNDLE ->  <- RECORDED
  *   session - store     ST_*, BUNDLE ->  <- ST_INFO, ST_PART, ST_ITEMS, ANSWER, BUNDLE

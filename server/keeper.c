@@ -67,7 +67,7 @@ static enum hub_next handle(void *arg, struct hub_client *from, const struct ipc
     struct ipc_sign m = {0};
     const struct scheme *scheme = NULL;
     if (from->control)
-        return HUB_CLOSE;
+        return ticket_ask(k, in) ? HUB_KEEP : HUB_CLOSE;
     if (from->data)
         return refuse(k, from, "it asked more than once");
     const char *why = objection(k, in, &m, &scheme);

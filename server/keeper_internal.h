@@ -124,6 +124,13 @@ bool token_give(struct keeper *k, struct token *t, struct request *r, int64_t no
 void token_lose(struct keeper *k, struct token *t, enum err status, const char *reason);
 void token_release_all(struct keeper *k);
 
+/* ---- keeper_ticket.c ---- */
+
+/* Has the first token's signer make a key of tickets; false when the master asked for nonsense. */
+bool ticket_ask(struct keeper *k, const struct ipc_in *in) MUST_CHECK;
+/* Its answer goes to the master and is erased here; false when it is none. */
+bool ticket_forward(const struct keeper *k, const struct ipc_in *in) MUST_CHECK;
+
 /* ---- keeper_status.c ---- */
 
 void count_latency(struct keeper *k, int64_t asked_ns);

@@ -27,6 +27,12 @@ enum {
 
 /* ---- PINs ---- */
 
+/* Keys of tickets are made by the first token. */
+static const char *ticket_key(const struct keeper *k, const struct token *t)
+{
+    return k->config->tickets && t == k->tokens ? k->config->ticket_key : NULL;
+}
+
 static bool same_source(const struct token *a, const struct token *b)
 {
     return a->pin && b->config->pin && strcmp(a->config->pin, b->config->pin) == 0;
@@ -54,7 +60,9 @@ enum err token_init_all(struct keeper *k)
     {
         *t = (struct token){
             .config = &k->config->tokens[t - k->tokens], .fd = -1, .backoff_ms = BACKOFF_MS};
-        enum err e = t->config->pin && token_is_url(t->config->key) ? read_pin(k, t) : ERR_OK;
+        enum err e = t->config->pin && (token_is_url(t->config->key) || ticket_key(k, t))
+                         ? read_pin(k, t)
+                         : ERR_OK;
         if (e == ERR_OK)
             continue;
         t->state = TOKEN_REFUSED;
@@ -79,6 +87,7 @@ static enum err send_start(const struct keeper *k, const struct token *t)
                                  .module = slice_str(c->module),
                                  .module_env = slice_str(c->module_env),
                                  .pin = slice_str(t->pin ? token_pin_get(t->pin) : NULL),
+                                 .ticket_key = slice_str(ticket_key(k, t)),
                                  .leaf = slice_of(leaf->data, leaf->size)};
     struct buf b;
     buf_init(&b, IPC_MAX);
@@ -268,7 +277,7 @@ static bool hear_one(struct keeper *k, struct token *t)
         on_signed(k, t, &is_signed);
     else if (in.type == IPC_SIGNER_FAILED && ipc_get_signer_failed(in.body, in.n, &failed))
         on_failed(k, t, &failed);
-    else
+    else if (!ticket_forward(k, &in))
         token_lose(k, t, ERR_TOKEN, "its signer does not say what it should");
     return t->fd >= 0;
 }

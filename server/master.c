@@ -42,7 +42,8 @@ void master_stop(struct master *m, enum err why)
 static void update_accepting(struct master *m)
 {
     bool want = m->listener >= 0 && m->keeper.control >= 0 && m->scribe.control >= 0 &&
-                m->sessions.n < m->policy->config->sessions && tls_now_ms() >= m->accept_due_ms;
+                m->sessions.n < m->policy->config->sessions && tls_now_ms() >= m->accept_due_ms &&
+                !master_waits_for_tickets(m);
     if (m->listener < 0 || want == m->accepting)
         return;
     if (master_watch(m, EPOLL_CTL_MOD, m->listener, WATCH_LISTEN, want ? EPOLLIN : 0) == ERR_OK)
@@ -80,8 +81,13 @@ static void accept_one(struct master *m)
         refuse_connection(m, fd, &address, why);
         return;
     }
-    if (sessions_start(&m->sessions, m->policy, fd, &address, m->keeper.control,
-                       m->keeper.algorithms, m->scribe.control, &s) != ERR_OK)
+    uint8_t *key = m->policy->config->tickets
+                       ? tickets_lend(&m->tickets, m->policy->config, time(NULL))
+                       : NULL;
+    enum err e = sessions_start(&m->sessions, m->policy, fd, &address, m->keeper.control,
+                                m->keeper.algorithms, m->scribe.control, key, &s);
+    tickets_take_back(&m->tickets);
+    if (e != ERR_OK)
         return;
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = s};
     if (epoll_ctl(m->epoll, EPOLL_CTL_ADD, s->fd, &ev) == 0) {
@@ -108,6 +114,8 @@ static void on_status(struct master *m)
 
 static void on_client(struct master *m, struct status_client *c)
 {
+    int64_t tickets_until;
+    const char *tickets = master_tickets_state(m, &tickets_until);
     const struct status_view view = {.policy = m->policy,
                                      .sessions = &m->sessions,
                                      .housekeeping = &m->housekeeping,
@@ -117,7 +125,9 @@ static void on_client(struct master *m, struct status_client *c)
                                      .address = m->address,
                                      .started = m->started,
                                      .started_ms = m->started_ms,
-                                     .draining = m->drain_until_ms != 0};
+                                     .draining = m->drain_until_ms != 0,
+                                     .tickets = tickets,
+                                     .tickets_until = tickets_until};
     struct status_ask ask;
     if (!status_asked(&m->status, c, &ask))
         return;
@@ -155,6 +165,7 @@ static void tick(struct master *m)
     if (!m->drain_until_ms)
         housekeeping_tick(&m->housekeeping, m->policy, m->scribe.control);
     master_tend_helpers(m, now);
+    master_tend_tickets(m, now);
     if (m->drain_until_ms && (m->sessions.n == 0 || now >= m->drain_until_ms))
         master_stop(m, ERR_OK);
 }
@@ -293,6 +304,8 @@ static enum err start(struct master *m)
     tzset();
     enum err e = confine_prepare();
     if (e == ERR_OK)
+        e = tickets_init(&m->tickets);
+    if (e == ERR_OK)
         e = listen_open(c->listen, &m->listener, m->address);
     if (e != ERR_OK)
         return e;
@@ -400,6 +413,7 @@ int master_run(const struct master_options *options, struct policy *policy)
         loop(&m);
     finish(&m);
     policy_free(m.policy);
+    tickets_release(&m.tickets);
     if (m.listener >= 0)
         close(m.listener);
     if (m.signals >= 0)

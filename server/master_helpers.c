@@ -100,6 +100,8 @@ static void keeper_up(struct master *m, uint64_t algorithms)
         master_stop(m, ERR_INTERNAL);
     retire(m, old);
     m->backoff_ms = BACKOFF_MS;
+    m->tickets_held = false;
+    m->tickets_due_ms = 0;
     if (!m->served)
         tell_ready(m);
     else
@@ -154,7 +156,7 @@ static void on_event(struct master *m, const struct ipc_keeper_event *e)
 }
 
 /* False: not what a keeper says. */
-static bool hear_keeper(struct master *m, const struct ipc_in *in)
+static bool hear_keeper(struct master *m, struct ipc_in *in)
 {
     struct ipc_keeper_up up;
     struct ipc_keeper_event event;
@@ -167,7 +169,7 @@ static bool hear_keeper(struct master *m, const struct ipc_in *in)
         buf_clear(&m->keeper_status);
         buf_put(&m->keeper_status, status.messages.p, status.messages.n);
     } else {
-        return false;
+        return in->type == IPC_TICKET_KEY && master_take_ticket_key(m, in);
     }
     return true;
 }

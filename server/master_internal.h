@@ -5,6 +5,7 @@
 
 #include "crl_alarm.h"
 #include "housekeeping.h"
+#include "ipc.h"
 #include "judge.h"
 #include "listen.h"
 #include "log.h"
@@ -13,6 +14,7 @@
 #include "scribe.h"
 #include "sessions.h"
 #include "status.h"
+#include "tickets.h"
 
 /* A process that must run as long as the server does: its control socket, what is known of it. */
 struct helper {
@@ -49,9 +51,13 @@ struct master {
     int64_t keeper_due_ms; /* when to start one; 0: none is due */
     int64_t scribe_due_ms;
     int64_t backoff_ms;
-    bool accepting;         /* the listener is being watched */
-    int64_t accept_due_ms;  /* not before: descriptors ran out */
-    bool served;            /* a keeper was up once */
+    bool accepting;        /* the listener is being watched */
+    int64_t accept_due_ms; /* not before: descriptors ran out */
+    bool served;           /* a keeper was up once */
+    struct tickets tickets;
+    int64_t tickets_due_ms; /* not before: the keeper is asked for a key */
+    bool tickets_heard;     /* it answered once */
+    bool tickets_held;      /* the keeper that runs knows another configuration of them */
     int64_t drain_until_ms; /* 0: not draining */
     struct housekeeping housekeeping;
     struct judge judge;
@@ -90,6 +96,17 @@ void master_watch_files(struct master *m, int64_t now_ms);
 
 /* The keeper for the certificate that waits could not be had: said where a failed reload is. */
 void master_pair_failed(struct master *m, const char *reason);
+
+/* ---- master_tickets.c: the keys of tickets ---- */
+
+/* Asks the keeper for one when it is time. */
+void master_tend_tickets(struct master *m, int64_t now_ms);
+/* A TICKET_KEY of the keeper: false when it is malformed. The message is erased. */
+bool master_take_ticket_key(struct master *m, struct ipc_in *in) MUST_CHECK;
+/* Whether connections have to wait for the first one. */
+bool master_waits_for_tickets(const struct master *m);
+/* How it stands, as status.h names it. */
+const char *master_tickets_state(const struct master *m, int64_t *until);
 
 /* ---- master_helpers.c: keeper and scribe ---- */
 

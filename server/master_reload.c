@@ -24,7 +24,7 @@ static void failed(struct master *m)
  * files before, is not waited for. */
 static void pair_up(struct master *m, struct policy *fresh, bool anew)
 {
-    bool wanted = policy_pair(fresh, m->policy) || anew;
+    bool wanted = policy_pair(fresh, m->policy) || anew || m->tickets_held;
     if (!wanted && m->keeper.control >= 0) {
         master_drop_helper(m, &m->coming);
         m->keeper_due_ms = 0;
@@ -35,6 +35,11 @@ static void pair_up(struct master *m, struct policy *fresh, bool anew)
 
 static void replace(struct master *m, struct policy *fresh, bool anew)
 {
+    /* The keeper that comes makes them as the new configuration says. */
+    if (!tickets_same(m->policy->config, fresh->config)) {
+        tickets_clear(&m->tickets);
+        m->tickets_held = true;
+    }
     pair_up(m, fresh, anew);
     policy_free(m->policy);
     m->policy = fresh;

@@ -4,6 +4,7 @@
 #include "log.h"
 #include "notice.h"
 #include "pace.h"
+#include "tickets.h"
 #include "token.h"
 #include <stdlib.h>
 #include <string.h>
@@ -120,7 +121,7 @@ static bool same_key(const struct config *a, const struct config *b)
     bool same = a->n_tokens == b->n_tokens && a->allow_extractable == b->allow_extractable &&
                 a->tls.fips == b->tls.fips && a->sign_wait_s == b->sign_wait_s &&
                 a->sign_timeout_s == b->sign_timeout_s && a->sign_queue == b->sign_queue &&
-                a->sessions == b->sessions;
+                a->sessions == b->sessions && tickets_same(a, b);
     for (size_t i = 0; same && i < a->n_tokens; i++)
         same = same_token(&a->tokens[i], &b->tokens[i]);
     return same;

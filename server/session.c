@@ -9,6 +9,7 @@
 #include "probe.h"
 #include "requests.h"
 #include "scribe.h"
+#include "tickets.h"
 #include "tree.h"
 #include <fcntl.h>
 #include <poll.h>
@@ -17,7 +18,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { GRANT_WAIT_MS = 30 * 1000, REFUSED_WAIT_MS = 2000, CUT_WAIT_MS = 1000, RETRY_AFTER_S = 30 };
+enum {
+    GRANT_WAIT_MS = 30 * 1000,
+    REFUSED_WAIT_MS = 2000,
+    CUT_WAIT_MS = 1000,
+    RETRY_AFTER_S = 30,
+    TICKETS = 2
+};
 
 struct session {
     const struct session_start *start;
@@ -83,6 +90,25 @@ static enum err confine(struct session *s)
     return e;
 }
 
+static enum err accept_tickets(const struct session *s, struct tls *tls)
+{
+    if (!s->start->ticket_key)
+        return ERR_OK;
+    enum err e = tls_accept_tickets(tls, s->start->ticket_key, tickets_lifetime(s->config));
+    explicit_bzero(s->start->ticket_key, TLS_TICKET_KEY);
+    return e;
+}
+
+/* To who was let in only, and none that would outlive the certificate it stands for. */
+static enum err send_tickets(const struct session *s)
+{
+    int64_t left = (int64_t)s->id.not_after - (int64_t)time(NULL);
+    if (!s->start->ticket_key || left < (int64_t)tickets_lifetime(s->config))
+        return ERR_OK;
+    return tls_send_tickets(s->chan.tls, TICKETS,
+                            tls_now_ms() + (int64_t)s->config->stall_s * 1000);
+}
+
 static enum err shake_hands(struct session *s)
 {
     struct chan_limits limits = {(int64_t)s->config->stall_s * 1000, s->config->min_rate};
@@ -92,7 +118,9 @@ static enum err shake_hands(struct session *s)
     if (e != ERR_OK)
         return e;
     s->shaking = tls;
-    e = tls_handshake(tls, deadline);
+    e = accept_tickets(s, tls);
+    if (e == ERR_OK)
+        e = tls_handshake(tls, deadline);
     s->shaking = NULL;
     if (e != ERR_OK) {
         /* The reason must not be lost to a record that can't be written. */
@@ -135,8 +163,11 @@ static void describe(struct session *s)
 {
     const struct tls_agreed *a = tls_agreed(s->chan.tls);
     tls_agreed_text(a, s->agreed);
-    if (s->config->tls.fips != FIPS_OFF)
-        tls_agreed_note(a, engine_of(s)->name, s->id.unapproved, s->unapproved);
+    if (s->config->tls.fips == FIPS_OFF)
+        return;
+    tls_agreed_note(a, engine_of(s)->name, s->id.unapproved, s->unapproved);
+    if (s->start->ticket_key)
+        fips_note(s->unapproved, "derivation of the keys of tickets");
 }
 
 static uint32_t rule_of(const struct policy *p, const struct map_user *user)
@@ -177,6 +208,7 @@ static enum err send_verdict(struct session *s)
             ? log_fail(ERR_AUTH, "the peer's certificates take more than %d bytes", GRANT_CHAIN_MAX)
             : IPC_SEND(s->start->master, grant, GRANT, .generation = p->generation,
                        .rule = rule_of(p, s->user), .until = (uint64_t)s->id.until,
+                       .resumed = tls_resumed(s->chan.tls),
                        .subject = slice_str(s->id.subject_text), .agreed = slice_str(s->agreed),
                        .unapproved = slice_str(s->unapproved),
                        .indicator = slice_str(tls_agreed(s->chan.tls)->indicator),
@@ -224,7 +256,8 @@ static enum err record_verdict(const struct session *s, enum err e)
                          if_any(s->id.subject_text), "serial", if_any(s->id.serial), "issuer",
                          if_any(s->id.issuer_text), "anchor", if_any(s->id.anchor), "cipher",
                          a->suite, "group", if_any(a->group), "signature", if_any(a->signature),
-                         "client_signature", if_any(a->client_signature), "fips",
+                         "client_signature", if_any(a->client_signature), "handshake",
+                         tls_resumed(s->chan.tls) ? "resumed" : "full", "fips",
                          fips ? fips_mode_name(s->config->tls.fips) : NULL, "not_approved",
                          if_any(s->unapproved), "fips_indicator", fips ? a->indicator : NULL,
                          "reason", e == ERR_OK ? NULL : log_reason(), NULL);
@@ -415,7 +448,7 @@ static enum err run(struct session *s)
     probe_run("session-after");
     log_clear_reason();
     chan_heed(&s->chan, s->start->master, heed, s);
-    if ((e = welcome(s)) == ERR_OK)
+    if ((e = send_tickets(s)) == ERR_OK && (e = welcome(s)) == ERR_OK)
         e = serve(s);
     end(s, e);
     return e == ERR_CONN ? ERR_OK : e;

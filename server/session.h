@@ -15,6 +15,7 @@ struct session_start {
     int connection;             /* the accepted socket */
     int master, keeper, scribe; /* sockets of its own to each of them */
     uint64_t algorithms;        /* what the keeper signs with, as its KEEPER_UP says */
+    uint8_t *ticket_key;        /* that of tickets, which the session erases; NULL: none */
     struct board *board;        /* where it says what it is doing */
 };
 

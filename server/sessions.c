@@ -115,11 +115,12 @@ static enum err start(struct sessions_entry *s, struct session_start *t)
 
 enum err sessions_start(struct sessions *t, const struct policy *policy, int connection,
                         const struct sockaddr_storage *address, int keeper, uint64_t algorithms,
-                        int scribe, struct sessions_entry **out)
+                        int scribe, uint8_t *ticket_key, struct sessions_entry **out)
 {
     struct session_start how = {.policy = policy,
                                 .connection = connection,
                                 .algorithms = algorithms,
+                                .ticket_key = ticket_key,
                                 .keeper = -1,
                                 .scribe = -1};
     struct sessions_entry *s = calloc(1, sizeof *s);
@@ -275,6 +276,7 @@ enum err sessions_grant(struct sessions *t, struct sessions_entry *s, struct pol
         keep(m.unapproved, s->unapproved, sizeof s->unapproved);
         keep(m.indicator, s->indicator, sizeof s->indicator);
         t->granted++;
+        t->resumed += m.resumed != 0;
     }
     e = answer_grant(s, e, store, pace);
     if (store >= 0)

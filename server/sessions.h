@@ -39,9 +39,10 @@ struct sessions {
     size_t n;
     uint64_t
         next; /* number of the next session: start time in the upper half, a count in the lower */
-    /* Since the server started: sessions; those that were authorised; those that ended without;
+    /* Since the server started: sessions; those that were authorised, and how many
+     * of these were resumed; those that ended without;
      * connections for which there was no session; sessions and others that a signal killed. */
-    uint64_t served, granted, refused, dropped, killed;
+    uint64_t served, granted, resumed, refused, dropped, killed;
 };
 
 void sessions_init(struct sessions *t);
@@ -51,11 +52,12 @@ bool sessions_admit(const struct sessions *t, const struct config *c,
                     const struct sockaddr_storage *address, const char **why);
 
 /* Forks a session for the accepted connection, which moves in; keeper and scribe are their control
- * sockets, algorithms what the keeper signs with (its KEEPER_UP). The entry is
+ * sockets, algorithms what the keeper signs with (its KEEPER_UP), ticket_key
+ * that of tickets or NULL. The entry is
  * borrowed until sessions_reaped. */
 enum err sessions_start(struct sessions *t, const struct policy *policy, int connection,
                         const struct sockaddr_storage *address, int keeper, uint64_t algorithms,
-                        int scribe, struct sessions_entry **out) MUST_CHECK;
+                        int scribe, uint8_t *ticket_key, struct sessions_entry **out) MUST_CHECK;
 
 /* The session's socket is readable: records and answers its GRANT by forking
  * the store, with what the rule's rate is shared by; scribe is the control socket. An error means that the

@@ -5,6 +5,7 @@
 #include "ipc.h"
 #include "log.h"
 #include "scheme.h"
+#include "ticket_key.h"
 #include "token.h"
 #include <pthread.h>
 #include <signal.h>
@@ -39,6 +40,8 @@ struct worker {
 struct signer {
     int control;
     char *key, *module;
+    char *ticket_key; /* NULL: none */
+    bool allow_extractable;
     unsigned wanted; /* sessions */
     time_t keep_alive_s;
     gnutls_pcert_st leaf;
@@ -197,8 +200,12 @@ static enum err take_start(struct signer *s, const struct ipc_signer_start *m, c
     s->keep_alive_s = m->keep_alive_s;
     s->key = strndup((const char *)m->key.p, m->key.n);
     s->module = m->module.n ? strndup((const char *)m->module.p, m->module.n) : NULL;
+    s->ticket_key =
+        m->ticket_key.n ? strndup((const char *)m->ticket_key.p, m->ticket_key.n) : NULL;
+    s->allow_extractable = m->allow_extractable != 0;
     *module_env = m->module_env.n ? strndup((const char *)m->module_env.p, m->module_env.n) : NULL;
-    if (!s->key || (m->module.n && !s->module) || (m->module_env.n && !*module_env))
+    if (!s->key || (m->module.n && !s->module) || (m->module_env.n && !*module_env) ||
+        (m->ticket_key.n && !s->ticket_key))
         return log_fail(ERR_INTERNAL, "out of memory for a signer");
     int rc = gnutls_pcert_import_x509_raw(&s->leaf, &leaf, GNUTLS_X509_FMT_DER, 0);
     enum err e = rc < 0 ? token_fail(rc, "the server's certificate") : ERR_OK;
@@ -207,11 +214,28 @@ static enum err take_start(struct signer *s, const struct ipc_signer_start *m, c
     return e;
 }
 
+static enum err make_ticket_key(const struct signer *s, const struct ipc_ticket_ask *ask,
+                                uint8_t *key)
+{
+    const struct ticket_source from = {s->ticket_key, s->key, s->allow_extractable};
+    return ticket_key_make(&from, ask->epoch, ask->length, key);
+}
+
+/* A secret that can't be used is found before anybody connects. */
+static enum err rehearse_tickets(const struct signer *s)
+{
+    uint8_t key[TLS_TICKET_KEY];
+    enum err e = make_ticket_key(s, &(struct ipc_ticket_ask){0}, key);
+    explicit_bzero(key, sizeof key);
+    return e;
+}
+
 static enum err load(struct signer *s, const struct ipc_signer_start *m, gnutls_privkey_t *key)
 {
     char *module_env = NULL;
     enum err e = take_start(s, m, &module_env);
-    if (e == ERR_OK && token_is_url(s->key) && (e = token_environment(module_env)) == ERR_OK)
+    if (e == ERR_OK && (token_is_url(s->key) || s->ticket_key) &&
+        (e = token_environment(module_env)) == ERR_OK)
         e = token_start(s->module, s->pin);
     if (e == ERR_OK)
         e = token_load_key(s->key, m->allow_extractable, key);
@@ -221,6 +245,8 @@ static enum err load(struct signer *s, const struct ipc_signer_start *m, gnutls_
         e = scheme_key_of(&s->leaf, s->key, &s->kind);
     if (e == ERR_OK)
         e = scheme_rehearse(*key, &s->leaf, s->key, &s->proven);
+    if (e == ERR_OK && s->ticket_key)
+        e = rehearse_tickets(s);
     free(module_env);
     return e;
 }
@@ -280,6 +306,30 @@ static enum err take_job(struct signer *s, const struct ipc_in *in)
     return e == ERR_OK ? e : log_fail(e, "signer: the keeper asks for more than there is room for");
 }
 
+/* In this thread: who needs a token that hangs finds that out by signatures. */
+static enum err answer_ticket(const struct signer *s, const struct ipc_in *in)
+{
+    uint8_t key[TLS_TICKET_KEY];
+    struct ipc_ticket_ask ask;
+    struct buf b;
+    if (!ipc_get_ticket_ask(in->body, in->n, &ask))
+        return log_fail(ERR_PROTO, "signer: malformed request of the keeper");
+    enum err made = make_ticket_key(s, &ask, key);
+    struct ipc_ticket_key m = {.epoch = ask.epoch,
+                               .status = (uint16_t)made,
+                               .reason = made ? reason(512) : (struct slice){0},
+                               .key = slice_of(key, made ? 0 : sizeof key)};
+    buf_init(&b, IPC_SMALL);
+    enum err e = ipc_put_ticket_key(&b, &m)
+                     ? ipc_send(s->control, IPC_TICKET_KEY, &b, NULL, 0, false)
+                     : ERR_INTERNAL;
+    if (b.data)
+        explicit_bzero(b.data, b.len);
+    buf_release(&b);
+    explicit_bzero(key, sizeof key);
+    return e;
+}
+
 /* Until the keeper closes: ERR_CONN. */
 static enum err serve(struct signer *s)
 {
@@ -288,7 +338,8 @@ static enum err serve(struct signer *s)
     enum err e;
     while ((e = ipc_recv(s->control, buffer, sizeof buffer, &in, -1)) == ERR_OK) {
         ipc_drop(&in);
-        if ((e = take_job(s, &in)) != ERR_OK)
+        e = in.type == IPC_TICKET_ASK ? answer_ticket(s, &in) : take_job(s, &in);
+        if (e != ERR_OK)
             break;
     }
     return e;

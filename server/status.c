@@ -171,8 +171,10 @@ static void put_server(struct buf *out, const struct status_view *v)
         .generation = v->policy->generation, .draining = v->draining,
         .fips = slice_str(fips_mode_name(v->policy->config->tls.fips)),
         .indicator = slice_str(fips_module() ? "module-in-fips-mode" : FIPS_NO_MODULE),
+        .tickets = slice_str(v->tickets), .tickets_until = (uint64_t)v->tickets_until,
         .sessions = t->n, .sessions_max = v->policy->config->sessions, .served = t->served,
-        .granted = t->granted, .refused = t->refused, .dropped = t->dropped, .killed = t->killed);
+        .granted = t->granted, .resumed = t->resumed, .refused = t->refused, .dropped = t->dropped,
+        .killed = t->killed);
 }
 
 static void put_session(struct buf *out, const struct sessions_entry *s,

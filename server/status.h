@@ -48,6 +48,8 @@ struct status_view {
     int64_t started; /* seconds since 1970 */
     int64_t started_ms;
     bool draining;
+    const char *tickets;   /* off, token, own, none */
+    int64_t tickets_until; /* end of the epoch; 0: no key */
 };
 
 /* Where the socket is: config->status, or status in the folder that is called as the audit log with
