@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC */
-/* Full handshakes, as many as are asked for and nothing else; and what a key alone signs.
+/* Handshakes, as many as are asked for and nothing else; and what a key alone signs.
  *
  *   handshakes connect ADDRESS PORT CERTIFICATE KEY COUNT PROCESSES
  *       each process goes on making connections (TLS 1.3, client certificate, no resumption) until
  *       the server's verdict has come
+ *   handshakes resume ADDRESS PORT CERTIFICATE KEY COUNT PROCESSES
+ *       the same, each process its first one as above and all others resumed by tickets
  *   handshakes sign KEY MODULE PINFILE COUNT THREADS
  *       signatures of 32 bytes (ECDSA P-256 with SHA-256), by threads with a handle of the key each;
  *       MODULE and PINFILE may be - for a key in a file
@@ -26,7 +28,8 @@
 
 enum { LIMIT_MS = 30 * 1000, THREADS_MAX = 64 };
 
-static enum err identity(const char *certificate, const char *key_file, struct tls_identity **out)
+static enum err identity(const char *certificate, const char *key_file, bool tickets,
+                         struct tls_identity **out)
 {
     gnutls_pcert_st *chain = NULL;
     gnutls_privkey_t key;
@@ -34,6 +37,8 @@ static enum err identity(const char *certificate, const char *key_file, struct t
     enum err e = token_load_chain(certificate, &chain, &n);
     if (e == ERR_OK && (e = token_load_key(key_file, true, &key)) == ERR_OK)
         e = tls_identity_new(false, &(struct tls_policy){0}, chain, n, key, out);
+    if (e == ERR_OK && tickets)
+        e = tls_identity_keep_tickets(*out);
     token_free_chain(chain, n);
     return e;
 }
@@ -48,7 +53,7 @@ static enum err connect_to(const struct sockaddr_in *to, int *fd)
 }
 
 /* The handshake, and the first bytes of the verdict. */
-static enum err visit(struct tls_identity *id, const struct sockaddr_in *to)
+static enum err visit(struct tls_identity *id, const struct sockaddr_in *to, bool resumed)
 {
     struct tls *tls;
     uint8_t verdict[1024];
@@ -66,12 +71,14 @@ static enum err visit(struct tls_identity *id, const struct sockaddr_in *to)
         e = tls_wait(tls, POLLIN, end_ms, &ready);
     if (e == ERR_OK && got == 0)
         e = log_fail(ERR_CONN, "the server closed without a verdict");
+    if (e == ERR_OK && tls_resumed(tls) != resumed)
+        e = log_fail(ERR_TLS, "the session was%s resumed", resumed ? " not" : "");
     tls_bye(tls);
     tls_free(tls);
     return e;
 }
 
-static int connect_all(char **argv)
+static int connect_all(char **argv, bool tickets)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1]))};
     long count = atol(argv[4]), processes = atol(argv[5]);
@@ -85,9 +92,9 @@ static int connect_all(char **argv)
         if (pid > 0)
             continue;
         struct tls_identity *id = NULL;
-        enum err e = identity(argv[2], argv[3], &id);
+        enum err e = identity(argv[2], argv[3], tickets, &id);
         for (long n = i; e == ERR_OK && n < count; n += processes)
-            e = visit(id, &to);
+            e = visit(id, &to, tickets && n != i);
         _exit(e == ERR_OK ? 0 : 1);
     }
     while (wait(&status) > 0)
@@ -146,10 +153,12 @@ int main(int argc, char **argv)
 {
     log_init("handshakes", LOG_LVL_INFO, true);
     if (argc == 8 && strcmp(argv[1], "connect") == 0)
-        return connect_all(argv + 2);
+        return connect_all(argv + 2, false);
+    if (argc == 8 && strcmp(argv[1], "resume") == 0)
+        return connect_all(argv + 2, true);
     if (argc == 7 && strcmp(argv[1], "sign") == 0)
         return sign_all(argv + 2);
-    fputs("usage: handshakes connect ADDRESS PORT CERTIFICATE KEY COUNT PROCESSES\n"
+    fputs("usage: handshakes connect|resume ADDRESS PORT CERTIFICATE KEY COUNT PROCESSES\n"
           "       handshakes sign KEY MODULE PINFILE COUNT THREADS\n",
           stderr);
     return 2;

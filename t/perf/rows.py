@@ -308,6 +308,25 @@ def handshake(bench):
     bench.report(table)
 
 
+@row("resume-handshake")
+def resume_handshake(bench):
+    """Connections that resume a session, verdict included, which ask no token for anything; beside full
+    handshakes with the same server and its key in a SoftHSM."""
+    stage, count = bench.stage, 20 * bench.sessions
+    table = bench.table("resume-handshake", count, "a second", {"consign (full)": 1.1})
+    program, processes = f"{bench.build}/t/perf/handshakes", 2 * os.cpu_count()
+    who = f"{stage.path('user.pem')} {stage.path('user.key')}"
+    for round_ in bench.rounds():
+        for name, work in ("consign", "resume"), ("consign (full)", "connect"):
+            for server in "consignd", "consignd_token":
+                bench.serving(server)
+            pids = bench.serving("consignd_tickets")
+            line = f"{program} {work} 127.0.0.1 {servers.PORT['consignd_tickets']} {who}"
+            job = measure.Job(f"{line} {count} {processes}", servers=pids)
+            table.add(name, round_, measure.run(stage, job))
+    bench.report(table)
+
+
 @row("short")
 def short(bench):
     """Sessions of a new process each that move one file of 1 KiB."""

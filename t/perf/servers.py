@@ -10,6 +10,7 @@ from stage import BUILD, LINKS, call
 PORT = {
     "consignd": 7411,
     "consignd_token": 7412,
+    "consignd_tickets": 7413,
     "gridftp": 7421,
     "sshd": 7422,
     "nginx": 7443,
@@ -93,6 +94,22 @@ def consignd_token(stage):
     )
     command = f"{BUILD}/consignd -q -c consignd_token.conf"
     return [stage.start(command, "consignd_token", PORT["consignd_token"])]
+
+
+def consignd_tickets(stage):
+    """The same with tickets; after consignd_token, whose token it has."""
+    configure(
+        stage,
+        "consignd_tickets",
+        f"""key = {TOKEN_KEY}
+        module = {SOFTHSM}
+        module-env = SOFTHSM2_CONF={stage.path('softhsm.conf')}
+        pin = pin
+        tickets = yes
+        """,
+    )
+    command = f"{BUILD}/consignd -q -c consignd_tickets.conf"
+    return [stage.start(command, "consignd_tickets", PORT["consignd_tickets"])]
 
 
 def sshd(stage):
