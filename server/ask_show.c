@@ -165,11 +165,12 @@ static bool text_token(const struct item *item)
         return false;
     if (m.pid)
         snprintf(signer, sizeof signer, "signer %" PRIu32, m.pid);
-    printf("token %s %s, %s, %" PRIu32 " of %" PRIu32 " sessions, %" PRIu64 " signatures; started "
-           "%" PRIu64 " times, errors %" PRIu64 ", hung %" PRIu64 ", died %" PRIu64
-           ", failed to start %" PRIu64 "\n  %s\n",
-           show(&a, m.name), show(&b, m.state), signer, m.sessions, m.sessions_max, m.signatures,
-           m.starts, m.errors, m.hangs, m.deaths, m.failures, show(&c, m.key));
+    printf(
+        "token %s %s, %s, %" PRIu32 " of %" PRIu32 " sessions, %" PRIu64 " signatures; started "
+        "%" PRIu64 " times, errors %" PRIu64 ", hung %" PRIu64 ", died %" PRIu64
+        ", failed to start %" PRIu64 "; random bytes used %" PRIu64 ", refused %" PRIu64 "\n  %s\n",
+        show(&a, m.name), show(&b, m.state), signer, m.sessions, m.sessions_max, m.signatures,
+        m.starts, m.errors, m.hangs, m.deaths, m.failures, m.seeds, m.unhealthy, show(&c, m.key));
     if (m.reason.n)
         printf("  %s\n", show(&c, m.reason));
     return true;
@@ -420,6 +421,8 @@ static bool json_token(struct buf *b, const struct item *item)
     number(b, "hangs", m.hangs);
     number(b, "deaths", m.deaths);
     number(b, "failures", m.failures);
+    number(b, "seeds", m.seeds);
+    number(b, "unhealthy", m.unhealthy);
     text_put(b, "}");
     return true;
 }

@@ -53,6 +53,7 @@ struct token {
     char reason[256]; /* why it is not up */
     enum err status;
     uint64_t signatures, starts, errors, hangs, deaths, failures;
+    uint64_t seeds, unhealthy; /* its random bytes went into the pool, or failed a health test */
 };
 
 enum { LATENCIES = 96 };

@@ -99,7 +99,7 @@ static void put_token(struct buf *out, const struct keeper *k, const struct toke
         .reason = slice_str(up ? "" : t->reason), .pid = t->fd >= 0 ? (uint32_t)t->pid : 0,
         .sessions = up ? t->sessions : 0, .sessions_max = (uint32_t)t->config->sessions,
         .signatures = t->signatures, .starts = t->starts, .errors = t->errors, .hangs = t->hangs,
-        .deaths = t->deaths, .failures = t->failures);
+        .deaths = t->deaths, .failures = t->failures, .seeds = t->seeds, .unhealthy = t->unhealthy);
 }
 
 static void send_status(const struct keeper *k)

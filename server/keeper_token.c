@@ -254,6 +254,18 @@ static void on_failed(struct keeper *k, struct token *t, const struct ipc_signer
     lose_said(k, t, err_from_wire(m->status), m->reason);
 }
 
+/* A generator that is broken goes into the audit log; signing goes on. */
+static void on_seeded(struct keeper *k, struct token *t, const struct ipc_signer_seeded *m)
+{
+    char text[512];
+    t->seeds += m->status == ERR_OK;
+    t->unhealthy += m->status == ERR_CORRUPT;
+    k->changed = true;
+    log_scrub(text, sizeof text, m->reason.p, m->reason.n);
+    if (m->status == ERR_CORRUPT)
+        status_event(k, t, "unhealthy", text);
+}
+
 /* One message; false when there is none, or no signer any more. */
 static bool hear_one(struct keeper *k, struct token *t)
 {
@@ -261,6 +273,7 @@ static bool hear_one(struct keeper *k, struct token *t)
     struct ipc_in in;
     struct ipc_signer_up up;
     struct ipc_signer_failed failed;
+    struct ipc_signer_seeded seeded;
     struct ipc_signer_signed is_signed;
     enum err e = ipc_recv(t->fd, buffer, sizeof buffer, &in, 0);
     if (e == ERR_TIMEOUT)
@@ -277,6 +290,8 @@ static bool hear_one(struct keeper *k, struct token *t)
         on_signed(k, t, &is_signed);
     else if (in.type == IPC_SIGNER_FAILED && ipc_get_signer_failed(in.body, in.n, &failed))
         on_failed(k, t, &failed);
+    else if (in.type == IPC_SIGNER_SEEDED && ipc_get_signer_seeded(in.body, in.n, &seeded))
+        on_seeded(k, t, &seeded);
     else if (!ticket_forward(k, &in))
         token_lose(k, t, ERR_TOKEN, "its signer does not say what it should");
     return t->fd >= 0;

@@ -5,6 +5,7 @@
 #include "ipc.h"
 #include "log.h"
 #include "scheme.h"
+#include "seed.h"
 #include "ticket_key.h"
 #include "token.h"
 #include <pthread.h>
@@ -191,6 +192,23 @@ static void *grow(void *arg)
     return NULL;
 }
 
+/* ---- random bytes ---- */
+
+/* Feeds the kernel's pool, now and every hour, and tells how that went. Nothing waits for it. */
+static void *feed(void *arg)
+{
+    struct signer *s = arg;
+    struct seed seed = {0};
+    do {
+        log_clear_reason();
+        enum err e = seed_round(&seed, token_random, s->key, SEED_POOL);
+        if (IPC_SEND(s->control, signer_seeded, SIGNER_SEEDED, .status = (uint16_t)e,
+                     .reason = e == ERR_OK ? (struct slice){0} : reason(256)) != ERR_OK)
+            return NULL;
+    } while (pause_for(s, SEED_EVERY_S));
+    return NULL;
+}
+
 /* ---- beginning ---- */
 
 static enum err take_start(struct signer *s, const struct ipc_signer_start *m, char **module_env)
@@ -347,7 +365,7 @@ static enum err serve(struct signer *s)
 
 /* Sessions are closed, as some tokens go on counting those that were not; but nobody waits long for a
  * module that hangs: the alarm kills. */
-static void finish(struct signer *s, pthread_t grower)
+static void finish(struct signer *s, pthread_t grower, const pthread_t *feeder)
 {
     signal(SIGALRM, SIG_DFL);
     alarm(END_S);
@@ -357,6 +375,8 @@ static void finish(struct signer *s, pthread_t grower)
     pthread_cond_broadcast(&s->end);
     pthread_mutex_unlock(&s->lock);
     pthread_join(grower, NULL);
+    if (feeder)
+        pthread_join(*feeder, NULL);
     for (unsigned i = 0; i < s->n_workers; i++) {
         pthread_join(s->workers[i].thread, NULL);
         gnutls_privkey_deinit(s->workers[i].key);
@@ -365,14 +385,15 @@ static void finish(struct signer *s, pthread_t grower)
 
 static enum err run(struct signer *s, gnutls_privkey_t key)
 {
-    pthread_t grower;
+    pthread_t grower, feeder;
     enum err e = add_worker(s, key);
     if (e != ERR_OK)
         return e;
     if (pthread_create(&grower, NULL, grow, s) != 0)
         return log_fail(ERR_LIMIT, "no thread to open sessions with the token of %s", s->key);
+    bool feeds = token_is_url(s->key) && pthread_create(&feeder, NULL, feed, s) == 0;
     e = serve(s);
-    finish(s, grower);
+    finish(s, grower, feeds ? &feeder : NULL);
     return e == ERR_CONN ? ERR_OK : e;
 }
 
