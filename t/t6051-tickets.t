@@ -30,6 +30,11 @@ test_expect_success 'a key for them that is no token key, or not there, is refus
 	conf server.conf server ticket-key "$(key_of_ server.issued)" && ! start_server && grep "no secret key" server.log
 '
 
+test_expect_success 'with fips = require there are none' '
+	conf server.conf server fips require && test_must_fail consignd --config server.conf --check 2>err &&
+	grep "tickets = yes, and fips = require: GnuTLS derives the keys of tickets by SHA3-512" err && ! start_server && conf server.conf server fips ""
+'
+
 test_expect_success 'one that can be read out is refused, too' '
 	pkcs11-tool --module "$SOFTHSM_MODULE" --token-label server --login --pin 2468 --keygen --key-type GENERIC:64 --label open \
 		--extractable --usage-sign >/dev/null &&
@@ -44,6 +49,12 @@ test_expect_success 'with a key in the token they are given, and taken' '
 	test "$(logins full)" -ge 1 && test "$(logins resumed)" = 1 &&
 	consignd --config server.conf --status --json >status && grep "\"tickets\":\"token\"" status && grep "\"resumed\":1" status &&
 	consignd --config server.conf --status >status && grep "1 resumed" status
+'
+
+test_expect_success 'with fips = report it is said that their keys are not approved' '
+	conf server.conf server fips report && reload && peer alice -sess_in t1 && was resumed && told "consignd/.*alice" &&
+	grep "\"handshake\":\"resumed\",\"fips\":\"report\",\"not_approved\":\".*derivation of the keys of tickets" server.audit &&
+	conf server.conf server fips "" && reload
 '
 
 test_expect_success 'always with a new key exchange, never with early data' '
@@ -121,6 +132,17 @@ test_expect_success 'with another key, with epochs of another length or with non
 		conf second.conf server "${how%% *}" "$(echo "$how" | sed -n "s/^[^ ]* //p")" && restart_server second &&
 		peer bob -sess_in t4 && was full && told "consignd/.*bob" || return 1
 	done && PORT=$first && SERVER_PID=$(cat server.pid)
+'
+
+# tickets_are STATE: waits until the status says so
+tickets_are() {
+	within 20 sh -c "until consignd --config server.conf --status --json | grep '\"tickets\":\"$1\"'; do sleep 0.1; done"
+}
+
+test_expect_success 'a reload that changes how their keys are made ends those from before' '
+	peer bob -sess_in t4 && was resumed && conf server.conf server ticket-key "" && reload && tickets_are own &&
+	peer bob -sess_in t4 && was full && told "consignd/.*bob" &&
+	conf server.conf server ticket-key "$(cat url)" && reload && tickets_are token && peer bob -sess_in t4 && was resumed
 '
 
 test_expect_success 'a server without a key in a token makes its own, which a reload leaves and a restart ends' '

@@ -38,7 +38,7 @@ static struct tls_identity *identity(bool server)
     if (gnutls_privkey_export_x509(own->key, &raw) < 0 || gnutls_privkey_init(&key) < 0 ||
         gnutls_privkey_import_x509(key, raw, GNUTLS_PRIVKEY_IMPORT_AUTO_RELEASE) < 0 ||
         gnutls_pcert_import_x509_raw(&leaf, &own->der, GNUTLS_X509_FMT_DER, 0) < 0 ||
-        tls_identity_new(server, false, &leaf, 1, key, &id) != ERR_OK)
+        tls_identity_new(server, &(struct tls_policy){0}, &leaf, 1, key, &id) != ERR_OK)
         abort();
     gnutls_pcert_deinit(&leaf);
     return id;
