@@ -32,6 +32,8 @@ static enum err find(const char *url, struct secret *out)
         e = token_fail(rc, "key \"%s\"", url);
     if (obj)
         gnutls_pkcs11_obj_deinit(obj);
+    if (e == ERR_OK && !module)
+        e = log_fail(ERR_TOKEN, "key \"%s\": its token is gone", url);
     *out = (struct secret){module, (CK_SESSION_HANDLE)session, (CK_OBJECT_HANDLE)key};
     return e;
 }
