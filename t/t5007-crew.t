@@ -105,11 +105,11 @@ test_expect_success 'sync up and down with connections that are lost' '
 	test ! -e down/.consign
 '
 
-# What the server says to the second connection after READY (58 bytes in a record) does not arrive, and then that
+# What the server says to the second connection after READY (51 bytes in a record) does not arrive, and then that
 # connection is lost.
 test_expect_success 'not to overwrite: what an answer that was lost had committed is in nobody'"'"'s way' '
 	start_relay && mkdir long && random_file long/a 3000000 && random_file long/b 3000001 && consign put -r -j 2 long relayed:/probe &&
-	relay_do stats && READY=$(relay_records 2 down | tr " " "\n" | grep . | grep -n "^23:58$" | cut -d: -f1) &&
+	relay_do stats && READY=$(relay_records 2 down | tr " " "\n" | grep . | grep -n "^23:51$" | cut -d: -f1) &&
 	relay_do "stall 4 down $((READY + 1)).0 ever" &&
 	{ consign --json put -r -n -j 2 long relayed:/long >out & } && pid=$! &&
 	soon "test -e files/alice/long/a && test -e files/alice/long/b" && relay_do "cut 4 now rst" && wait $pid && cat out &&
