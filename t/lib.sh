@@ -14,8 +14,12 @@
 #   restart_server [NAME]       stop_server, start_server
 #   conf FILE SECTION KEY VALUE sets one value of an INI file; an empty VALUE removes the key
 #   within SECONDS COMMAND...   runs COMMAND with a time limit
+#   leaks_are_theirs            with a sanitizer, memory that is never freed is not counted from here on: for tokens whose
+#                               module loses some, which can't be told from ours once it was unloaded
 #   random_file FILE BYTES      a file of that length that doesn't compress, the same at each run
 #   same_file A B               compares without printing what differs
+#   field PATH                  what stands there in the JSON object of out.json: "scrub.run", "sessions.0.user"; "-" when
+#                               nothing does
 
 cd "$(dirname "$0")/.." || exit 1
 SOURCE=$(pwd -P)
@@ -92,6 +96,19 @@ lacking() {
 	test -z "$CI" || error "$1"
 	skip_all=$1
 	test_done
+}
+
+leaks_are_theirs() {
+	ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0
+	export ASAN_OPTIONS
+}
+
+field() {
+	perl -MJSON::PP -0777 -e '
+		my $o = decode_json(<STDIN>);
+		for (split /\./, shift) { $o = ref $o eq "ARRAY" ? $o->[$_] : $o->{$_} }
+		print defined $o ? $o : "-", "\n";
+	' "$1" <out.json
 }
 
 within() {

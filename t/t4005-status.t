@@ -10,15 +10,6 @@ status() {
 	within 20 consignd --config server.conf --status "$@"
 }
 
-# field PATH: what stands there in out.json: "scrub.run", "sessions.0.user"; "-" when nothing does.
-field() {
-	perl -MJSON::PP -0777 -e '
-		my $o = decode_json(<STDIN>);
-		for (split /\./, shift) { $o = ref $o eq "ARRAY" ? $o->[$_] : $o->{$_} }
-		print defined $o ? $o : "-", "\n";
-	' "$1" <out.json
-}
-
 test_expect_success 'a site without a server: said so, with a status of its own' '
 	site_setup && test_expect_code 75 status 2>err && grep "no server runs" err &&
 	cp server.conf bare.conf && conf bare.conf server audit "" &&

@@ -12,15 +12,6 @@ scrub() {
 	within 60 consignd --quiet --config server.conf --scrub --json "$@" >out.json
 }
 
-# field PATH: what stands there in out.json: "scrub.run", "scrub.findings.0.path"; "-" when nothing does.
-field() {
-	perl -MJSON::PP -0777 -e '
-		my $o = decode_json(<STDIN>);
-		for (split /\./, shift) { $o = ref $o eq "ARRAY" ? $o->[$_] : $o->{$_} }
-		print defined $o ? $o : "-", "\n";
-	' "$1" <out.json
-}
-
 # counts "NAME=N ...": whether the scrub in out.json counted so.
 counts() {
 	for count_ in $1; do

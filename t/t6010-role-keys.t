@@ -77,9 +77,10 @@ test_expect_success 'a key for tickets: a secret of 64 bytes that signs and does
 	test_expect_code 64 consign-pki issue client CN=x --dir ca --type hmac --label x --out x.pem
 '
 
+# SoftHSM loses memory at each signature with Ed25519.
 test_expect_success 'the token signs with each of them' '
 	for type in p256 p384 p521 ed25519 rsa2048 rsa3072 hmac; do
-		consign-pki token bench T --label $type --pin pin --sessions 1 --seconds 1 >out &&
+		(test $type != ed25519 || leaks_are_theirs && consign-pki token bench T --label $type --pin pin --sessions 1 --seconds 1) >out &&
 		grep -E "^ +1 +[1-9]" out || return 1
 	done &&
 	consign-pki token bench T --label p256 --pin pin --sessions 3 --seconds 1 >out &&

@@ -26,6 +26,8 @@ find_module() {
 	return 1
 }
 
+leaks_are_theirs
+
 MODULE=$(find_module) && command -v pkcsslotd >/dev/null && command -v pkcsconf >/dev/null ||
 	lacking "opencryptoki is not installed"
 

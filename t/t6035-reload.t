@@ -12,15 +12,6 @@ status() {
 	within 20 consignd --config server.conf --status --json >out.json
 }
 
-# field PATH: what stands there in out.json.
-field() {
-	perl -MJSON::PP -0777 -e '
-		my $o = decode_json(<STDIN>);
-		for (split /\./, shift) { $o = ref $o eq "ARRAY" ? $o->[$_] : $o->{$_} }
-		print defined $o ? $o : "-", "\n";
-	' "$1" <out.json
-}
-
 # loads STATUS: how many reloads of that status there were.
 loads() {
 	grep -c "\"event\":\"reload\",\"status\":\"$1\"" server.audit

@@ -12,15 +12,6 @@ status() {
 	within 20 consignd --config server.conf --status --json >out.json
 }
 
-# field PATH: what stands there in out.json.
-field() {
-	perl -MJSON::PP -0777 -e '
-		my $o = decode_json(<STDIN>);
-		for (split /\./, shift) { $o = ref $o eq "ARRAY" ? $o->[$_] : $o->{$_} }
-		print defined $o ? $o : "-", "\n";
-	' "$1" <out.json
-}
-
 # certificate NAME USER [OPTION...]: NAME.pem and its key in a file.
 certificate() {
 	to_=$1 user_=$2
@@ -76,7 +67,7 @@ test_expect_success 'a site, and certificates' '
 '
 
 test_expect_success 'a certificate that is revoked: a live upload of 4 GiB is cut, in words' '
-	relay_do "rate $((6 * MIB))" && { consign --json put huge relayed:/huge >out 2>out.err & } && client=$! &&
+	relay_do "rate $((6 * MIB))" && { consign --json put -j 1 huge relayed:/huge >out 2>out.err & } && client=$! &&
 	soon "sleep 0.1; status && test \$(field sessions.0.transfer.total) = 4294967296 &&
 		test \$(field sessions.0.transfer.moved) -gt $((4 * MIB))" &&
 	revoke first && began=$(date +%s%N) && reload && cut out 77 "revoked on" &&

@@ -12,15 +12,6 @@ status() {
 	within 20 consignd --config server.conf --status --json >out.json
 }
 
-# field PATH: what stands there in out.json.
-field() {
-	perl -MJSON::PP -0777 -e '
-		my $o = decode_json(<STDIN>);
-		for (split /\./, shift) { $o = ref $o eq "ARRAY" ? $o->[$_] : $o->{$_} }
-		print defined $o ? $o : "-", "\n";
-	' "$1" <out.json
-}
-
 # A CA of openssl's, with its key in a file: its lists can be of any time.
 new_ca() {
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -subj /CN=Site -days 30 \
