@@ -131,7 +131,8 @@ test_expect_success 'a wrong PIN is tried once, at no other profile and not at t
 '
 
 test_expect_success 'a server that can not be reached, has another name, or refuses' '
-	conf "$CLIENT_CONF" alice host localhost && doctor 0 alice: && says ok address "IPv4" && cp good.client "$CLIENT_CONF" &&
+	{ ! getent hosts localhost || { conf "$CLIENT_CONF" alice host localhost && doctor 0 alice: && says ok address "IPv4"; }; } &&
+	cp good.client "$CLIENT_CONF" &&
 	conf "$CLIENT_CONF" alice port 1 && doctor 78 alice: && says fail address "Connection refused" && cp good.client "$CLIENT_CONF" &&
 	conf "$CLIENT_CONF" alice host no-such-host.invalid && doctor 78 alice: && says fail address "no-such-host" && cp good.client "$CLIENT_CONF" &&
 	conf "$CLIENT_CONF" alice server-name other.example && doctor 78 alice: && says fail server "not for the name other.example" &&
