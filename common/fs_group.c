@@ -351,8 +351,8 @@ static void drop_part(const struct fs_group *g, const struct staged *s)
     fs_names_of(s->path, &names);
     if (fs_lock(g->service.parts, &names, false, 0, &journal) != ERR_OK)
         return;
-    bool mine = part_header_read(journal.fd, &h) == ERR_OK && strcmp(h.owner, g->fs->owner) == 0;
-    if (mine && fs_drop_part(g->service.parts, &names) != ERR_OK)
+    if (!fs_part_is_anothers(g->fs, journal.fd, &h) &&
+        fs_drop_part(g->service.parts, &names) != ERR_OK)
         log_warn("%s: an unfinished transfer of it stays behind", s->path);
     fs_close(&journal.fd);
 }

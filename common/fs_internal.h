@@ -137,6 +137,10 @@ enum err fs_lock_regain(int journal, const char *path, int wait_ms) MUST_CHECK;
 /* Whether somebody else holds the lock. */
 bool fs_locked_now(int journal);
 
+/* Whether the part whose journal is locked is another user's, who is then in h->owner. Without a header that can be
+ * read (its maker was killed before it wrote one) it is nobody's. */
+bool fs_part_is_anothers(const struct fs *fs, int journal, struct part_header *h);
+
 /* Removes the names of a part whose lock is held: the data first, so that what is left is never
  * data without its lock. */
 enum err fs_drop_part(int parts, const struct fs_names *names) MUST_CHECK;

@@ -305,6 +305,12 @@ enum err fs_join_part(struct fs *fs, const char *path, const uint8_t token[stati
 
 /* ---- discarding ---- */
 
+bool fs_part_is_anothers(const struct fs *fs, int journal, struct part_header *h)
+{
+    return part_header_read(journal, h) == ERR_OK && fs->owner[0] &&
+           strcmp(h->owner, fs->owner) != 0;
+}
+
 static enum err discard_in(const struct fs *fs, int parts, const struct fs_names *names)
 {
     struct fs_locked journal;
@@ -316,8 +322,7 @@ static enum err discard_in(const struct fs *fs, int parts, const struct fs_names
     enum err e = fs_lock(parts, names, orphan, 0, &journal);
     if (e != ERR_OK)
         return e == ERR_BUSY ? fail_busy(names->path) : e;
-    if (part_header_read(journal.fd, &h) == ERR_OK && fs->owner[0] &&
-        strcmp(h.owner, fs->owner) != 0)
+    if (fs_part_is_anothers(fs, journal.fd, &h))
         e = log_fail(ERR_BUSY, "%s: the unfinished transfer is that of user \"%s\"", names->path,
                      h.owner);
     if (e == ERR_OK)

@@ -567,6 +567,20 @@ static void a_client_keeps_none(void **state)
     assert_false(there("in/.consign"));
 }
 
+/* A transfer that was killed before it had written a header. */
+static void an_empty_journal_is_nobodys(void **state)
+{
+    struct fs_part part;
+    (void)state;
+    assert_int_equal(fs_open_part(&site_fs, "/f", 100000, true, 0, &part), ERR_OK);
+    assert_int_equal(ftruncate(part.journal, 0), 0);
+    close(part.data);
+    close(part.journal);
+    add("/f", "whole");
+    assert_int_equal(commit(), 1);
+    assert_true(nothing_aside("in"));
+}
+
 /* By itself, and in a group that is large enough for one look at all parts. */
 static void an_unfinished_transfer_to_the_name_is_dropped(void **state)
 {
@@ -613,6 +627,7 @@ int main(void)
         IN_BOTH(roots_are_kept),
         IN_BOTH(a_sweep_leaves_the_roots),
         IN_BOTH(a_damaged_slot_tells_nothing),
+        IN_BOTH(an_empty_journal_is_nobodys),
         IN_BOTH(an_unfinished_transfer_to_the_name_is_dropped),
         IN_BOTH(a_client_keeps_none),
     };
