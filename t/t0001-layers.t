@@ -49,6 +49,7 @@ part_internal.h          common/part*.c
 send_internal.h          common/send*.c
 recv_internal.h          common/recv*.c
 requests_internal.h      server/requests*.c
+map_internal.h           server/map*.c
 cert_internal.h          common/cert*.c common/checkup_cert.c
 tls_internal.h           common/tls*.c
 token.h                  common/token* common/pin.c common/p11.h common/cert* common/checkup.h client/papers.c pki/* server/keeper_internal.h server/signer.c server/scheme.c server/policy.c server/explain.c server/ticket_key.c
