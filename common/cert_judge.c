@@ -1,65 +1,10 @@
 /* SPDX-License-Identifier: ISC */
-#include "cert_internal.h"
+/* From a chain and the anchors to a verdict. */
+#include "cert_trial.h"
 
 #include "log.h"
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { CHAIN_MAX = 8, CLOCK_SKEW_S = 300, WHY = 400 };
-
-/* What is being judged, under one anchor. */
-struct trial {
-    const struct cert_anchor *anchor;
-    gnutls_x509_crt_t path[CHAIN_MAX + 1]; /* leaf first; the anchor's CA last */
-    unsigned n;                            /* including the CA */
-    enum cert_role role;
-    const char *host;
-    time_t now;
-    enum fips_mode fips;
-    time_t until;   /* what time alone changes, it changes behind this */
-    time_t stale;   /* when the list that ran out first did, of those that count all the same */
-    unsigned stage; /* how far it got */
-    unsigned named; /* GnuTLS's status bits of which the reason was given already */
-    char why[WHY];  /* the first reason */
-    cert_reason_fn *each; /* gets every reason; NULL: the first one ends the trial */
-    void *arg;
-    char unapproved[FIPS_NOTE];
-};
-
-void cert_subject_text(gnutls_x509_crt_t crt, char out[static CERT_TEXT])
-{
-    gnutls_datum_t text = {0};
-    snprintf(out, CERT_TEXT, "(no subject)");
-    if (gnutls_x509_crt_get_dn3(crt, &text, 0) == 0)
-        log_scrub(out, CERT_TEXT, text.data, text.size);
-    gnutls_free(text.data);
-}
-
-/* Notes why certificate i of the path is not accepted; always false. */
-__attribute__((format(printf, 3, 4))) static bool because(struct trial *t, unsigned i,
-                                                          const char *fmt, ...)
-{
-    char subject[CERT_TEXT], cause[200], why[WHY];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(cause, sizeof cause, fmt, ap);
-    va_end(ap);
-    cert_subject_text(t->path[i], subject);
-    snprintf(why, sizeof why, "certificate of %.180s: %s", subject, cause);
-    if (!t->why[0])
-        snprintf(t->why, sizeof t->why, "%s", why);
-    if (t->each)
-        t->each(t->arg, why);
-    return false;
-}
-
-static void date_text(time_t when, char out[static 32])
-{
-    struct tm tm;
-    if (!gmtime_r(&when, &tm) || !strftime(out, 32, "%Y-%m-%d %H:%M:%S UTC", &tm))
-        snprintf(out, 32, "?");
-}
 
 /* ---- the path ---- */
 
@@ -84,7 +29,7 @@ static gnutls_x509_crt_t find_ca(const struct cert_anchor *a, gnutls_x509_crt_t 
     return found;
 }
 
-static gnutls_x509_crt_t find_presented(const struct trial *t, gnutls_x509_crt_t crt,
+static gnutls_x509_crt_t find_presented(const struct cert_trial *t, gnutls_x509_crt_t crt,
                                         const gnutls_x509_crt_t *chain, unsigned n)
 {
     gnutls_x509_crt_t found = NULL;
@@ -100,329 +45,22 @@ static gnutls_x509_crt_t find_presented(const struct trial *t, gnutls_x509_crt_t
 
 /* From the leaf, whose key was proven, up to a CA of the anchor. What else was presented is of no
  * interest. */
-static bool find_path(struct trial *t, const gnutls_x509_crt_t *chain, unsigned n)
+static bool find_path(struct cert_trial *t, const gnutls_x509_crt_t *chain, unsigned n)
 {
     t->path[0] = chain[0];
     t->n = 1;
-    while (t->n <= CHAIN_MAX) {
+    while (t->n <= CERT_CHAIN_MAX) {
         gnutls_x509_crt_t last = t->path[t->n - 1], ca = find_ca(t->anchor, last);
         if (ca) {
             t->path[t->n++] = ca;
             return true;
         }
         gnutls_x509_crt_t next = find_presented(t, last, chain, n);
-        if (!next || t->n == CHAIN_MAX)
+        if (!next || t->n == CERT_CHAIN_MAX)
             break;
         t->path[t->n++] = next;
     }
-    return because(t, 0, "issued by no trusted CA");
-}
-
-static const char *role_purpose(enum cert_role role)
-{
-    return role == CERT_CLIENT ? GNUTLS_KP_TLS_WWW_CLIENT : GNUTLS_KP_TLS_WWW_SERVER;
-}
-
-/* Each bit is a reason of its own. */
-static bool status_reasons(struct trial *t, unsigned status)
-{
-    bool named = false;
-    static const struct {
-        unsigned bit;
-        const char *text;
-    } texts[] = {
-        {GNUTLS_CERT_SIGNER_NOT_FOUND, "issued by no trusted CA"},
-        {GNUTLS_CERT_SIGNATURE_FAILURE, "a signature in its chain is wrong"},
-        {GNUTLS_CERT_SIGNER_NOT_CA, "issued by one who is no CA"},
-        {GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE, "a CA of its chain may not issue this"},
-        {GNUTLS_CERT_PURPOSE_MISMATCH, "a CA of its chain may not issue for this key purpose"},
-        {GNUTLS_CERT_UNKNOWN_CRIT_EXTENSIONS, "an unknown critical extension in its chain"},
-        {GNUTLS_CERT_INSECURE_ALGORITHM, "a broken algorithm or a weak key in its chain"},
-    };
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        if (status & texts[i].bit)
-            named = !because(t, 0, "%s", texts[i].text);
-    return !named && because(t, 0, "its chain does not verify");
-}
-
-static bool check_signatures(struct trial *t, unsigned leaf)
-{
-    unsigned flags = GNUTLS_VERIFY_DISABLE_TIME_CHECKS | GNUTLS_VERIFY_DISABLE_CRL_CHECKS |
-                     GNUTLS_VERIFY_DO_NOT_ALLOW_X509_V1_CA_CRT;
-    gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID,
-                                     .data = (unsigned char *)(uintptr_t)role_purpose(t->role)};
-    gnutls_x509_trust_list_t list = NULL;
-    unsigned status = 0;
-    /* Of the CA that was found, not of all of the anchor: among several of one name GnuTLS would
-     * try but the first. */
-    int rc = gnutls_x509_trust_list_init(&list, 0);
-    if (rc >= 0)
-        rc = gnutls_x509_trust_list_add_cas(list, &t->path[t->n - 1], 1, 0);
-    if (rc >= 0)
-        rc = gnutls_x509_trust_list_verify_crt2(list, t->path, t->n - 1, &purpose, 1, flags,
-                                                &status, NULL);
-    if (list)
-        gnutls_x509_trust_list_deinit(list, 0);
-    if (rc < 0)
-        return because(t, leaf, "%s", gnutls_strerror(rc));
-    unsigned rest = status & ~t->named;
-    if (rest != status && (rest & ~(unsigned)GNUTLS_CERT_INVALID) == 0)
-        return false;
-    return status == 0 || status_reasons(t, rest);
-}
-
-/* GnuTLS enforces these two as well, but does not tell them apart. */
-static bool check_path_length(struct trial *t, unsigned i)
-{
-    unsigned critical, ca;
-    int length = -1;
-    if (i == 0 || gnutls_x509_crt_get_basic_constraints(t->path[i], &critical, &ca, &length) < 0)
-        return true; /* what is no CA is refused with the signatures */
-    if (length < 0 || i - 1 <= (unsigned)length)
-        return true;
-    t->named |= GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE;
-    return because(t, i, "it allows %d CAs below it and there are %u (path length)", length, i - 1);
-}
-
-static bool check_names(struct trial *t, unsigned i)
-{
-    char ca[CERT_TEXT];
-    const char *fault = i == 0 ? NULL : cert_constraint_fault(t->path[0], t->path[i]);
-    if (!fault)
-        return true;
-    cert_subject_text(t->path[i], ca);
-    t->named |= GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE;
-    return because(t, 0, "%s (name constraints of CA %.80s)", fault, ca);
-}
-
-/* ---- each certificate ---- */
-
-static bool check_time(struct trial *t, unsigned i)
-{
-    time_t from = gnutls_x509_crt_get_activation_time(t->path[i]);
-    time_t until = gnutls_x509_crt_get_expiration_time(t->path[i]);
-    char date[32];
-    if (from == (time_t)-1 || until == (time_t)-1)
-        return because(t, i, "its dates can't be read");
-    date_text(t->now < from ? from : until, date);
-    t->until = until < t->until ? until : t->until;
-    if (t->now < from)
-        return because(t, i, "not valid before %s", date);
-    return t->now <= until || because(t, i, "expired on %s", date);
-}
-
-static bool check_anchor(struct trial *t, unsigned i)
-{
-    char date[32];
-    time_t until = t->anchor->until;
-    if (!until)
-        return true;
-    t->until = until < t->until ? until : t->until;
-    date_text(until, date);
-    return t->now <= until ||
-           because(t, i, "what partner %s told of its CAs ran out on %s: import its new bundle",
-                   t->anchor->name, date);
-}
-
-static bool check_strength(struct trial *t, unsigned i)
-{
-    unsigned bits = 0;
-    int pk = gnutls_x509_crt_get_pk_algorithm(t->path[i], &bits);
-    int sign = gnutls_x509_crt_get_signature_algorithm(t->path[i]);
-    bool strong = ((pk == GNUTLS_PK_RSA || pk == GNUTLS_PK_RSA_PSS) && bits >= 2048) ||
-                  (pk == GNUTLS_PK_ECDSA && bits >= 256) || pk == GNUTLS_PK_EDDSA_ED25519;
-    if (!strong)
-        return because(t, i, "its key (%s, %u bits) is too weak or of a kind not accepted",
-                       pk < 0 ? "unknown" : gnutls_pk_get_name((gnutls_pk_algorithm_t)pk), bits);
-    /* An anchor's own signature proves nothing to anybody. */
-    if (i + 1 < t->n && (sign < 0 || !gnutls_sign_is_secure2((gnutls_sign_algorithm_t)sign,
-                                                             GNUTLS_SIGN_FLAG_SECURE_FOR_CERTS)))
-        return because(t, i, "signed with a broken algorithm (%s)",
-                       sign < 0 ? "unknown" : gnutls_sign_get_name((gnutls_sign_algorithm_t)sign));
-    return true;
-}
-
-/* What fips = report only notes is refused by fips = require. */
-static bool check_approved(struct trial *t, unsigned i)
-{
-    char why[FIPS_TEXT], subject[CERT_TEXT];
-    if (t->fips == FIPS_OFF || cert_approved(t->path[i], i + 1 == t->n, why))
-        return true;
-    if (t->fips == FIPS_REQUIRE)
-        return because(t, i, "%.160s", why);
-    cert_subject_text(t->path[i], subject);
-    /* Not what to do about it, which is the peer's business. */
-    const char *end = strstr(why, i + 1 < t->n && strstr(why, ", which") ? ", which" : " is not");
-    fips_note(t->unapproved, "certificate of %.100s: %.*s", subject, end ? (int)(end - why) : 100,
-              why);
-    return true;
-}
-
-/* The certificate has a list that counts until end, the newest of which runs out at next. */
-static bool note_list(struct trial *t, time_t next, time_t end)
-{
-    t->until = end - 1 < t->until ? end - 1 : t->until;
-    if (next <= t->now && (!t->stale || next < t->stale))
-        t->stale = next;
-    return true;
-}
-
-static bool check_revocation(struct trial *t, unsigned i)
-{
-    time_t newest = 0, end = 0, ran_out = 0, begins = 0;
-    bool foreign = false;
-    char date[32] = "";
-    for (unsigned k = 0; k < t->anchor->n_crls; k++) {
-        const struct cert_crl *crl = &t->anchor->crls[k];
-        if (!gnutls_x509_crl_check_issuer(crl->crl, t->path[i + 1]))
-            continue;
-        if (!cert_crl_speaks_for(crl, t->path[i + 1])) {
-            foreign = true; /* of the same CA with another key, where its own is there as well */
-            continue;
-        }
-        time_t revoked = cert_crl_revoked(crl, t->path[i]);
-        if (revoked) {
-            date_text(revoked, date);
-            return because(t, i, "revoked on %s", date);
-        }
-        time_t from = gnutls_x509_crl_get_this_update(crl->crl);
-        time_t until = gnutls_x509_crl_get_next_update(crl->crl);
-        time_t counts_until = cert_crl_end(t->anchor, crl);
-        if (t->now >= counts_until) {
-            ran_out = until > ran_out ? until : ran_out;
-        } else if (from > t->now + CLOCK_SKEW_S) {
-            begins = from;
-        } else {
-            newest = until > newest ? until : newest;
-            end = counts_until > end ? counts_until : end;
-        }
-    }
-    if (end)
-        return note_list(t, newest, end);
-    if (foreign && !ran_out && !begins)
-        return because(t, i, "a revocation list in its CA's name bears another's signature");
-    date_text(ran_out ? ran_out : begins, date);
-    if (ran_out)
-        return because(t, i, "its CA's revocation list ran out on %s: load a new one", date);
-    if (begins)
-        return because(t, i, "its CA's revocation list is of %s, yet to come", date);
-    return t->anchor->policy == CERT_CRL_IF_PRESENT ||
-           because(t, i, "there is no revocation list of its CA");
-}
-
-/* ---- the leaf ---- */
-
-static bool has_purpose(gnutls_x509_crt_t leaf, const char *wanted)
-{
-    for (unsigned i = 0;; i++) {
-        char oid[128];
-        size_t n = sizeof oid;
-        int rc = gnutls_x509_crt_get_key_purpose_oid(leaf, i, oid, &n, NULL);
-        if (rc == 0 && strcmp(oid, wanted) == 0)
-            return true;
-        if (rc < 0 && rc != GNUTLS_E_SHORT_MEMORY_BUFFER)
-            return false;
-    }
-}
-
-static bool check_kind(struct trial *t, unsigned i)
-{
-    unsigned critical;
-    int ca = gnutls_x509_crt_get_ca_status(t->path[i], &critical);
-    if (gnutls_x509_crt_get_version(t->path[i]) != 3)
-        return because(t, i, "not an X.509 v3 certificate");
-    if (ca > 0)
-        return because(t, i, "a CA's certificate, not one for a peer");
-    if (ca < 0 && ca != GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
-        return because(t, i, "its basic constraints can't be read");
-    return true;
-}
-
-static bool check_usage(struct trial *t, unsigned i)
-{
-    unsigned usage = 0, critical;
-    return (gnutls_x509_crt_get_key_usage(t->path[i], &usage, &critical) >= 0 &&
-            usage & GNUTLS_KEY_DIGITAL_SIGNATURE) ||
-           because(t, i, "its key usage does not allow digital signatures");
-}
-
-static bool check_purpose(struct trial *t, unsigned i)
-{
-    if (has_purpose(t->path[i], role_purpose(t->role)))
-        return true;
-    t->named |= GNUTLS_CERT_PURPOSE_MISMATCH;
-    return because(t, i, "not for %s (extended key usage)",
-                   t->role == CERT_CLIENT ? "clients" : "servers");
-}
-
-static bool has_san(gnutls_x509_crt_t leaf, int type)
-{
-    for (unsigned i = 0; i < 256; i++) {
-        unsigned char value[512];
-        size_t n = sizeof value;
-        int rc = gnutls_x509_crt_get_subject_alt_name(leaf, i, value, &n, NULL);
-        if (rc == type)
-            return true;
-        if (rc < 0 && rc != GNUTLS_E_SHORT_MEMORY_BUFFER)
-            return false;
-    }
-    return false;
-}
-
-static bool check_host(struct trial *t, unsigned i)
-{
-    unsigned char address[16];
-    if (t->role == CERT_CLIENT)
-        return true;
-    if (!t->host || !t->host[0])
-        return because(t, i, "no name to compare it with");
-    size_t n = inet_pton(AF_INET, t->host, address) == 1    ? 4
-               : inet_pton(AF_INET6, t->host, address) == 1 ? 16
-                                                            : 0;
-    bool good = n ? gnutls_x509_crt_check_ip(t->path[i], address, (unsigned)n, 0) != 0
-                  /* Without a DNS name GnuTLS would fall back to the common name. */
-                  : has_san(t->path[i], GNUTLS_SAN_DNSNAME) &&
-                        gnutls_x509_crt_check_hostname2(t->path[i], t->host, 0) != 0;
-    return good || because(t, i, "not for the name %.100s (subjectAltName)", t->host);
-}
-
-/* ---- the whole ---- */
-
-/* What is asked of a path. The stage says how much its reasons tell: of several anchors the reason
- * of the one that got furthest is given. */
-static const struct step {
-    unsigned stage;
-    enum { LEAF, BELOW_ANCHOR, ALL } of;
-    bool (*check)(struct trial *t, unsigned i);
-} steps[] = {
-    {1, ALL, check_strength},
-    {1, ALL, check_approved},
-    {1, LEAF, check_kind},
-    {1, LEAF, check_usage},
-    {1, LEAF, check_purpose},
-    {1, ALL, check_path_length},
-    {1, ALL, check_names},
-    {1, LEAF, check_signatures},
-    {2, ALL, check_time},
-    {2, LEAF, check_anchor},
-    {3, BELOW_ANCHOR, check_revocation},
-    {3, LEAF, check_host},
-};
-
-/* The path was found. */
-static bool try_path(struct trial *t)
-{
-    bool good = true;
-    for (size_t k = 0; k < sizeof steps / sizeof steps[0]; k++) {
-        unsigned n = steps[k].of == LEAF ? 1 : steps[k].of == ALL ? t->n : t->n - 1;
-        t->stage = steps[k].stage;
-        for (unsigned i = 0; i < n; i++) {
-            good &= steps[k].check(t, i);
-            if (!good && !t->each)
-                return false;
-        }
-    }
-    return good;
+    return cert_because(t, 0, "issued by no trusted CA");
 }
 
 static enum err import_chain(const gnutls_datum_t *der, unsigned n, gnutls_x509_crt_t *out,
@@ -445,11 +83,11 @@ static enum err import_chain(const gnutls_datum_t *der, unsigned n, gnutls_x509_
 /* The anchors that are nearest to the leaf, and no others: where a CA is an anchor by itself its
  * certificates are not the ones of an anchor above it, under which a name is somebody else's. */
 static unsigned nearest_anchor(const struct cert_store *s, const gnutls_x509_crt_t *chain,
-                               unsigned n, const struct trial *how)
+                               unsigned n, const struct cert_trial *how)
 {
-    unsigned nearest = CHAIN_MAX + 2;
+    unsigned nearest = CERT_CHAIN_MAX + 2;
     for (size_t i = 0; i < s->n; i++) {
-        struct trial t = *how;
+        struct cert_trial t = *how;
         t.anchor = &s->anchors[i];
         t.each = NULL;
         if (find_path(&t, chain, n) && t.n < nearest)
@@ -461,16 +99,16 @@ static unsigned nearest_anchor(const struct cert_store *s, const gnutls_x509_crt
 /* Whether the chain is good under an anchor; *got is that trial, or else the one that got furthest.
  */
 static bool try_anchors(const struct cert_store *s, const gnutls_x509_crt_t *chain, unsigned n,
-                        const struct trial *how, struct trial *got)
+                        const struct cert_trial *how, struct cert_trial *got)
 {
     unsigned nearest = nearest_anchor(s, chain, n, how);
     *got = *how;
     for (size_t i = 0; i < s->n; i++) {
-        struct trial t = *how;
+        struct cert_trial t = *how;
         t.anchor = &s->anchors[i];
         if (!find_path(&t, chain, n) || t.n != nearest)
             continue;
-        bool good = try_path(&t);
+        bool good = cert_check_path(&t);
         if (good || t.stage > got->stage)
             *got = t;
         if (good)
@@ -478,28 +116,28 @@ static bool try_anchors(const struct cert_store *s, const gnutls_x509_crt_t *cha
     }
     if (got->stage == 0) {
         got->path[0] = chain[0];
-        because(got, 0, "issued by no trusted CA");
+        cert_because(got, 0, "issued by no trusted CA");
     }
     return false;
 }
 
 /* The trial that got furthest once more, for all its reasons. */
-static void tell_all(struct trial *best, cert_reason_fn *each, void *arg)
+static void tell_all(struct cert_trial *best, cert_reason_fn *each, void *arg)
 {
-    struct trial t = *best;
+    struct cert_trial t = *best;
     t.each = each;
     t.arg = arg;
     t.why[0] = '\0';
     if (best->stage == 0)
         each(arg, best->why);
-    else if (try_path(&t))
+    else if (cert_check_path(&t))
         each(arg, best->why);
 }
 
 static enum err judge(const struct cert_store *s, const gnutls_x509_crt_t *chain, unsigned n,
-                      const struct trial *how, struct trial *got)
+                      const struct cert_trial *how, struct cert_trial *got)
 {
-    struct trial quick = *how;
+    struct cert_trial quick = *how;
     quick.each = NULL;
     if (try_anchors(s, chain, n, &quick, got))
         return ERR_OK;
@@ -510,17 +148,17 @@ static enum err judge(const struct cert_store *s, const gnutls_x509_crt_t *chain
 }
 
 static enum err judge_der(const struct cert_store *s, const gnutls_datum_t *chain, unsigned n,
-                          const struct trial *how, struct cert_id *out)
+                          const struct cert_trial *how, struct cert_id *out)
 {
-    gnutls_x509_crt_t crts[CHAIN_MAX];
+    gnutls_x509_crt_t crts[CERT_CHAIN_MAX];
     unsigned imported = 0;
-    struct trial got = {0};
+    struct cert_trial got = {0};
     *out = (struct cert_id){0};
     if (!chain || n == 0)
         return log_fail(ERR_AUTH, "the peer showed no certificate");
-    if (n > CHAIN_MAX)
+    if (n > CERT_CHAIN_MAX)
         return log_fail(ERR_AUTH, "the peer showed %u certificates; at most %d are looked at", n,
-                        CHAIN_MAX);
+                        CERT_CHAIN_MAX);
     enum err e = import_chain(chain, n, crts, &imported);
     if (e == ERR_OK)
         e = judge(s, crts, n, how, &got);
@@ -540,7 +178,7 @@ static enum err judge_der(const struct cert_store *s, const gnutls_datum_t *chai
 enum err cert_judge(const struct cert_store *s, const gnutls_datum_t *chain, unsigned n,
                     enum cert_role role, const char *host, time_t now, struct cert_id *out)
 {
-    struct trial how = {
+    struct cert_trial how = {
         .role = role, .host = host, .now = now, .fips = s->fips, .until = INT64_MAX};
     return judge_der(s, chain, n, &how, out);
 }
@@ -549,12 +187,12 @@ enum err cert_judge_all(const struct cert_store *s, const gnutls_datum_t *chain,
                         enum cert_role role, const char *host, time_t now, cert_reason_fn *each,
                         void *arg, struct cert_id *out)
 {
-    struct trial how = {.role = role,
-                        .host = host,
-                        .now = now,
-                        .fips = s->fips,
-                        .until = INT64_MAX,
-                        .each = each,
-                        .arg = arg};
+    struct cert_trial how = {.role = role,
+                             .host = host,
+                             .now = now,
+                             .fips = s->fips,
+                             .until = INT64_MAX,
+                             .each = each,
+                             .arg = arg};
     return judge_der(s, chain, n, &how, out);
 }

@@ -49,12 +49,13 @@ uint64_t count_percentile(const struct counts *c, unsigned per_thousand)
 
 /* ---- to the master ---- */
 
-/* Sends without ever waiting; a status that finds no room is sent another time. */
-static void send_control(const struct keeper *k, uint8_t type, const struct buf *body)
+/* Sends without ever waiting; false when there was no room. */
+static bool send_control(const struct keeper *k, uint8_t type, const struct buf *body)
 {
     enum err e = ipc_send(k->control, type, body, NULL, 0, true);
     if (e != ERR_OK && e != ERR_CONN)
         log_debug("the master does not take %s", ipc_name(type));
+    return e == ERR_OK;
 }
 
 static struct slice cut(const char *text, size_t max)
@@ -69,7 +70,7 @@ void status_event(const struct keeper *k, const struct token *t, const char *sta
     struct ipc_keeper_event m = {slice_str(t->config->name), slice_str(state), cut(reason, 512)};
     buf_init(&b, IPC_SMALL);
     if (k->served && ipc_put_keeper_event(&b, &m))
-        send_control(k, IPC_KEEPER_EVENT, &b);
+        (void)send_control(k, IPC_KEEPER_EVENT, &b);
     buf_release(&b);
 }
 
@@ -102,7 +103,7 @@ static void put_token(struct buf *out, const struct keeper *k, const struct toke
         .deaths = t->deaths, .failures = t->failures, .seeds = t->seeds, .unhealthy = t->unhealthy);
 }
 
-static void send_status(const struct keeper *k)
+static bool send_status(const struct keeper *k)
 {
     const struct counts *c = &k->counts;
     struct buf out;
@@ -115,8 +116,9 @@ static void send_status(const struct keeper *k)
         .shed_late = c->shed_late);
     for (const struct token *t = k->tokens; t < k->tokens + k->n_tokens; t++)
         put_token(&out, k, t);
-    send_control(k, IPC_KEEPER_STATUS, &out);
+    bool sent = send_control(k, IPC_KEEPER_STATUS, &out);
     buf_release(&out);
+    return sent;
 }
 
 /* The first token that is up is the one in use. */
@@ -146,7 +148,6 @@ void status_tend(struct keeper *k, int64_t now_ms)
     tell_in_use(k);
     if (!k->served || !k->changed || now_ms < k->status_due_ms)
         return;
-    send_status(k);
-    k->changed = false;
+    k->changed = !send_status(k);
     k->status_due_ms = now_ms + STATUS_EVERY_MS;
 }

@@ -44,7 +44,11 @@ static enum err read_pin(struct keeper *k, struct token *t)
     {
         if (o == t)
             break;
-        if (same_source(o, t)) {
+        if (!same_source(o, t))
+            continue;
+        if (o->state == TOKEN_REFUSED)
+            return log_fail(o->status, "%s", o->reason);
+        if (o->pin) {
             t->pin = o->pin;
             return ERR_OK;
         }

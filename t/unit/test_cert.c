@@ -2,6 +2,7 @@
 /* The judgement of chains: each case states the one thing that is wrong and the reason given. */
 #include "cert.h"
 #include "lib/certs.h"
+#include "lib/verdict.h"
 #include "log.h"
 
 #include <gnutls/crypto.h>
@@ -16,71 +17,18 @@
 
 #include <cmocka.h>
 
-static char dir[] = "/tmp/consign-cert-XXXXXX";
-static char ca_file[64], crl_file[64];
-static struct certs_cert root, inter, other;
-
-#define LEAF                                                                                       \
-    .cn = "alice", .ca = CERTS_LEAF, .usage = GNUTLS_KEY_DIGITAL_SIGNATURE,                        \
-    .purpose = {GNUTLS_KP_TLS_WWW_CLIENT}
-
 /* ---- what a case is made of ---- */
-
-/* A store with one anchor: ca and these CRLs. */
-static struct cert_store *store_of(const struct certs_cert *ca, const struct certs_crl *crls,
-                                   size_t n, enum cert_crl_policy policy)
-{
-    struct cert_store *s = NULL;
-    certs_write(ca_file, &ca, 1);
-    if (n)
-        certs_write_crls(crl_file, crls, n);
-    assert_int_equal(cert_store_new(&s), ERR_OK);
-    assert_int_equal(cert_store_add(s, "acme", ca_file, n ? crl_file : NULL, policy), ERR_OK);
-    return s;
-}
-
-static enum err judge(const struct cert_store *s, const struct certs_cert *const *chain, unsigned n,
-                      enum cert_role role, const char *host)
-{
-    gnutls_datum_t der[16];
-    struct cert_id id = {0};
-    log_clear_reason();
-    for (unsigned i = 0; i < n; i++)
-        der[i] = chain[i]->der;
-    enum err e = cert_judge(s, der, n, role, host, CERTS_NOW, &id);
-    if (e == ERR_OK)
-        assert_string_equal(id.anchor, "acme");
-    else
-        assert_null(id.subject.rdns);
-    cert_id_release(&id);
-    return e;
-}
-
-static void accepted(const struct cert_store *s, const struct certs_cert *const *chain, unsigned n)
-{
-    if (judge(s, chain, n, CERT_CLIENT, NULL) != ERR_OK)
-        fail_msg("refused: %s", log_reason());
-}
-
-static void refused(const struct cert_store *s, const struct certs_cert *const *chain, unsigned n,
-                    const char *why)
-{
-    if (judge(s, chain, n, CERT_CLIENT, NULL) != ERR_AUTH)
-        fail_msg("accepted, wanted \"%s\"", why);
-    if (!strstr(log_reason(), why))
-        fail_msg("the reason is \"%s\", wanted \"%s\"", log_reason(), why);
-}
 
 /* A client's leaf of that kind, straight below the root; why NULL: it is accepted. */
 static void leaf_case(const struct certs_spec *spec, const char *why)
 {
-    struct certs_cert leaf = certs_issue(spec, &root);
+    struct certs_cert leaf = certs_issue(spec, &verdict.root);
     const struct certs_cert *chain[] = {&leaf};
-    struct cert_store *s = store_of(&root, NULL, 0, CERT_CRL_IF_PRESENT);
+    struct cert_store *s = verdict_store(&verdict.root, NULL, 0, CERT_CRL_IF_PRESENT);
     if (why)
-        refused(s, chain, 1, why);
+        verdict_refused(s, chain, 1, why);
     else
-        accepted(s, chain, 1);
+        verdict_accepted(s, chain, 1);
     cert_store_free(s);
     certs_release(&leaf);
 }
@@ -88,7 +36,7 @@ static void leaf_case(const struct certs_spec *spec, const char *why)
 /* A leaf that is good but for what is changed in s. */
 #define CASE(why, ...)                                                                             \
     do {                                                                                           \
-        struct certs_spec s = {LEAF};                                                              \
+        struct certs_spec s = {VERDICT_LEAF};                                                      \
         __VA_ARGS__;                                                                               \
         leaf_case(&s, why);                                                                        \
     } while (0)
@@ -146,21 +94,25 @@ static void bad_signature(void **state)
 
 static void chains(void **state)
 {
-    struct certs_cert leaf = certs_client("alice", &inter), twin = certs_client("alice", &other);
-    const struct certs_cert *good[] = {&leaf, &inter}, *whole[] = {&leaf, &inter, &root},
-                            *mixed[] = {&leaf, &root, &other, &inter}, *bare[] = {&leaf},
-                            *foreign[] = {&twin, &other}, *last[] = {&inter, &leaf},
-                            *lent[] = {&twin, &inter, &leaf};
-    struct cert_store *s = store_of(&root, NULL, 0, CERT_CRL_IF_PRESENT);
+    struct certs_cert leaf = certs_client("alice", &verdict.inter),
+                      twin = certs_client("alice", &verdict.other);
+    const struct certs_cert *good[] = {&leaf, &verdict.inter},
+                            *whole[] = {&leaf, &verdict.inter, &verdict.root},
+                            *mixed[] = {&leaf, &verdict.root, &verdict.other, &verdict.inter},
+                            *bare[] = {&leaf}, *foreign[] = {&twin, &verdict.other},
+                            *last[] = {&verdict.inter, &leaf},
+                            *lent[] = {&twin, &verdict.inter, &leaf};
+    struct cert_store *s = verdict_store(&verdict.root, NULL, 0, CERT_CRL_IF_PRESENT);
     (void)state;
-    accepted(s, good, 2);
-    accepted(s, whole, 3);
-    accepted(s, mixed, 4);
-    refused(s, bare, 1, "no trusted CA");
-    refused(s, foreign, 2, "no trusted CA");
-    refused(s, last, 2, "CA");
-    refused(s, lent, 3, "no trusted CA"); /* a good chain behind the proven leaf helps nobody */
-    refused(s, good, 0, "no certificate");
+    verdict_accepted(s, good, 2);
+    verdict_accepted(s, whole, 3);
+    verdict_accepted(s, mixed, 4);
+    verdict_refused(s, bare, 1, "no trusted CA");
+    verdict_refused(s, foreign, 2, "no trusted CA");
+    verdict_refused(s, last, 2, "CA");
+    verdict_refused(s, lent, 3,
+                    "no trusted CA"); /* a good chain behind the proven leaf helps nobody */
+    verdict_refused(s, good, 0, "no certificate");
     cert_store_free(s);
     certs_release(&twin);
     certs_release(&leaf);
@@ -168,14 +120,14 @@ static void chains(void **state)
 
 static void long_chain(void **state)
 {
-    struct certs_cert leaf = certs_client("alice", &root);
+    struct certs_cert leaf = certs_client("alice", &verdict.root);
     const struct certs_cert *chain[9];
-    struct cert_store *s = store_of(&root, NULL, 0, CERT_CRL_IF_PRESENT);
+    struct cert_store *s = verdict_store(&verdict.root, NULL, 0, CERT_CRL_IF_PRESENT);
     (void)state;
     for (size_t i = 0; i < 9; i++)
-        chain[i] = i ? &inter : &leaf;
-    accepted(s, chain, 8);
-    refused(s, chain, 9, "at most 8");
+        chain[i] = i ? &verdict.inter : &leaf;
+    verdict_accepted(s, chain, 8);
+    verdict_refused(s, chain, 9, "at most 8");
     cert_store_free(s);
     certs_release(&leaf);
 }
@@ -183,13 +135,13 @@ static void long_chain(void **state)
 /* One leaf below an intermediate CA of that kind. */
 static void inter_case(const struct certs_spec *spec, const char *why)
 {
-    struct certs_cert ca = certs_issue(spec, &root), leaf = certs_client("alice", &ca);
+    struct certs_cert ca = certs_issue(spec, &verdict.root), leaf = certs_client("alice", &ca);
     const struct certs_cert *chain[] = {&leaf, &ca};
-    struct cert_store *s = store_of(&root, NULL, 0, CERT_CRL_IF_PRESENT);
+    struct cert_store *s = verdict_store(&verdict.root, NULL, 0, CERT_CRL_IF_PRESENT);
     if (why)
-        refused(s, chain, 2, why);
+        verdict_refused(s, chain, 2, why);
     else
-        accepted(s, chain, 2);
+        verdict_accepted(s, chain, 2);
     cert_store_free(s);
     certs_release(&leaf);
     certs_release(&ca);
@@ -218,16 +170,17 @@ static void intermediate(void **state)
 
 static void several_anchors(void **state)
 {
-    struct certs_cert leaf = certs_client("alice", &other);
-    struct certs_cert late =
-        certs_issue(&(struct certs_spec){LEAF, .from_days = -5, .to_days = -1}, &other);
-    const struct certs_cert *ca = &other;
+    struct certs_cert leaf = certs_client("alice", &verdict.other);
+    struct certs_cert late = certs_issue(
+        &(struct certs_spec){VERDICT_LEAF, .from_days = -5, .to_days = -1}, &verdict.other);
+    const struct certs_cert *ca = &verdict.other;
     gnutls_datum_t der = leaf.der;
-    struct cert_store *s = store_of(&root, NULL, 0, CERT_CRL_IF_PRESENT);
+    struct cert_store *s = verdict_store(&verdict.root, NULL, 0, CERT_CRL_IF_PRESENT);
     struct cert_id id;
     (void)state;
-    certs_write(ca_file, &ca, 1);
-    assert_int_equal(cert_store_add(s, "other", ca_file, NULL, CERT_CRL_IF_PRESENT), ERR_OK);
+    certs_write(verdict.ca_file, &ca, 1);
+    assert_int_equal(cert_store_add(s, "other", verdict.ca_file, NULL, CERT_CRL_IF_PRESENT),
+                     ERR_OK);
     assert_int_equal(cert_store_count(s), 2);
     assert_true(cert_store_has(s, "acme"));
     assert_false(cert_store_has(s, "acm"));
@@ -251,22 +204,23 @@ static void crl_case(const struct certs_cert *const *chain, unsigned n,
                      const struct certs_crl *crls, size_t n_crls, enum cert_crl_policy policy,
                      const char *why)
 {
-    struct cert_store *s = store_of(&root, crls, n_crls, policy);
+    struct cert_store *s = verdict_store(&verdict.root, crls, n_crls, policy);
     if (why)
-        refused(s, chain, n, why);
+        verdict_refused(s, chain, n, why);
     else
-        accepted(s, chain, n);
+        verdict_accepted(s, chain, n);
     cert_store_free(s);
 }
 
 static void crl_of_leaf(void **state)
 {
-    struct certs_cert leaf = certs_client("alice", &root);
+    struct certs_cert leaf = certs_client("alice", &verdict.root);
     const struct certs_cert *chain[] = {&leaf};
-    struct certs_crl good = {.issuer = &root}, revokes = {.issuer = &root, .revoked = {0}},
-                     stale = {.issuer = &root, .from_days = -8, .to_days = -1},
-                     early = {.issuer = &root, .from_days = 1, .to_days = 5},
-                     alien = {.issuer = &other};
+    struct certs_crl good = {.issuer = &verdict.root},
+                     revokes = {.issuer = &verdict.root, .revoked = {0}},
+                     stale = {.issuer = &verdict.root, .from_days = -8, .to_days = -1},
+                     early = {.issuer = &verdict.root, .from_days = 1, .to_days = 5},
+                     alien = {.issuer = &verdict.other};
     struct certs_crl old_but_true[] = {stale, good};
     (void)state;
     revokes.revoked[0] = 0x7e; /* out of order: a list need not be sorted */
@@ -290,8 +244,8 @@ static void crl_of_leaf(void **state)
 static void stale_case(const struct certs_crl *crl, struct cert_staleness how, const char *why,
                        time_t until, time_t since)
 {
-    struct certs_cert leaf = certs_client("alice", &root);
-    struct cert_store *s = store_of(&root, crl, 1, CERT_CRL_REQUIRE);
+    struct certs_cert leaf = certs_client("alice", &verdict.root);
+    struct cert_store *s = verdict_store(&verdict.root, crl, 1, CERT_CRL_REQUIRE);
     struct cert_id id;
     cert_store_stale(s, how);
     enum err e = cert_judge(s, &leaf.der, 1, CERT_CLIENT, NULL, CERTS_NOW, &id);
@@ -309,8 +263,8 @@ static void stale_case(const struct certs_crl *crl, struct cert_staleness how, c
 static void crl_that_ran_out(void **state)
 {
     const time_t day = CERTS_DAY, soon = CERTS_NOW + 5 * CERTS_DAY, ago = CERTS_NOW - CERTS_DAY;
-    struct certs_crl good = {.issuer = &root, .from_days = -1, .to_days = 5},
-                     stale = {.issuer = &root, .from_days = -8, .to_days = -1};
+    struct certs_crl good = {.issuer = &verdict.root, .from_days = -1, .to_days = 5},
+                     stale = {.issuer = &verdict.root, .from_days = -8, .to_days = -1};
     (void)state;
     stale_case(&good, (struct cert_staleness){CERT_STALE_FAIL, 0}, NULL, soon - 1, 0);
     stale_case(&good, (struct cert_staleness){CERT_STALE_GRACE, day}, NULL, soon + day - 1, 0);
@@ -323,22 +277,23 @@ static void crl_that_ran_out(void **state)
 
 static void crl_that_ran_out_still_names(void **state)
 {
-    struct certs_cert leaf = certs_client("alice", &root);
+    struct certs_cert leaf = certs_client("alice", &verdict.root);
     const struct certs_cert *chain[] = {&leaf};
-    struct certs_crl crl = {.issuer = &root, .from_days = -8, .to_days = -1};
+    struct certs_crl crl = {.issuer = &verdict.root, .from_days = -8, .to_days = -1};
     (void)state;
     crl.revoked[0] = leaf.serial;
-    struct cert_store *s = store_of(&root, &crl, 1, CERT_CRL_REQUIRE);
+    struct cert_store *s = verdict_store(&verdict.root, &crl, 1, CERT_CRL_REQUIRE);
     cert_store_stale(s, (struct cert_staleness){CERT_STALE_WARN, 0});
-    refused(s, chain, 1, "revoked on");
+    verdict_refused(s, chain, 1, "revoked on");
     cert_store_free(s);
     certs_release(&leaf);
 }
 
 static void crl_facts(void **state)
 {
-    struct certs_crl both[] = {{.issuer = &root, .revoked = {7}}, {.issuer = &inter, .to_days = 3}};
-    struct cert_store *s = store_of(&root, both, 2, CERT_CRL_REQUIRE);
+    struct certs_crl both[] = {{.issuer = &verdict.root, .revoked = {7}},
+                               {.issuer = &verdict.inter, .to_days = 3}};
+    struct cert_store *s = verdict_store(&verdict.root, both, 2, CERT_CRL_REQUIRE);
     struct cert_crl_facts f;
     (void)state;
     cert_store_stale(s, (struct cert_staleness){CERT_STALE_GRACE, 60});
@@ -356,10 +311,10 @@ static void crl_facts(void **state)
 
 static void crl_serials_are_numbers(void **state)
 {
-    struct certs_cert leaf = certs_client("alice", &root);
+    struct certs_cert leaf = certs_client("alice", &verdict.root);
     const struct certs_cert *chain[] = {&leaf};
     uint8_t octets[] = {0, 0, leaf.serial, 0};
-    struct certs_crl crl = {.issuer = &root};
+    struct certs_crl crl = {.issuer = &verdict.root};
     (void)state;
     for (unsigned zeros = 0; zeros <= 2; zeros++) {
         crl.revoked_octets = (gnutls_datum_t){octets + 2 - zeros, zeros + 1};
@@ -372,17 +327,18 @@ static void crl_serials_are_numbers(void **state)
 
 static void crl_of_intermediate(void **state)
 {
-    struct certs_cert leaf = certs_client("alice", &inter);
-    const struct certs_cert *chain[] = {&leaf, &inter};
-    struct certs_crl both[] = {{.issuer = &root}, {.issuer = &inter}};
-    struct certs_crl forged[] = {{.issuer = &root}, {.issuer = &inter, .signer = &other}};
+    struct certs_cert leaf = certs_client("alice", &verdict.inter);
+    const struct certs_cert *chain[] = {&leaf, &verdict.inter};
+    struct certs_crl both[] = {{.issuer = &verdict.root}, {.issuer = &verdict.inter}};
+    struct certs_crl forged[] = {{.issuer = &verdict.root},
+                                 {.issuer = &verdict.inter, .signer = &verdict.other}};
     (void)state;
     crl_case(chain, 2, both, 2, CERT_CRL_REQUIRE, NULL);
     crl_case(chain, 2, both, 1, CERT_CRL_REQUIRE, "no revocation list");
     crl_case(chain, 2, both, 1, CERT_CRL_IF_PRESENT, NULL);
     crl_case(chain, 2, forged, 2, CERT_CRL_REQUIRE, "signature");
     crl_case(chain, 2, forged, 2, CERT_CRL_IF_PRESENT, "signature");
-    both[0].revoked[0] = inter.serial;
+    both[0].revoked[0] = verdict.inter.serial;
     crl_case(chain, 2, both, 2, CERT_CRL_IF_PRESENT, "certificate of CN=inter: revoked on");
     both[0].revoked[0] = 0;
     both[1].revoked[0] = leaf.serial;
@@ -394,8 +350,9 @@ static void crl_of_intermediate(void **state)
 static void crl_after_key_change(void **state)
 {
     struct certs_cert fresh = certs_ca("root", NULL);
-    struct certs_cert before = certs_client("alice", &root), after = certs_client("bob", &fresh);
-    const struct certs_cert *orders[2][2] = {{&root, &fresh}, {&fresh, &root}};
+    struct certs_cert before = certs_client("alice", &verdict.root),
+                      after = certs_client("bob", &fresh);
+    const struct certs_cert *orders[2][2] = {{&verdict.root, &fresh}, {&fresh, &verdict.root}};
     const struct certs_cert *chains[] = {&before, &after};
     (void)state;
     for (int order = 0; order < 2; order++)
@@ -404,15 +361,16 @@ static void crl_after_key_change(void **state)
                 struct certs_crl crl = {.issuer = &fresh};
                 struct cert_store *s = NULL;
                 crl.revoked[0] = revoke ? chains[i]->serial : 0;
-                certs_write(ca_file, orders[order], 2);
-                certs_write_crls(crl_file, &crl, 1);
+                certs_write(verdict.ca_file, orders[order], 2);
+                certs_write_crls(verdict.crl_file, &crl, 1);
                 assert_int_equal(cert_store_new(&s), ERR_OK);
-                assert_int_equal(cert_store_add(s, "acme", ca_file, crl_file, CERT_CRL_IF_PRESENT),
+                assert_int_equal(cert_store_add(s, "acme", verdict.ca_file, verdict.crl_file,
+                                                CERT_CRL_IF_PRESENT),
                                  ERR_OK);
                 if (revoke)
-                    refused(s, &chains[i], 1, "revoked on");
+                    verdict_refused(s, &chains[i], 1, "revoked on");
                 else
-                    accepted(s, &chains[i], 1);
+                    verdict_accepted(s, &chains[i], 1);
                 cert_store_free(s);
             }
     certs_release(&after);
@@ -426,36 +384,37 @@ static void anchor_refused(const struct certs_cert *ca, const struct certs_crl *
 {
     struct cert_store *s = NULL;
     if (ca)
-        certs_write(ca_file, &ca, 1);
+        certs_write(verdict.ca_file, &ca, 1);
     if (crl)
-        certs_write_crls(crl_file, crl, 1);
+        certs_write_crls(verdict.crl_file, crl, 1);
     assert_int_equal(cert_store_new(&s), ERR_OK);
-    assert_int_equal(cert_store_add(s, "acme", ca_file, crl ? crl_file : NULL, CERT_CRL_REQUIRE),
-                     ERR_CONFIG);
+    assert_int_equal(
+        cert_store_add(s, "acme", verdict.ca_file, crl ? verdict.crl_file : NULL, CERT_CRL_REQUIRE),
+        ERR_CONFIG);
     assert_int_equal(cert_store_count(s), 0);
     cert_store_free(s);
 }
 
 static void bad_anchor(void **state)
 {
-    struct certs_cert leaf = certs_client("alice", &root);
+    struct certs_cert leaf = certs_client("alice", &verdict.root);
     struct certs_cert v1 = certs_issue(&(struct certs_spec){.cn = "old", .v1 = true}, NULL);
-    struct certs_crl forged = {.issuer = &root, .signer = &other},
-                     part = {.issuer = &root, .partial = true},
-                     endless = {.issuer = &root, .no_next = true};
+    struct certs_crl forged = {.issuer = &verdict.root, .signer = &verdict.other},
+                     part = {.issuer = &verdict.root, .partial = true},
+                     endless = {.issuer = &verdict.root, .no_next = true};
     (void)state;
     anchor_refused(&leaf, NULL);
     anchor_refused(&v1, NULL);
-    anchor_refused(&root, &forged);
-    anchor_refused(&root, &part);
-    anchor_refused(&root, &endless);
-    unlink(ca_file);
+    anchor_refused(&verdict.root, &forged);
+    anchor_refused(&verdict.root, &part);
+    anchor_refused(&verdict.root, &endless);
+    unlink(verdict.ca_file);
     anchor_refused(NULL, NULL);
-    certs_write(ca_file, NULL, 0);
+    certs_write(verdict.ca_file, NULL, 0);
     anchor_refused(NULL, NULL);
-    const struct certs_cert *ca = &root;
-    certs_write(ca_file, &ca, 1);
-    assert_int_equal(chmod(ca_file, 0666), 0);
+    const struct certs_cert *ca = &verdict.root;
+    certs_write(verdict.ca_file, &ca, 1);
+    assert_int_equal(chmod(verdict.ca_file, 0666), 0);
     anchor_refused(NULL, NULL);
     certs_release(&v1);
     certs_release(&leaf);
@@ -463,12 +422,14 @@ static void bad_anchor(void **state)
 
 static void one_ca_one_anchor(void **state)
 {
-    struct cert_store *s = store_of(&root, NULL, 0, CERT_CRL_IF_PRESENT);
-    const struct certs_cert *ca = &other;
+    struct cert_store *s = verdict_store(&verdict.root, NULL, 0, CERT_CRL_IF_PRESENT);
+    const struct certs_cert *ca = &verdict.other;
     (void)state;
-    assert_int_equal(cert_store_add(s, "twin", ca_file, NULL, CERT_CRL_REQUIRE), ERR_CONFIG);
-    certs_write(ca_file, &ca, 1);
-    assert_int_equal(cert_store_add(s, "acme", ca_file, NULL, CERT_CRL_REQUIRE), ERR_CONFIG);
+    assert_int_equal(cert_store_add(s, "twin", verdict.ca_file, NULL, CERT_CRL_REQUIRE),
+                     ERR_CONFIG);
+    certs_write(verdict.ca_file, &ca, 1);
+    assert_int_equal(cert_store_add(s, "acme", verdict.ca_file, NULL, CERT_CRL_REQUIRE),
+                     ERR_CONFIG);
     assert_int_equal(cert_store_count(s), 1);
     cert_store_free(s);
 }
@@ -477,10 +438,10 @@ static void one_ca_one_anchor(void **state)
 
 static void host_case(const struct certs_spec *spec, const char *host, bool good)
 {
-    struct certs_cert leaf = certs_issue(spec, &root);
+    struct certs_cert leaf = certs_issue(spec, &verdict.root);
     const struct certs_cert *chain[] = {&leaf};
-    struct cert_store *s = store_of(&root, NULL, 0, CERT_CRL_IF_PRESENT);
-    enum err e = judge(s, chain, 1, CERT_SERVER, host);
+    struct cert_store *s = verdict_store(&verdict.root, NULL, 0, CERT_CRL_IF_PRESENT);
+    enum err e = verdict_of(s, chain, 1, CERT_SERVER, host);
     if (good != (e == ERR_OK))
         fail_msg("%s is %s: %s", host ? host : "(none)", good ? "refused" : "accepted",
                  log_reason());
@@ -547,10 +508,10 @@ static void server_needs_its_purpose(void **state)
 
 static void identity(void **state)
 {
-    struct certs_cert leaf =
-        certs_issue(&(struct certs_spec){LEAF, .dns = "a.example.org", .email = "a@example.org",
-                                         .uri = "urn:x:y", .serial = 0x5a},
-                    &inter);
+    struct certs_cert leaf = certs_issue(&(struct certs_spec){VERDICT_LEAF, .dns = "a.example.org",
+                                                              .email = "a@example.org",
+                                                              .uri = "urn:x:y", .serial = 0x5a},
+                                         &verdict.inter);
     struct cert_id id = {0};
     uint8_t hash[32];
     gnutls_pubkey_t pub;
@@ -589,7 +550,8 @@ static void hostile_subject_is_scrubbed(void **state)
     struct cert_id id = {0};
     (void)state;
     certs_put_rdn(&name, CERTS_CN, CERTS_UTF8, "bob\nCN=alice\x1b[0m", 16, false);
-    struct certs_cert leaf = certs_issue(&(struct certs_spec){LEAF, .subject = &name}, &root);
+    struct certs_cert leaf =
+        certs_issue(&(struct certs_spec){VERDICT_LEAF, .subject = &name}, &verdict.root);
     assert_int_equal(cert_id_read(&leaf.der, &id), ERR_OK);
     for (const char *c = id.subject_text; *c; c++)
         assert_in_range(*c, 0x20, 0x7e);
@@ -603,8 +565,8 @@ static void empty_subject(void **state)
     struct cert_id id = {0};
     (void)state;
     CASE(NULL, s.subject = &none, s.email = "a@example.org");
-    struct certs_cert leaf =
-        certs_issue(&(struct certs_spec){LEAF, .subject = &none, .email = "a@b"}, &root);
+    struct certs_cert leaf = certs_issue(
+        &(struct certs_spec){VERDICT_LEAF, .subject = &none, .email = "a@b"}, &verdict.root);
     assert_int_equal(cert_id_read(&leaf.der, &id), ERR_OK);
     assert_int_equal(id.subject.n, 0);
     assert_string_equal(id.subject_text, "");
@@ -614,9 +576,9 @@ static void empty_subject(void **state)
 
 static void junk_is_no_certificate(void **state)
 {
-    struct certs_cert leaf = certs_client("alice", &root);
+    struct certs_cert leaf = certs_client("alice", &verdict.root);
     gnutls_datum_t cut = leaf.der, none = {NULL, 0};
-    struct cert_store *s = store_of(&root, NULL, 0, CERT_CRL_IF_PRESENT);
+    struct cert_store *s = verdict_store(&verdict.root, NULL, 0, CERT_CRL_IF_PRESENT);
     struct cert_id id;
     (void)state;
     for (cut.size = 0; cut.size < leaf.der.size; cut.size++)
@@ -624,31 +586,6 @@ static void junk_is_no_certificate(void **state)
     assert_int_equal(cert_id_read(&none, &id), ERR_AUTH);
     cert_store_free(s);
     certs_release(&leaf);
-}
-
-static int begin(void **state)
-{
-    (void)state;
-    log_quiet(getenv("V") == NULL);
-    if (!mkdtemp(dir))
-        return -1;
-    snprintf(ca_file, sizeof ca_file, "%s/ca.pem", dir);
-    snprintf(crl_file, sizeof crl_file, "%s/crl.pem", dir);
-    root = certs_ca("root", NULL);
-    other = certs_ca("other", NULL);
-    inter = certs_ca("inter", &root);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    certs_release(&inter);
-    certs_release(&other);
-    certs_release(&root);
-    unlink(ca_file);
-    unlink(crl_file);
-    return rmdir(dir);
 }
 
 int main(void)
@@ -683,5 +620,5 @@ int main(void)
         cmocka_unit_test(junk_is_no_certificate),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, verdict_begin, verdict_end);
 }

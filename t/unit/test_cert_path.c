@@ -2,6 +2,7 @@
 /* The judgement of chains: what CAs allow those below them, which anchor counts, every reason. */
 #include "cert.h"
 #include "lib/certs.h"
+#include "lib/verdict.h"
 #include "log.h"
 
 #include <gnutls/x509.h>
@@ -15,60 +16,7 @@
 
 #include <cmocka.h>
 
-static char dir[] = "/tmp/consign-path-XXXXXX";
-static char ca_file[64], crl_file[64];
-static struct certs_cert root, inter, other;
-
-#define LEAF                                                                                       \
-    .cn = "alice", .ca = CERTS_LEAF, .usage = GNUTLS_KEY_DIGITAL_SIGNATURE,                        \
-    .purpose = {GNUTLS_KP_TLS_WWW_CLIENT}
-
 /* ---- what a case is made of ---- */
-
-/* A store with one anchor: ca and these CRLs. */
-static struct cert_store *store_of(const struct certs_cert *ca, const struct certs_crl *crls,
-                                   size_t n, enum cert_crl_policy policy)
-{
-    struct cert_store *s = NULL;
-    certs_write(ca_file, &ca, 1);
-    if (n)
-        certs_write_crls(crl_file, crls, n);
-    assert_int_equal(cert_store_new(&s), ERR_OK);
-    assert_int_equal(cert_store_add(s, "acme", ca_file, n ? crl_file : NULL, policy), ERR_OK);
-    return s;
-}
-
-static enum err judge(const struct cert_store *s, const struct certs_cert *const *chain, unsigned n,
-                      enum cert_role role, const char *host)
-{
-    gnutls_datum_t der[16];
-    struct cert_id id = {0};
-    log_clear_reason();
-    for (unsigned i = 0; i < n; i++)
-        der[i] = chain[i]->der;
-    enum err e = cert_judge(s, der, n, role, host, CERTS_NOW, &id);
-    if (e == ERR_OK)
-        assert_string_equal(id.anchor, "acme");
-    else
-        assert_null(id.subject.rdns);
-    cert_id_release(&id);
-    return e;
-}
-
-static void accepted(const struct cert_store *s, const struct certs_cert *const *chain, unsigned n)
-{
-    if (judge(s, chain, n, CERT_CLIENT, NULL) != ERR_OK)
-        fail_msg("refused: %s", log_reason());
-}
-
-static void refused(const struct cert_store *s, const struct certs_cert *const *chain, unsigned n,
-                    const char *why)
-{
-    if (judge(s, chain, n, CERT_CLIENT, NULL) != ERR_AUTH)
-        fail_msg("accepted, wanted \"%s\"", why);
-    if (!strstr(log_reason(), why))
-        fail_msg("the reason is \"%s\", wanted \"%s\"", log_reason(), why);
-}
 
 /* A leaf below two CAs below the root, of which the upper allows that many below it. */
 static void length_case(int length, const char *why)
@@ -77,14 +25,14 @@ static void length_case(int length, const char *why)
                               .ca = CERTS_CA,
                               .usage = GNUTLS_KEY_KEY_CERT_SIGN,
                               .path_length = length + 1};
-    struct certs_cert upper = certs_issue(&spec, &root), lower = certs_ca("lower", &upper);
+    struct certs_cert upper = certs_issue(&spec, &verdict.root), lower = certs_ca("lower", &upper);
     struct certs_cert leaf = certs_client("alice", &lower);
     const struct certs_cert *chain[] = {&leaf, &lower, &upper};
-    struct cert_store *s = store_of(&root, NULL, 0, CERT_CRL_IF_PRESENT);
+    struct cert_store *s = verdict_store(&verdict.root, NULL, 0, CERT_CRL_IF_PRESENT);
     if (why)
-        refused(s, chain, 3, why);
+        verdict_refused(s, chain, 3, why);
     else
-        accepted(s, chain, 3);
+        verdict_accepted(s, chain, 3);
     cert_store_free(s);
     certs_release(&leaf);
     certs_release(&lower);
@@ -106,16 +54,17 @@ static void names_case(struct certs_spec ca_spec, struct certs_spec leaf_spec, c
     ca_spec.cn = "partner";
     ca_spec.ca = CERTS_CA;
     ca_spec.usage = GNUTLS_KEY_KEY_CERT_SIGN;
-    struct certs_cert ca = certs_issue(&ca_spec, &root), leaf = certs_issue(&leaf_spec, &ca);
+    struct certs_cert ca = certs_issue(&ca_spec, &verdict.root),
+                      leaf = certs_issue(&leaf_spec, &ca);
     const struct certs_cert *chain[] = {&leaf, &ca}, *alone[] = {&leaf};
-    struct cert_store *s = store_of(&root, NULL, 0, CERT_CRL_IF_PRESENT);
-    struct cert_store *own = store_of(&ca, NULL, 0, CERT_CRL_IF_PRESENT);
+    struct cert_store *s = verdict_store(&verdict.root, NULL, 0, CERT_CRL_IF_PRESENT);
+    struct cert_store *own = verdict_store(&ca, NULL, 0, CERT_CRL_IF_PRESENT);
     if (why) {
-        refused(s, chain, 2, why);
-        refused(own, alone, 1, why); /* an anchor's constraints count as well */
+        verdict_refused(s, chain, 2, why);
+        verdict_refused(own, alone, 1, why); /* an anchor's constraints count as well */
     } else {
-        accepted(s, chain, 2);
-        accepted(own, alone, 1);
+        verdict_accepted(s, chain, 2);
+        verdict_accepted(own, alone, 1);
     }
     cert_store_free(own);
     cert_store_free(s);
@@ -125,7 +74,7 @@ static void names_case(struct certs_spec ca_spec, struct certs_spec leaf_spec, c
 
 #define NAMES(why, constraint, ...)                                                                \
     do {                                                                                           \
-        struct certs_spec c = {.cn = NULL}, s = {LEAF};                                            \
+        struct certs_spec c = {.cn = NULL}, s = {VERDICT_LEAF};                                    \
         c.constraint;                                                                              \
         __VA_ARGS__;                                                                               \
         names_case(c, s, why);                                                                     \
@@ -170,15 +119,16 @@ static void every_reason(void **state)
                                                               .from_days = -5,
                                                               .to_days = -1,
                                                               .serial = 0x55},
-                                         &root);
-    struct certs_crl crl = {.issuer = &root, .revoked = {0x55}};
-    struct cert_store *s = store_of(&root, &crl, 1, CERT_CRL_REQUIRE);
-    const struct certs_cert *ca = &other;
+                                         &verdict.root);
+    struct certs_crl crl = {.issuer = &verdict.root, .revoked = {0x55}};
+    struct cert_store *s = verdict_store(&verdict.root, &crl, 1, CERT_CRL_REQUIRE);
+    const struct certs_cert *ca = &verdict.other;
     struct cert_id id;
     char all[4096] = "";
     (void)state;
-    certs_write(ca_file, &ca, 1);
-    assert_int_equal(cert_store_add(s, "other", ca_file, NULL, CERT_CRL_IF_PRESENT), ERR_OK);
+    certs_write(verdict.ca_file, &ca, 1);
+    assert_int_equal(cert_store_add(s, "other", verdict.ca_file, NULL, CERT_CRL_IF_PRESENT),
+                     ERR_OK);
     assert_int_equal(cert_judge_all(s, &leaf.der, 1, CERT_CLIENT, NULL, CERTS_NOW, tell, all, &id),
                      ERR_AUTH);
     assert_string_equal(all,
@@ -187,8 +137,9 @@ static void every_reason(void **state)
                         "certificate of CN=alice: expired on 2027-01-14 08:00:00 UTC\n"
                         "certificate of CN=alice: revoked on 2027-01-13 08:00:00 UTC\n");
     all[0] = '\0';
-    assert_int_equal(cert_judge_all(s, &other.der, 1, CERT_CLIENT, NULL, CERTS_NOW, tell, all, &id),
-                     ERR_AUTH);
+    assert_int_equal(
+        cert_judge_all(s, &verdict.other.der, 1, CERT_CLIENT, NULL, CERTS_NOW, tell, all, &id),
+        ERR_AUTH);
     assert_non_null(strstr(all, "a CA's certificate"));
     cert_store_free(s);
     certs_release(&leaf);
@@ -198,25 +149,27 @@ static void every_reason(void **state)
  * refuses. */
 static void nearest_anchor(void **state)
 {
-    struct certs_cert leaf = certs_client("alice", &inter);
-    const struct certs_cert *chain[] = {&leaf, &inter}, *ca = &inter;
-    struct certs_crl crl = {.issuer = &inter, .revoked = {leaf.serial}};
-    gnutls_datum_t der[] = {leaf.der, inter.der};
-    struct cert_store *s = store_of(&root, NULL, 0, CERT_CRL_IF_PRESENT);
+    struct certs_cert leaf = certs_client("alice", &verdict.inter);
+    const struct certs_cert *chain[] = {&leaf, &verdict.inter}, *ca = &verdict.inter;
+    struct certs_crl crl = {.issuer = &verdict.inter, .revoked = {leaf.serial}};
+    gnutls_datum_t der[] = {leaf.der, verdict.inter.der};
+    struct cert_store *s = verdict_store(&verdict.root, NULL, 0, CERT_CRL_IF_PRESENT);
     struct cert_id id;
     (void)state;
-    accepted(s, chain, 2);
-    certs_write(ca_file, &ca, 1);
-    assert_int_equal(cert_store_add(s, "partner", ca_file, NULL, CERT_CRL_IF_PRESENT), ERR_OK);
+    verdict_accepted(s, chain, 2);
+    certs_write(verdict.ca_file, &ca, 1);
+    assert_int_equal(cert_store_add(s, "partner", verdict.ca_file, NULL, CERT_CRL_IF_PRESENT),
+                     ERR_OK);
     assert_int_equal(cert_judge(s, der, 2, CERT_CLIENT, NULL, CERTS_NOW, &id), ERR_OK);
     assert_string_equal(id.anchor, "partner");
     cert_id_release(&id);
     cert_store_free(s);
-    s = store_of(&root, NULL, 0, CERT_CRL_IF_PRESENT);
-    certs_write(ca_file, &ca, 1);
-    certs_write_crls(crl_file, &crl, 1);
-    assert_int_equal(cert_store_add(s, "partner", ca_file, crl_file, CERT_CRL_REQUIRE), ERR_OK);
-    refused(s, chain, 2, "revoked on");
+    s = verdict_store(&verdict.root, NULL, 0, CERT_CRL_IF_PRESENT);
+    certs_write(verdict.ca_file, &ca, 1);
+    certs_write_crls(verdict.crl_file, &crl, 1);
+    assert_int_equal(
+        cert_store_add(s, "partner", verdict.ca_file, verdict.crl_file, CERT_CRL_REQUIRE), ERR_OK);
+    verdict_refused(s, chain, 2, "revoked on");
     cert_store_free(s);
     certs_release(&leaf);
 }
@@ -224,53 +177,30 @@ static void nearest_anchor(void **state)
 /* A CA that changed its key and issues under both: each key has its list, in whatever order. */
 static void a_list_for_each_key(void **state)
 {
-    struct certs_cert again = certs_ca("inter", &root), leaf = certs_client("alice", &inter);
-    const struct certs_cert *chain[] = {&leaf, &inter};
-    struct certs_crl own = {.issuer = &inter}, others = {.issuer = &again}, top = {.issuer = &root};
+    struct certs_cert again = certs_ca("inter", &verdict.root),
+                      leaf = certs_client("alice", &verdict.inter);
+    const struct certs_cert *chain[] = {&leaf, &verdict.inter};
+    struct certs_crl own = {.issuer = &verdict.inter}, others = {.issuer = &again},
+                     top = {.issuer = &verdict.root};
     (void)state;
     for (unsigned i = 0; i < 4; i++) {
         struct certs_crl crls[] = {top, i & 1 ? own : others, i & 1 ? others : own};
         crls[i & 1 ? 2 : 1].revoked[0] =
             leaf.serial; /* one of the same number, of the other key's */
         crls[i & 1 ? 1 : 2].revoked[0] = i & 2 ? leaf.serial : 0;
-        struct cert_store *s = store_of(&root, crls, 3, CERT_CRL_REQUIRE);
+        struct cert_store *s = verdict_store(&verdict.root, crls, 3, CERT_CRL_REQUIRE);
         if (i & 2)
-            refused(s, chain, 2, "revoked on");
+            verdict_refused(s, chain, 2, "revoked on");
         else
-            accepted(s, chain, 2);
+            verdict_accepted(s, chain, 2);
         cert_store_free(s);
     }
     struct cert_store *s =
-        store_of(&root, (struct certs_crl[]){top, others}, 2, CERT_CRL_IF_PRESENT);
-    refused(s, chain, 2, "bears another's signature");
+        verdict_store(&verdict.root, (struct certs_crl[]){top, others}, 2, CERT_CRL_IF_PRESENT);
+    verdict_refused(s, chain, 2, "bears another's signature");
     cert_store_free(s);
     certs_release(&leaf);
     certs_release(&again);
-}
-
-static int begin(void **state)
-{
-    (void)state;
-    log_quiet(getenv("V") == NULL);
-    if (!mkdtemp(dir))
-        return -1;
-    snprintf(ca_file, sizeof ca_file, "%s/ca.pem", dir);
-    snprintf(crl_file, sizeof crl_file, "%s/crl.pem", dir);
-    root = certs_ca("root", NULL);
-    other = certs_ca("other", NULL);
-    inter = certs_ca("inter", &root);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    certs_release(&inter);
-    certs_release(&other);
-    certs_release(&root);
-    unlink(ca_file);
-    unlink(crl_file);
-    return rmdir(dir);
 }
 
 int main(void)
@@ -281,5 +211,5 @@ int main(void)
         cmocka_unit_test(a_list_for_each_key),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, verdict_begin, verdict_end);
 }
