@@ -220,7 +220,8 @@ enum err crew_open(struct work *work, struct worker *first, const struct profile
     pthread_cond_init(&c->changed, &clock);
     pthread_condattr_destroy(&clock);
     work->crew = c;
-    growth_init(&c->growth, work->connections == 0 ? work_most(work) : 1);
+    growth_init(&c->growth, work->connections == 0 ? work_most(work) : 1,
+                tls_round_trip_ms(first->link->chan.tls));
     for (unsigned i = 1; i < work_first(work); i++)
         add_member(c);
     return ERR_OK;

@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: ISC */
 #include "growth.h"
 
-enum { LOOK_MS = 1000 };
+enum { LOOK_MS = 1000, SLOW_START = 40 /* round trips, with room for a loss */ };
 static const double GAIN = 1.15; /* what twice as many have to bring */
 
-void growth_init(struct growth *g, unsigned most)
+void growth_init(struct growth *g, unsigned most, unsigned round_trip_ms)
 {
-    *g = (struct growth){.now = 1, .most = most};
+    int64_t settled_ms = (int64_t)round_trip_ms * SLOW_START;
+    *g = (struct growth){
+        .now = 1, .most = most, .look_ms = settled_ms > LOOK_MS ? settled_ms : LOOK_MS};
 }
 
 unsigned growth_ask(struct growth *g, uint64_t amount, int64_t now_ms)
 {
     if (g->now >= g->most)
         return 0;
-    if (g->since_ms != 0 && now_ms - g->since_ms < LOOK_MS)
+    if (g->since_ms != 0 && now_ms - g->since_ms < g->look_ms)
         return 0;
     double rate = g->since_ms == 0 || amount < g->amount
                       ? 0

@@ -191,7 +191,7 @@ static void start(void *arg, const uint8_t token[static PART_TOKEN])
     s->list = calloc(most - 1, sizeof *s->list);
     for (unsigned i = 1; s->list && i < first; i++)
         add(s);
-    growth_init(&s->growth, most);
+    growth_init(&s->growth, most, tls_round_trip_ms(s->worker->link->chan.tls));
     s->growing = s->list && first < most && pthread_create(&s->grower, NULL, grow, s) == 0;
 }
 

@@ -73,8 +73,9 @@ enum err recv_want(struct receiver *r)
 {
     struct share *share = r->x->streams->share;
     uint64_t first, count, from = r->n_wants ? r->want_ends[r->n_wants - 1] : r->cursor;
+    unsigned ahead = share_alone(share) ? RECV_WANTS : RECV_WANTS_SHARED;
     enum err e = ERR_OK;
-    while (e == ERR_OK && r->n_wants < RECV_WANTS && !r->want_over) {
+    while (e == ERR_OK && r->n_wants < ahead && !r->want_over) {
         enum share_state state = SHARE_FREE;
         if (share_take(share, r->x->stream, from, &first, &count)) {
             from = r->want_ends[r->n_wants++] = first + count;

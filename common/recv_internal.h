@@ -22,7 +22,9 @@ struct recv_job {
     uint64_t from;
 };
 
-enum { RECV_WANTS = 2 }; /* ranges that are asked for ahead */
+/* Ranges that are asked for ahead. Over a long way a loss holds up what is behind it, and whoever sends must not run
+ * out of work meanwhile; among several, what one has taken the others can't. */
+enum { RECV_WANTS = 4, RECV_WANTS_SHARED = 2 };
 
 struct receiver {
     const struct xfer *x;

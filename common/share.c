@@ -77,6 +77,14 @@ void share_leave(struct share *s)
     count(s, -1);
 }
 
+bool share_alone(struct share *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool alone = s->others == 0;
+    pthread_mutex_unlock(&s->lock);
+    return alone;
+}
+
 bool share_take(struct share *s, unsigned stream, uint64_t from, uint64_t *first, uint64_t *count)
 {
     bool found = false;

@@ -46,6 +46,9 @@ void share_fail(struct share *s);
  * SHARE_WAIT. */
 enum share_state share_look(struct share *s, uint64_t from, int wait_ms);
 
+/* Whether no other stream takes part (share_join). */
+bool share_alone(struct share *s);
+
 /* Chunks whose hash is known. */
 uint64_t share_count(const struct share *s);
 

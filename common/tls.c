@@ -551,6 +551,13 @@ uint64_t tls_bytes_acked(const struct tls *t)
     return getsockopt(t->fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 ? info.tcpi_bytes_acked : 0;
 }
 
+unsigned tls_round_trip_ms(const struct tls *t)
+{
+    struct tcp_info info = {0};
+    socklen_t n = sizeof info;
+    return getsockopt(t->fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0 ? info.tcpi_rtt / 1000 : 0;
+}
+
 void tls_receive_room(struct tls *t, int bytes)
 {
     (void)setsockopt(t->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);

@@ -120,6 +120,9 @@ uint64_t tls_bytes_out(const struct tls *t);
 /* Bytes sent that the peer's kernel acknowledged; 0 where the socket is not TCP. */
 uint64_t tls_bytes_acked(const struct tls *t);
 
+/* The kernel's estimate of the round trip; 0 where the socket is not TCP. */
+unsigned tls_round_trip_ms(const struct tls *t);
+
 /* Bounds what the kernel keeps of bytes that we did not take yet; as good as the kernel can. */
 void tls_receive_room(struct tls *t, int bytes);
 

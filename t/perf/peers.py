@@ -127,6 +127,7 @@ PEERS = {
             get_tree="get -r {link}:/{there} {here}",
             sync="sync {here} {link}:/{there}",
             put_packed="put --whole --compress on {here} {link}:/{there}",
+            put_plain="put --whole --compress off {here} {link}:/{there}",
             delta="put {here} {link}:/{there}",
             resume="put {here} {link}:/{there}",
         ),

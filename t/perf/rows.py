@@ -232,7 +232,7 @@ def log(bench):
     """Log text over 50 MB/s, packed on the way, beside consign unpacked."""
     works = {
         "consign": ("put-packed", None),
-        "consign (plain)": ("put", 2.5),
+        "consign (plain)": ("put-plain", 2.5),
         "rsync-tls": ("put-packed", 1.3),
         "rsync-ssh": ("put-packed", 1.3),
         "scp": ("put-packed", None),

@@ -21,7 +21,7 @@ static void doubles_while_it_helps(void **state)
     uint64_t amount = 0;
     int64_t now = 5000;
     (void)state;
-    growth_init(&g, GROWTH_MOST);
+    growth_init(&g, GROWTH_MOST, 0);
     assert_int_equal(growth_ask(&g, 0, now), 0);
     assert_int_equal(growth_ask(&g, 500, now + 500), 0);
     assert_int_equal(second(&g, &amount, &now, 100), 1);
@@ -40,7 +40,7 @@ static void stays_where_it_does_not(void **state)
     uint64_t amount = 0;
     int64_t now = 5000;
     (void)state;
-    growth_init(&g, GROWTH_MOST);
+    growth_init(&g, GROWTH_MOST, 0);
     assert_int_equal(growth_ask(&g, 0, now), 0);
     assert_int_equal(second(&g, &amount, &now, 1000), 1);
     assert_int_equal(second(&g, &amount, &now, 1000), 0);
@@ -56,7 +56,7 @@ static void one_is_one(void **state)
     uint64_t amount = 0;
     int64_t now = 5000;
     (void)state;
-    growth_init(&g, 1);
+    growth_init(&g, 1, 0);
     for (int i = 0; i < 5; i++)
         assert_int_equal(second(&g, &amount, &now, 1000), 0);
 }
@@ -67,12 +67,25 @@ static void never_more_than_allowed(void **state)
     uint64_t amount = 0;
     int64_t now = 5000;
     (void)state;
-    growth_init(&g, 3);
+    growth_init(&g, 3, 0);
     assert_int_equal(growth_ask(&g, 0, now), 0);
     assert_int_equal(second(&g, &amount, &now, 1), 1);
     assert_int_equal(second(&g, &amount, &now, 2), 0);
     assert_int_equal(second(&g, &amount, &now, 2), 1);
     assert_int_equal(g.now, 3);
+}
+
+static void a_long_round_trip_takes_a_long_look(void **state)
+{
+    struct growth g;
+    uint64_t amount = 0;
+    int64_t now = 5000;
+    (void)state;
+    growth_init(&g, GROWTH_MOST, 100);
+    assert_int_equal(growth_ask(&g, 0, now), 0);
+    for (int i = 1; i < 4; i++)
+        assert_int_equal(second(&g, &amount, &now, 1000), 0);
+    assert_int_equal(second(&g, &amount, &now, 1000), 1);
 }
 
 int main(void)
@@ -82,6 +95,7 @@ int main(void)
         cmocka_unit_test(stays_where_it_does_not),
         cmocka_unit_test(one_is_one),
         cmocka_unit_test(never_more_than_allowed),
+        cmocka_unit_test(a_long_round_trip_takes_a_long_look),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
