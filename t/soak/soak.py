@@ -167,8 +167,12 @@ class Worker:
                 for path in op.puts:
                     self.model.parts.setdefault(path, set()).add(op.user)
             elif not op.crowded:
+                # What another user began stays.
                 for path in op.takes:
-                    self.model.parts.pop(path, None)
+                    users = self.model.parts.get(path, set())
+                    users.discard(op.user)
+                    if not users:
+                        self.model.parts.pop(path, None)
 
     def judge(self, op, status, fault, errors):
         allowed = op.may(op)
