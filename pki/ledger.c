@@ -232,7 +232,7 @@ static enum err read_lines(struct ledger *l, FILE *f)
     off_t good = 0;
     for (unsigned at = 1; fgets(line, sizeof line, f); at++) {
         size_t n = strlen(line);
-        if (line[n - 1] != '\n') {
+        if (n == 0 || line[n - 1] != '\n') {
             if (feof(f))
                 return at == 1 ? log_fail(ERR_CORRUPT, "%s: not a ledger", l->path) : cut(l, good);
             return log_fail(ERR_CORRUPT, "%s:%u: not a ledger's line", l->path, at);

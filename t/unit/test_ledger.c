@@ -98,6 +98,41 @@ static void renewal_of_nothing(void **state)
     assert_int_equal(ledger_open(&l, path, false), ERR_CORRUPT);
 }
 
+/* As a crash of a filesystem may leave it: longer than what was written. */
+static void zeros_at_the_end(void **state)
+{
+    struct ledger l;
+    static const char zeros[100];
+    FILE *f = fopen(path, "a");
+    (void)state;
+    assert_non_null(f);
+    fputs("issuing 4d01 1 2 client CN=x\n", f);
+    fwrite(zeros, 1, sizeof zeros, f);
+    assert_int_equal(fclose(f), 0);
+    l = opened();
+    assert_int_equal(l.n, 1);
+    assert_int_equal(ledger_issued(&l, "4d01"), ERR_OK);
+    ledger_release(&l);
+    l = opened();
+    assert_true(l.n == 1 && l.entries[0].issued);
+    ledger_release(&l);
+}
+
+static void a_zero_in_a_line(void **state)
+{
+    static const char *const lines[] = {"\0\n", "\0issuing 4e01 1 2 client CN=x\n"};
+    static const size_t lengths[] = {2, 30};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct ledger l;
+        FILE *f = fopen(path, "a");
+        assert_non_null(f);
+        assert_int_equal(fwrite(lines[i], 1, lengths[i], f), lengths[i]);
+        assert_int_equal(fclose(f), 0);
+        assert_int_equal(ledger_open(&l, path, false), ERR_CORRUPT);
+    }
+}
+
 static int fresh(void **state)
 {
     (void)state;
@@ -129,6 +164,8 @@ int main(void)
         cmocka_unit_test_setup(twice_in_the_file, fresh),
         cmocka_unit_test_setup(renewals, fresh),
         cmocka_unit_test_setup(renewal_of_nothing, fresh),
+        cmocka_unit_test_setup(zeros_at_the_end, fresh),
+        cmocka_unit_test_setup(a_zero_in_a_line, fresh),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, begin, end);
