@@ -82,12 +82,13 @@ static enum err take_section(struct reader *r, char *text)
 static enum err take_key(struct reader *r, char *text)
 {
     char *equals = strchr(text, '=');
-    if (!equals || equals == text)
+    if (equals)
+        *equals = '\0';
+    r->at.key = trim(text);
+    if (!equals || !*r->at.key)
         return fail_line(r, "neither [SECTION], nor KEY = VALUE, nor a comment");
     if (!r->section[0])
         return fail_line(r, "a key before the first section");
-    *equals = '\0';
-    r->at.key = trim(text);
     char *value = trim(equals + 1);
     /* Whoever writes this means a comment; whoever reads it would take it for a value. */
     for (const char *c = value; *c; c++)

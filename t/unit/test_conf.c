@@ -85,6 +85,7 @@ static void junk(void **state)
     refused("[a]\nk\n", 2);
     refused("[a]\nk: v\n", 2);
     refused("[a]\n= v\n", 2);
+    refused("[a]\n\r\t= v\n", 2);
     refused("[a]\nk = v # not a comment\n", 2);
     refused("[a]\nk = v\t; not a comment\n", 2);
     refused("[a]\nk = v\n  goes on\n", 3);
