@@ -377,8 +377,10 @@ enum err remote_also(const struct remote *first, const char *text,
 
 void remote_text(const struct remote *r, const char *path, char *out, size_t cap)
 {
+    const char *host = r->profile->host;
+    bool v6 = strchr(host, ':') != NULL;
     if (strcmp(r->profile->name, default_name) == 0)
-        snprintf(out, cap, "%s%s:%s%s", scheme, r->profile->host, r->profile->port, path);
+        snprintf(out, cap, v6 ? "%s[%s]:%s%s" : "%s%s:%s%s", scheme, host, r->profile->port, path);
     else
         snprintf(out, cap, "%s:%s", r->profile->name, path);
 }
