@@ -20,7 +20,7 @@ MACHINE     := $(shell uname -m)
 NEEDS_build := gcc libc6-dev pkg-config libgnutls28-dev libp11-kit-dev zlib1g-dev libpopt-dev \
                libseccomp-dev libjansson-dev $(if $(filter x86_64,$(MACHINE)),libipsec-mb-dev) \
                $(if $(filter x86_64 aarch64,$(MACHINE)),libisal-dev)
-NEEDS_test  := perl procps e2fsprogs libcmocka-dev sharness softhsm2 opensc gnutls-bin openssl python3 faketime \
+NEEDS_test  := perl procps e2fsprogs clang libclang-rt-dev libcmocka-dev sharness softhsm2 opensc gnutls-bin openssl python3 faketime \
                python3-libtorrent opencryptoki p11-kit attr acl
 NEEDS_lint  := clang-format clang-tidy cppcheck shellcheck pyflakes3
 NEEDS_perf  := python3 openssl softhsm2 procps util-linux iproute2 linux-perf gnuplot-nox diffutils openssh-client \
@@ -102,13 +102,29 @@ $(PERF): $(BUILD)/t/perf/%: $(BUILD)/obj/t/perf/%.o $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD,$@) $(LINK) -o $@ $^ $(LIBS)
 
-FUZZ = clang -fsanitize=fuzzer,address -g -O1 -D_GNU_SOURCE -Icommon
-fuzz: ## builds the fuzzers of t/fuzz into build/t/fuzz (needs clang)
-	@mkdir -p $(BUILD)/t/fuzz
-	$(call say,FUZZ,msg) $(FUZZ) -o $(BUILD)/t/fuzz/msg t/fuzz/fuzz_msg.c t/unit/lib/msg_fuzz.c \
-		common/msg.c common/wire.c common/buf.c
-	$(call say,FUZZ,deflate) $(FUZZ) $(if $(ISAL),-DHAVE_ISAL) -o $(BUILD)/t/fuzz/deflate t/fuzz/fuzz_deflate.c \
-		common/deflate_engine.c -lz $(if $(ISAL),-lisal)
+# Fuzz targets, built by clang with its sanitizers, in build/fuzz in any case.
+FUZZERS  := $(patsubst t/fuzz/fuzz_%.c,%,$(wildcard t/fuzz/fuzz_*.c))
+FUZZ_BIN := $(FUZZERS:%=build/fuzz/bin/%)
+FUZZ_CC   = clang -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_LIB := $(patsubst %,build/fuzz/lib-%.a,fuzz unit client server pki common)
+SECONDS  ?= 60
+fuzz: $(FUZZ_BIN) ## runs the fuzzers of t/fuzz, SECONDS=60 each; F=NAME...: some (t/fuzz/run.sh)
+	@FUZZ_SECONDS=$(SECONDS) t/fuzz/run.sh long $(or $(F),$(FUZZERS))
+$(FUZZ_BIN): build/fuzz/bin/%: build/fuzz/obj/t/fuzz/fuzz_%.o $(FUZZ_LIB)
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$@) $(FUZZ_CC) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(FUZZ_LIB) -Wl,--end-group $(LIBS)
+build/fuzz/obj/%.o: %.c | $(call having,test)
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$<) $(FUZZ_CC) -fsanitize=fuzzer-no-link -std=gnu11 $(INCLUDE) -MMD -MP -c -o $@ $<
+fuzz_obj  = $(patsubst %.c,build/fuzz/obj/%.o,$(1))
+build/fuzz/lib-fuzz.a: $(call fuzz_obj,$(filter-out t/fuzz/fuzz_%,$(wildcard t/fuzz/*.c)))
+build/fuzz/lib-unit.a: $(call fuzz_obj,$(wildcard t/unit/lib/*.c))
+build/fuzz/lib-client.a: $(call fuzz_obj,$(filter-out $(MAINS),$(CLIENT)))
+build/fuzz/lib-server.a: $(call fuzz_obj,$(filter-out $(MAINS),$(SERVER)))
+build/fuzz/lib-pki.a: $(call fuzz_obj,$(filter-out $(MAINS),$(PKI)))
+build/fuzz/lib-common.a: $(call fuzz_obj,$(COMMON))
+$(FUZZ_LIB):
+	$(call say,AR,$@) rm -f $@ && ar rcs $@ $^
 
 demo-server: all $(call having,test) ## starts a server for trying out, with its own CA and users
 	@BUILD=$(BUILD) contrib/demo/server.sh
@@ -118,7 +134,7 @@ SCRIPTS := $(wildcard t/t[0-9]*.t)
 CHOSEN  := $(if $(T),$(foreach w,$(T),$(filter $(w) %/$(w) %/$(w).t t/$(w)%,$(TESTS) $(SCRIPTS))),$(TESTS) $(SCRIPTS))
 $(if $(T),$(if $(CHOSEN),,$(error no test is called $(T))))
 
-check: $(filter $(TESTS),$(CHOSEN)) $(if $(filter $(SCRIPTS),$(CHOSEN)),all $(FAULT)) $(if $(filter t/t4002-%,$(CHOSEN)),$(BUILD)/t/consignd-probe) $(call having,test) ## builds and runs all tests; T=NAME: some; SANITIZE=1: with sanitizers
+check: $(filter $(TESTS),$(CHOSEN)) $(if $(filter $(SCRIPTS),$(CHOSEN)),all $(FAULT)) $(if $(filter t/t4002-%,$(CHOSEN)),$(BUILD)/t/consignd-probe) $(if $(filter t/t0005-%,$(CHOSEN)),$(FUZZ_BIN)) $(call having,test) ## builds and runs all tests; T=NAME: some; SANITIZE=1: with sanitizers
 	@BUILD=$(BUILD) \
 	ASAN_OPTIONS=strict_string_checks=1:detect_stack_use_after_return=1:detect_leaks=1 \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
@@ -133,8 +149,8 @@ check-large: all $(call having,test) ## 200,000 files and one of 64 GiB, both wa
 	@BUILD=$(BUILD) t/large.sh
 
 ALL_C   := $(COMMON) $(CLIENT) $(SERVER) $(PKI) $(UNIT) $(wildcard t/unit/lib/*.c t/fuzz/*.c t/perf/*.c t/fault/*.c)
-HEADERS := $(wildcard common/*.h client/*.h server/*.h pki/*.h t/unit/lib/*.h t/fault/*.h)
-SHELL_SCRIPTS := .ci/run .ci/deps $(wildcard t/*.sh t/t*.t contrib/*/*.sh)
+HEADERS := $(wildcard common/*.h client/*.h server/*.h pki/*.h t/unit/lib/*.h t/fault/*.h t/fuzz/*.h)
+SHELL_SCRIPTS := .ci/run .ci/deps $(wildcard t/*.sh t/t*.t t/fuzz/*.sh contrib/*/*.sh)
 
 lint: hdr-check lint-format lint-shell lint-python lint-cppcheck lint-tidy ## checks form and looks for likely mistakes, without running the code
 
@@ -159,7 +175,7 @@ lint-tidy: $(call having,lint)
 		xargs -n 1 -P $(JOBS) sh -c 'test $$1 = common/log.c || assume="-include .ci/assume.h"; \
 		clang-tidy --quiet $$1 -- -std=gnu11 $(INCLUDE) $$assume 2>/dev/null' tidy
 
-hdr-check: $(addsuffix .alone,$(filter-out common/codec.h,$(HEADERS))) ## compiles each header alone
+hdr-check: $(addsuffix .alone,$(filter-out common/codec.h t/unit/lib/codec_fuzz.h,$(HEADERS))) ## compiles each header alone
 %.h.alone: %.h $(call having,build)
 	@$(COMPILE) -fsyntax-only -x c $<
 
@@ -234,4 +250,4 @@ $(FAULT): $(wildcard t/fault/*.[ch] t/fault/*.def) | $(call having,build)
 	$(call say,LD,$@) $(CC) -std=gnu11 $(INCLUDE) $(CPPFLAGS) -O2 -g $(WARN) $(CFLAGS) -fPIC -fvisibility=hidden \
 		-shared -Wl,-z,defs $(LDFLAGS) -o $@ $(filter %.c,$^) -ldl -lpthread
 
--include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj build/fuzz/obj -name '*.d' 2>/dev/null)

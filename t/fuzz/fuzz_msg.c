@@ -1,29 +1,57 @@
 /* SPDX-License-Identifier: ISC */
-/* The decoder of every message, for libFuzzer: `make fuzz` builds build/t/fuzz/msg (clang), and
- * `build/t/fuzz/msg -max_total_time=3600 FOLDER` runs it. Its first inputs come from the message
- * table. */
+/* The messages of a peer: what decodes encodes to the same bytes. Items of a listing likewise, one after the other. */
+#include "fuzz.h"
+
 #include "../unit/lib/msg_fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t cap, unsigned seed);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t n, size_t cap);
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+static void check_items(struct slice items)
 {
-    (void)msg_fuzz_one(data, n);
-    return 0;
+    struct buf again;
+    struct msg_item m;
+    struct slice left = items;
+    buf_init(&again, items.n);
+    while (msg_take_item(&left, &m))
+        FUZZ_MUST(msg_add_item(&again, &m));
+    FUZZ_MUST(again.len == items.n - left.n);
+    FUZZ_MUST(again.len == 0 || memcmp(again.data, items.p, again.len) == 0);
+    buf_release(&again);
 }
 
-/* Now and then a mutation starts from a well-formed message. */
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t cap, unsigned seed)
+void fuzz_one(const uint8_t *data, size_t n)
+{
+    struct msg_items m;
+    uint8_t *copy = fuzz_copy(data, n);
+    bool good = msg_fuzz_one(copy, n);
+    if (good && copy[0] == MSG_ITEMS && msg_get_items(copy + 1, n - 1, &m))
+        check_items(m.items);
+    free(copy);
+}
+
+static void seed_items(void)
+{
+    struct buf items, b;
+    struct msg_item m = {.type = MSG_FILE, .name = slice_str("a/b")};
+    buf_init(&items, MSG_ITEMS_MAX);
+    buf_init(&b, MSG_FRAME_MAX);
+    for (uint8_t type = MSG_MISSING; type <= MSG_FAULT; type++) {
+        m.type = type;
+        FUZZ_MUST(msg_add_item(&items, &m));
+    }
+    struct msg_items page = {.items = slice_of(items.data, items.len)};
+    wire_put_u8(&b, MSG_ITEMS);
+    FUZZ_MUST(msg_put_items(&b, &page));
+    fuzz_seed(b.data, b.len);
+    buf_release(&items);
+    buf_release(&b);
+}
+
+void fuzz_seeds(void)
 {
     struct buf b;
-    buf_init(&b, cap);
-    if (seed % 8 == 0 && msg_fuzz_seed(seed / 8 % 32, &b) && b.len <= cap) {
-        n = b.len;
-        for (size_t i = 0; i < n; i++)
-            data[i] = b.data[i];
-    }
+    buf_init(&b, MSG_FRAME_MAX);
+    for (enum fuzz_size size = FUZZ_LEAST; size < FUZZ_SIZES; size++)
+        for (size_t i = 0; msg_fuzz_seed(i, size, &b); i++, buf_clear(&b))
+            fuzz_seed(b.data, b.len);
+    seed_items();
     buf_release(&b);
-    return LLVMFuzzerMutate(data, n, cap);
 }

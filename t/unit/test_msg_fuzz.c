@@ -51,9 +51,14 @@ static void every_seed_decodes(void **unused)
     struct buf seed;
     size_t rows = 0;
     (void)unused;
-    buf_init(&seed, MSG_FRAME_MAX);
-    for (; msg_fuzz_seed(rows, &seed); rows++) {
+    buf_init(&seed, MSG_FRAME_MAX + 1);
+    for (; msg_fuzz_seed(rows, FUZZ_LEAST, &seed); rows++) {
         assert_true(msg_fuzz_one(seed.data, seed.len));
+        buf_clear(&seed);
+        assert_true(msg_fuzz_seed(rows, FUZZ_MOST, &seed));
+        assert_true(msg_fuzz_one(seed.data, seed.len));
+        wire_put_u8(&seed, 0); /* one byte more than there may be */
+        assert_false(seed.bad || msg_fuzz_one(seed.data, seed.len));
         buf_clear(&seed);
     }
     assert_true(rows > 20);
@@ -66,7 +71,7 @@ static void damaged_copies_decode_to_themselves_or_not_at_all(void **unused)
     size_t decoded = 0, refused = 0;
     (void)unused;
     buf_init(&seed, MSG_FRAME_MAX);
-    for (size_t i = 0; msg_fuzz_seed(i, &seed); i++, buf_clear(&seed)) {
+    for (size_t i = 0; msg_fuzz_seed(i, FUZZ_MARKED, &seed); i++, buf_clear(&seed)) {
         for (int k = 0; k < COPIES; k++) {
             /* Of its very size, so that a sanitizer sees a read beyond it. */
             uint8_t scratch[4096], *copy;

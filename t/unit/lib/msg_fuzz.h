@@ -9,7 +9,9 @@
  * bytes, else the process aborts. True when it decoded. */
 bool msg_fuzz_one(const uint8_t *data, size_t n);
 
-/* A well-formed input for row i of the table: false past the last one. */
-bool msg_fuzz_seed(size_t i, struct buf *out);
+/* A well-formed input for row i of the table: false past the last one. Every field is as small as it may be, has a
+ * value that shows where it stands, or is as large as it may be. */
+enum fuzz_size { FUZZ_LEAST, FUZZ_MARKED, FUZZ_MOST, FUZZ_SIZES };
+bool msg_fuzz_seed(size_t i, enum fuzz_size size, struct buf *out);
 
 #endif
