@@ -33,6 +33,7 @@
 struct cert_ava {
     char oid[64];
     bool comparable;
+    bool any; /* of a pattern: whatever the value */
     uint8_t *value;
     size_t n;
 };
@@ -55,11 +56,22 @@ enum err cert_dn_parse(const char *text, struct cert_dn *out) MUST_CHECK;
 /* The same for callers that report themselves: NULL, or what is wrong (static; nothing is logged).
  */
 const char *cert_dn_check(const char *text, struct cert_dn *out) MUST_CHECK;
+/* The same, as a pattern: a value that is nothing but "*" stands for any value that can be shown (text.h) of the three
+ * kinds of string that are comparable; it must be the only one of its type in its RDN. A star in any other place
+ * is refused: where it is part of a value it is written \2a. */
+const char *cert_dn_check_pattern(const char *text, struct cert_dn *out) MUST_CHECK;
+/* A name's text with its stars so written, to be pasted where patterns are read; the caller frees it. NULL without
+ * memory. */
+char *cert_dn_literal(const char *text);
 /* The same from a parsed certificate's name; an empty one gives n == 0. */
 enum err cert_dn_read(gnutls_x509_dn_t dn, struct cert_dn *out) MUST_CHECK;
 /* RDN by RDN in order, each as a set, on decoded values byte by byte. An empty name or value equals
  * nothing. */
 bool cert_dn_eq(const struct cert_dn *a, const struct cert_dn *b);
+/* The same, with a pattern. */
+bool cert_dn_match(const struct cert_dn *pattern, const struct cert_dn *dn);
+/* How many attributes of that type (as it is written in a name; case-insensitive) there are, and one of them in *ava. */
+size_t cert_dn_find(const struct cert_dn *dn, const char *type, const struct cert_ava **ava);
 void cert_dn_release(struct cert_dn *dn);
 
 enum cert_san_type { CERT_SAN_DNS, CERT_SAN_EMAIL, CERT_SAN_URI };
@@ -72,6 +84,7 @@ struct cert_san {
 /* Who the leaf names. */
 struct cert_id {
     struct cert_dn subject; /* n == 0: the subject is empty */
+    struct cert_dn issuer;
     char subject_text[512]; /* RFC 4514, scrubbed (log.h): for people only, never to compare */
     char issuer_text[512];
     char serial[64]; /* hex */

@@ -34,6 +34,8 @@ void cert_dn_release(struct cert_dn *dn)
 
 static bool ava_eq(const struct cert_ava *a, const struct cert_ava *b)
 {
+    if (a->any || b->any)
+        return a->any && b->any && strcmp(a->oid, b->oid) == 0;
     return a->comparable && b->comparable && a->n == b->n && a->n > 0 &&
            memcmp(a->value, b->value, a->n) == 0 && strcmp(a->oid, b->oid) == 0;
 }
@@ -69,10 +71,55 @@ bool cert_dn_eq(const struct cert_dn *a, const struct cert_dn *b)
     return true;
 }
 
+static bool visible(const struct cert_ava *a)
+{
+    uint32_t point;
+    for (size_t i = 0, len; i < a->n; i += len)
+        if ((len = text_char(a->value + i, a->n - i, &point)) == 0 || !text_visible(point))
+            return false;
+    return a->comparable && a->n > 0;
+}
+
+/* There is one attribute of the type alone, with a value that can be shown. */
+static bool has_any(const struct cert_rdn *rdn, const struct cert_ava *any)
+{
+    size_t n = 0, good = 0;
+    for (size_t i = 0; i < rdn->n; i++)
+        if (strcmp(rdn->avas[i].oid, any->oid) == 0) {
+            n++;
+            good += visible(&rdn->avas[i]);
+        }
+    return n == 1 && good == 1;
+}
+
+/* Of the same size and each element of the pattern here; no two of its elements are for the same one. */
+static bool rdn_match(const struct cert_rdn *pattern, const struct cert_rdn *rdn)
+{
+    if (pattern->n != rdn->n || rdn->n == 0)
+        return false;
+    for (size_t i = 0; i < pattern->n; i++) {
+        const struct cert_ava *p = &pattern->avas[i];
+        if (p->any ? !has_any(rdn, p) : count_in(rdn, p) != 1)
+            return false;
+    }
+    return true;
+}
+
+bool cert_dn_match(const struct cert_dn *pattern, const struct cert_dn *dn)
+{
+    if (pattern->n != dn->n || dn->n == 0)
+        return false;
+    for (size_t i = dn->n; i-- > 0;)
+        if (!rdn_match(&pattern->rdns[i], &dn->rdns[i]))
+            return false;
+    return true;
+}
+
 /* ---- from text: what each step returns is NULL or what is wrong ---- */
 
 struct reading {
     const char *p;
+    bool pattern; /* a star is one that stands for any value */
     uint8_t value[VALUE_MAX];
     size_t n;
 };
@@ -113,6 +160,28 @@ static bool is_oid(const char *s, size_t n)
     return dots > 0;
 }
 
+/* The OID of a type that has a name; NULL when it has none. */
+static const char *oid_of(const char *name, size_t n)
+{
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (strlen(types[i].name) == n && strncasecmp(types[i].name, name, n) == 0)
+            return types[i].oid;
+    return NULL;
+}
+
+size_t cert_dn_find(const struct cert_dn *dn, const char *type, const struct cert_ava **ava)
+{
+    const char *oid = oid_of(type, strlen(type));
+    size_t n = 0;
+    for (size_t i = 0; oid && i < dn->n; i++)
+        for (size_t k = 0; k < dn->rdns[i].n; k++)
+            if (strcmp(dn->rdns[i].avas[k].oid, oid) == 0) {
+                *ava = &dn->rdns[i].avas[k];
+                n++;
+            }
+    return n;
+}
+
 static const char *read_type(struct reading *r, struct cert_ava *ava)
 {
     const char *s = r->p;
@@ -120,11 +189,11 @@ static const char *read_type(struct reading *r, struct cert_ava *ava)
     if (s[n] != '=' || n == 0)
         return "an attribute is written TYPE=value";
     r->p += n + 1;
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-        if (strlen(types[i].name) == n && strncasecmp(types[i].name, s, n) == 0) {
-            memcpy(ava->oid, types[i].oid, strlen(types[i].oid) + 1);
-            return NULL;
-        }
+    const char *oid = oid_of(s, n);
+    if (oid) {
+        memcpy(ava->oid, oid, strlen(oid) + 1);
+        return NULL;
+    }
     if (!is_oid(s, n) || n >= sizeof ava->oid)
         return "unknown attribute type (CN O OU C ST L STREET DC UID emailAddress serialNumber, or "
                "a dotted OID)";
@@ -206,6 +275,8 @@ static const char *read_string(struct reading *r)
             return "a value ends with a blank: escape it with a backslash, or leave it out";
         if (c < 0x20 || c == 0x7f)
             return "a control character: write it as \\ and two hex digits";
+        if (c == '*' && r->pattern)
+            return "a star stands for a whole value; as a part of one it is written \\2a";
         if (strchr(";<>\"", c))
             return "; < > and \" need a backslash before them";
         if (c == '\\' && (c = read_escape(r)) < 0)
@@ -228,6 +299,11 @@ static bool is_utf8(const uint8_t *s, size_t n)
 static const char *read_value(struct reading *r, struct cert_ava *ava)
 {
     r->n = 0;
+    if (r->pattern && *r->p == '*' && strchr(",+", r->p[1])) { /* or the end */
+        r->p++;
+        ava->any = true;
+        return NULL;
+    }
     const char *why = *r->p == '#' ? read_der(r) : read_string(r);
     if (why)
         return why;
@@ -256,9 +332,12 @@ static const char *read_rdn(struct reading *r, struct cert_rdn *rdn)
         *ava = (struct cert_ava){.comparable = false};
         if ((why = read_type(r, ava)) || (why = read_value(r, ava)))
             return why;
-        for (size_t i = 0; i + 1 < rdn->n; i++)
+        for (size_t i = 0; i + 1 < rdn->n; i++) {
             if (ava_eq(&rdn->avas[i], ava))
                 return "the same attribute twice in one RDN";
+            if ((rdn->avas[i].any || ava->any) && strcmp(rdn->avas[i].oid, ava->oid) == 0)
+                return "a star beside another value of its type in one RDN";
+        }
     } while (*r->p == '+' && r->p++);
     return NULL;
 }
@@ -282,7 +361,7 @@ static const char *read_rdns(struct reading *r, struct cert_dn *dn)
     }
 }
 
-const char *cert_dn_check(const char *text, struct cert_dn *out)
+static const char *check(const char *text, bool pattern, struct cert_dn *out)
 {
     struct reading *r = malloc(sizeof *r);
     struct cert_dn dn = {NULL, 0};
@@ -290,6 +369,7 @@ const char *cert_dn_check(const char *text, struct cert_dn *out)
     *out = dn;
     if (r) {
         r->p = text;
+        r->pattern = pattern;
         why = read_rdns(r, &dn);
     }
     free(r);
@@ -304,6 +384,30 @@ const char *cert_dn_check(const char *text, struct cert_dn *out)
     }
     *out = dn;
     return NULL;
+}
+
+const char *cert_dn_check(const char *text, struct cert_dn *out)
+{
+    return check(text, false, out);
+}
+
+const char *cert_dn_check_pattern(const char *text, struct cert_dn *out)
+{
+    return check(text, true, out);
+}
+
+char *cert_dn_literal(const char *text)
+{
+    char *out = malloc(3 * strlen(text) + 1), *to = out;
+    for (; out && *text; text++) {
+        if (*text == '*')
+            to = stpcpy(to, "\\2a");
+        else
+            *to++ = *text;
+    }
+    if (out)
+        *to = '\0';
+    return out;
 }
 
 enum err cert_dn_parse(const char *text, struct cert_dn *out)
@@ -364,7 +468,7 @@ enum err cert_dn_read(gnutls_x509_dn_t from, struct cert_dn *out)
     }
     if (!good) {
         cert_dn_release(&dn);
-        return log_fail(ERR_AUTH, "the subject of a certificate can't be read");
+        return log_fail(ERR_AUTH, "a name in a certificate can't be read");
     }
     *out = dn;
     return ERR_OK;

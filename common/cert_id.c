@@ -34,7 +34,8 @@ static enum err read_names(gnutls_x509_crt_t crt, struct cert_id *id)
         return unreadable(rc);
     dn_text(subject, id->subject_text, sizeof id->subject_text);
     dn_text(issuer, id->issuer_text, sizeof id->issuer_text);
-    return cert_dn_read(subject, &id->subject);
+    enum err e = cert_dn_read(subject, &id->subject);
+    return e == ERR_OK ? cert_dn_read(issuer, &id->issuer) : e;
 }
 
 static enum err add_san(struct cert_id *id, enum cert_san_type type, const uint8_t *value, size_t n)
@@ -115,6 +116,7 @@ enum err cert_id_read(const gnutls_datum_t *der, struct cert_id *out)
 void cert_id_release(struct cert_id *id)
 {
     cert_dn_release(&id->subject);
+    cert_dn_release(&id->issuer);
     for (size_t i = 0; i < id->n_sans; i++)
         free(id->sans[i].value);
     free(id->sans);

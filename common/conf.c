@@ -4,6 +4,7 @@
 #include "log.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,13 +110,28 @@ static enum err take_line(struct reader *r, char *line, size_t n)
     return *text == '[' ? take_section(r, text) : take_key(r, text);
 }
 
-enum err conf_read(const char *file, conf_fn *each, void *arg)
+static enum err read_lines(struct reader *r, FILE *in, bool whole)
 {
-    struct reader r = {.at.file = file, .each = each, .arg = arg};
     char *line = NULL;
     size_t cap = 0;
     ssize_t n = 0;
     enum err e = ERR_OK;
+    while (e == ERR_OK && (n = getline(&line, &cap, in)) >= 0) {
+        r->at.line++;
+        e = whole && line[n - 1] != '\n'
+                ? fail_line(r, "the last line does not end: is the file half "
+                               "written? Replace it by renaming")
+                : take_line(r, line, (size_t)n);
+    }
+    if (e == ERR_OK && ferror(in))
+        e = log_fail_errno("%s: reading", r->at.file);
+    free(line);
+    return e;
+}
+
+enum err conf_read(const char *file, conf_fn *each, void *arg)
+{
+    struct reader r = {.at.file = file, .each = each, .arg = arg};
     int fd = conf_open(file, false);
     if (fd < 0)
         return ERR_CONFIG;
@@ -125,13 +141,53 @@ enum err conf_read(const char *file, conf_fn *each, void *arg)
         return log_fail_errno("%s", file);
     }
     r.at.section = r.section;
-    while (e == ERR_OK && (n = getline(&line, &cap, in)) >= 0) {
-        r.at.line++;
-        e = take_line(&r, line, (size_t)n);
+    enum err e = read_lines(&r, in, false);
+    fclose(in);
+    return e;
+}
+
+/* A read lease is only given where nobody has the file open for writing. It is given back at once; who opens it
+ * between is told of to us by a signal, here one that means nothing unless it is asked for. */
+static bool is_being_written(int fd)
+{
+    if (fcntl(fd, F_SETSIG, SIGURG) != 0)
+        return false;
+    if (fcntl(fd, F_SETLEASE, F_RDLCK) != 0)
+        return errno == EAGAIN;
+    (void)fcntl(fd, F_SETLEASE, F_UNLCK);
+    return false;
+}
+
+static bool same_version(const struct stat *a, const struct stat *b)
+{
+    return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+           a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+enum err conf_read_whole(const char *file, conf_fn *each, void *arg)
+{
+    struct reader r = {.at.file = file, .each = each, .arg = arg};
+    struct stat before, after;
+    int fd = conf_open(file, false);
+    if (fd < 0)
+        return ERR_CONFIG;
+    FILE *in = fdopen(fd, "r");
+    if (!in || fstat(fd, &before) != 0) {
+        enum err e = log_fail_errno("%s", file);
+        in ? (void)fclose(in) : (void)close(fd);
+        return e;
     }
-    if (e == ERR_OK && ferror(in))
-        e = log_fail_errno("%s: reading", file);
-    free(line);
+    r.at.section = r.section;
+    bool open = is_being_written(fd);
+    enum err e = open ? ERR_OK : read_lines(&r, in, true);
+    if (e == ERR_OK && (open || is_being_written(fd)))
+        e = log_fail(ERR_CONFIG, "%s: a process has it open for writing; replace it by renaming",
+                     file);
+    if (e == ERR_OK && fstat(fd, &after) != 0)
+        e = log_fail_errno("%s", file);
+    if (e == ERR_OK && !same_version(&before, &after))
+        e = log_fail(ERR_CONFIG, "%s: changed while it was read; replace it by renaming", file);
     fclose(in);
     return e;
 }

@@ -27,6 +27,11 @@ typedef enum err conf_fn(void *arg, const struct conf_at *at, const char *value)
  * refused. */
 enum err conf_read(const char *file, conf_fn *each, void *arg) MUST_CHECK;
 
+/* The same for a file that must never be read by half, since what is missing would not be missed: refused is one whose
+ * last line does not end, one that changes while it is read, and, where the kernel can tell (not over the network,
+ * nor for a file of somebody else without CAP_LEASE), one that any process has open for writing. */
+enum err conf_read_whole(const char *file, conf_fn *each, void *arg) MUST_CHECK;
+
 /* Logs "FILE:LINE: [SECTION] KEY: text" and returns ERR_CONFIG. */
 enum err conf_fail(const struct conf_at *at, const char *fmt, ...)
     __attribute__((format(printf, 2, 3))) MUST_CHECK;

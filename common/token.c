@@ -366,8 +366,11 @@ static enum err chain_from_file(const char *path, gnutls_pcert_st *chain, unsign
 {
     gnutls_datum_t pem = {NULL, 0};
     enum err e = read_file(path, false, CHAIN_FILE_MAX, &pem);
+    /* DER begins with a SEQUENCE, which no PEM file does, and is one certificate. */
+    bool der = e == ERR_OK && pem.size > 0 && pem.data[0] == 0x30;
     int rc = e ? 0
-               : gnutls_pcert_list_import_x509_raw(chain, n, &pem, GNUTLS_X509_FMT_PEM,
+               : gnutls_pcert_list_import_x509_raw(chain, n, &pem,
+                                                   der ? GNUTLS_X509_FMT_DER : GNUTLS_X509_FMT_PEM,
                                                    GNUTLS_X509_CRT_LIST_FAIL_IF_UNSORTED);
     if (rc == GNUTLS_E_CERTIFICATE_LIST_UNSORTED)
         e = log_fail(ERR_CONFIG,

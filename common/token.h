@@ -57,7 +57,7 @@ enum err token_load_key(const char *ref, bool allow_extractable, gnutls_privkey_
  * when it can't be had, as a token may have no more of them. */
 enum err token_load_another(const char *ref, gnutls_privkey_t *out) MUST_CHECK;
 
-/* The certificate chain at ref, leaf first: a PEM file, or a pkcs11: URL (one certificate). The
+/* The certificate chain at ref, leaf first: a PEM file, one certificate as DER, or a pkcs11: URL (one certificate). The
  * caller frees each pcert and the array by token_free_chain. */
 enum err token_load_chain(const char *ref, gnutls_pcert_st **out, unsigned *n) MUST_CHECK;
 void token_free_chain(gnutls_pcert_st *chain, unsigned n);

@@ -5,6 +5,7 @@
 #include "text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void leaf_plain_name(const char *text, char out[static 64])
@@ -45,13 +46,15 @@ static const char *subject_of(const struct leaf_made *m)
 static void print_client(const struct ca *ca, const struct leaf_made *m, const char *fingerprint)
 {
     char name[64];
+    char *subject = cert_dn_literal(subject_of(m));
     rule_name(&m->id.subject, name);
     printf("\n# for the server's map; give the folder and the rights that are meant\n"
            "[%s]\nanchor      = %s\nsubject     = %s\n"
            "# with the next line only this very key is accepted, also after a renewal\n"
            "# fingerprint = SHA256:%s\n"
            "root        = /srv/consign/%s\nrights      = list read create\n",
-           name, ca->name, subject_of(m), fingerprint, name);
+           name, ca->name, subject ? subject : "(out of memory)", fingerprint, name);
+    free(subject);
 }
 
 static void print_server(const struct ca *ca, const struct leaf_report *r)

@@ -3,6 +3,7 @@
 #include "partner_in.h"
 
 #include "buf.h"
+#include "cert.h"
 #include "file.h"
 #include "log.h"
 #include <dirent.h>
@@ -95,8 +96,12 @@ static enum err put_rules(const struct partner_in *in, const struct partner *say
             add(&b, "\n[%s]\n", in->name);
         else
             add(&b, "\n[%zu@%s]\n", i + 1, in->name);
+        /* A partner's star is one: what it names is one subject, no pattern. */
+        char *subject = cert_dn_literal(in->bundle.users.list[i]);
+        b.bad |= !subject;
         add(&b, "anchor = %s\nsubject = %s\nroot = %s\nrights = %s\n", in->name,
-            in->bundle.users.list[i], say->root, say->rights);
+            subject ? subject : "", say->root, say->rights);
+        free(subject);
         if (say->account)
             add(&b, "account = %s\n", say->account);
     }
