@@ -9,6 +9,7 @@
 #include "store.h"
 #include "tls.h"
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -76,15 +77,25 @@ static enum err found(void *arg, const struct fs_rot *rot)
                     .offset = rot->offset, .size = rot->size, .path = slice_str(rot->path));
 }
 
-/* Whether a user above this one has the same folder, seen by the same account. */
-static bool has_had(const struct map *map, const struct map_user *user, const char *dir)
+/* Whether other has the same folder, seen by the same account. */
+static bool shares(const struct map_user *other, const struct map_user *user, const char *dir)
 {
-    const struct map_user *other;
-    for (size_t i = 0; i < map_count(map) && (other = map_user(map, i)) != user; i++)
-        for (size_t r = 0; r < other->n_roots && other->uid == user->uid; r++)
-            if (strcmp(other->roots[r].dir, dir) == 0)
-                return true;
+    for (size_t r = 0; r < other->n_roots && other->uid == user->uid; r++)
+        if (strcmp(other->roots[r].dir, dir) == 0)
+            return true;
     return false;
+}
+
+/* Marks the roots that one of n users has as well. */
+static void mark_shared(const struct map *map, char (*before)[65], size_t n,
+                        const struct map_user *user, bool *shared)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct map_user *other = map_user_named(map, before[i]);
+        for (size_t r = 0; other && r < user->n_roots; r++)
+            shared[r] |= shares(other, user, user->roots[r].dir);
+        map_user_free(other);
+    }
 }
 
 /* What can't be had changes only how fast it is. */
@@ -94,9 +105,11 @@ static void be_modest(void)
     (void)syscall(SYS_ioprio_set, IO_WHO_PROCESS, 0, IO_CLASS_IDLE << IO_CLASS_SHIFT);
 }
 
-int chore_scrub(const struct policy *policy, const struct map_user *user, bool shared, int fd)
+int chore_scrub(const struct policy *policy, const struct map_user *user, char (*before)[65],
+                size_t n, int fd)
 {
     struct fs fs;
+    bool *shared = calloc(user->n_roots, sizeof *shared);
     struct fs_scrub_counts counts = {0};
     struct telling telling = {.fd = fd, .told_ms = tls_now_ms()};
     struct fs_scrub how = {.engine = tree_engine(policy->config->tls.fips == FIPS_REQUIRE),
@@ -104,15 +117,19 @@ int chore_scrub(const struct policy *policy, const struct map_user *user, bool s
                            .found = found,
                            .progress = progress,
                            .arg = &telling};
+    if (!shared)
+        return err_exit(log_fail(ERR_INTERNAL, "out of memory for a scrub"));
     be_modest();
+    mark_shared(policy->map, before, n, user, shared);
     enum err worst = begin("scrub", policy, user, fd, &fs);
     for (size_t i = 0; worst == ERR_OK && i < fs.n; i++) {
-        if (shared && has_had(policy->map, user, user->roots[i].dir))
+        if (shared[i])
             continue;
         enum err e = fs_scrub(&fs, i, &how, &counts);
         if (e != ERR_OK)
             worst = e;
     }
     enum err told = tell(&telling, &counts);
+    free(shared);
     return err_exit(worst == ERR_OK ? told : worst);
 }

@@ -11,8 +11,9 @@
 int chore_sweep(const struct policy *policy, const struct map_user *user, int fd);
 
 /* Scrubs the user's roots with the least priority: sends SCRUBBED at most once a second and at the
- * end, ROT for each finding. With shared set, a root is left out that a user above this one in the
- * map has as well. */
-int chore_scrub(const struct policy *policy, const struct map_user *user, bool shared, int fd);
+ * end, ROT for each finding. A root is left out that one of the n users
+ * before this one in the run has as well. */
+int chore_scrub(const struct policy *policy, const struct map_user *user, char (*before)[65],
+                size_t n, int fd);
 
 #endif

@@ -25,8 +25,9 @@ struct options {
     char *config;
     int check, doctor, explain, status, scrub, json, daemon, verbose, quiet, version;
     int ready_fd;
-    char *user;   /* whose roots are to be scrubbed */
-    char *keeper; /* the configuration file, when this process is to be the keeper */
+    char *at, *from; /* what is explained: when, and from which address */
+    char *user;      /* whose roots are to be scrubbed */
+    char *keeper;    /* the configuration file, when this process is to be the keeper */
     int signer;
 };
 
@@ -41,6 +42,10 @@ static enum err parse(int argc, const char **argv, struct options *o, poptContex
          "Prove that all works: token, certificates, lists, roots, disks, clock; and exit", NULL},
         {"explain", '\0', POPT_ARG_NONE, &o->explain, 0,
          "Say which rule applies to the certificate CERT and whether it may do OP at PATH", NULL},
+        {"at", '\0', POPT_ARG_STRING, &o->at, 0,
+         "With --explain: as at TIME (2026-11-25T14:00:00Z) and not now", "TIME"},
+        {"from", '\0', POPT_ARG_STRING, &o->from, 0, "With --explain: for a peer at ADDRESS",
+         "ADDRESS"},
         {"status", '\0', POPT_ARG_NONE, &o->status, 0,
          "Ask the server that runs what it does, and print it", NULL},
         {"scrub", '\0', POPT_ARG_NONE, &o->scrub, 0,
@@ -78,6 +83,8 @@ static enum err check_arguments(const struct options *o, const char **args)
                         "--check, --doctor, --explain, --status and --scrub go one at a time");
     if (o->user && !o->scrub)
         return log_fail(ERR_USAGE, "--user goes with --scrub");
+    if ((o->at || o->from) && !o->explain)
+        return log_fail(ERR_USAGE, "--at and --from go with --explain");
     if (o->json && !o->scrub && !o->status && !o->doctor)
         return log_fail(ERR_USAGE, "--json goes with --status, --scrub or --doctor");
     if (o->explain && n != 3)
@@ -147,7 +154,7 @@ static int run(const struct options *o, const char **args)
     if (!o->check && !o->explain)
         return serve(o, file, policy);
     if (o->explain)
-        e = explain(policy, args[0], args[1], args[2]);
+        e = explain(policy, &(struct explain){args[0], args[1], args[2], o->from, o->at});
     else
         printf("%s: good: %zu users, %zu trust anchors\n", file, map_count(policy->map),
                cert_store_count(policy->anchors));
@@ -175,6 +182,8 @@ int main(int argc, char **argv)
     }
     free(o.config);
     free(o.user);
+    free(o.at);
+    free(o.from);
     free(o.keeper);
     poptFreeContext(ctx);
     return status;

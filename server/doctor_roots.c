@@ -172,9 +172,15 @@ static void check_root(struct checkup *c, const struct map_user *user, const str
 
 void doctor_roots(struct checkup *c, const struct map *map)
 {
-    for (size_t i = 0; i < map_count(map); i++) {
-        const struct map_user *user = map_user(map, i);
-        for (size_t k = 0; k < user->n_roots; k++)
+    char(*names)[65];
+    size_t n;
+    if (map_users(map, &names, &n) != ERR_OK)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        struct map_user *user = map_user_named(map, names[i]);
+        for (size_t k = 0; user && k < user->n_roots; k++)
             check_root(c, user, &user->roots[k]);
+        map_user_free(user);
     }
+    free(names);
 }

@@ -7,6 +7,7 @@
 #include "tls.h"
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
@@ -38,10 +39,17 @@ static void close_sweep(struct sweep *s)
     s->pid = 0;
 }
 
+static void drop_users(struct sweep *s)
+{
+    free(s->users);
+    s->users = NULL;
+    s->n_users = s->next = 0;
+}
+
 static void end_round(struct sweep *s, int64_t now)
 {
+    drop_users(s);
     s->ended = (int64_t)time(NULL);
-    s->next = 0;
     s->due_ms = now + SWEEP_EVERY_MS;
 }
 
@@ -51,20 +59,23 @@ static void sweep(struct sweep *s, const struct policy *policy, int64_t now)
     int pair[2];
     if (s->pid > 0 || now < s->due_ms)
         return;
-    if (s->next >= map_count(policy->map)) {
-        end_round(s, now);
-        return;
-    }
-    if (s->next == 0) {
+    if (!s->users && map_users(policy->map, &s->users, &s->n_users) == ERR_OK) {
         s->began = (int64_t)time(NULL);
         s->removed = s->failed = 0;
     }
-    const struct map_user *user = map_user(policy->map, s->next++);
-    if (ipc_pair(pair) != ERR_OK)
+    if (s->next >= s->n_users) {
+        end_round(s, now);
         return;
+    }
+    struct map_user *user = map_user_named(policy->map, s->users[s->next++]);
+    if (!user || ipc_pair(pair) != ERR_OK) {
+        map_user_free(user);
+        return;
+    }
     s->pid = fork();
     if (s->pid == 0)
         _exit(chore_sweep(policy, user, pair[1]));
+    map_user_free(user);
     close(pair[1]);
     s->fd = pair[0];
     if (s->pid < 0) {
@@ -157,7 +168,7 @@ const char *housekeeping_reaped(struct housekeeping *h, const struct policy *pol
 
 void housekeeping_reload(struct housekeeping *h, const struct policy *policy)
 {
-    h->sweep.next = 0;
+    drop_users(&h->sweep);
     set_due(h, policy);
 }
 
@@ -174,5 +185,6 @@ void housekeeping_stop(struct housekeeping *h)
 void housekeeping_release(struct housekeeping *h)
 {
     close_sweep(&h->sweep);
+    drop_users(&h->sweep);
     scrub_release(&h->scrub);
 }

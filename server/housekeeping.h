@@ -7,7 +7,8 @@
 #include "scrub.h"
 
 struct sweep {
-    size_t next; /* the user who is swept next */
+    char (*users)[65];    /* of this round; NULL: none runs */
+    size_t n_users, next; /* the one who is swept next */
     pid_t pid;
     int fd;
     int64_t due_ms;

@@ -22,6 +22,18 @@ static bool split(const struct sessions_entry *s, gnutls_datum_t certs[static CH
     return wire_done(&rd);
 }
 
+/* Whether what was granted is still as the rule has it. */
+static enum err compare(const struct map *map, const struct map_answer *answer,
+                        const struct map_user *granted)
+{
+    struct map_user *user = map_grant(map, answer->rule, answer->user);
+    if (!user)
+        return log_fail(ERR_INTERNAL, "out of memory for a verdict");
+    const char *lost = map_user_lost(user, granted);
+    map_user_free(user);
+    return lost ? log_fail(ERR_CONN, "%s: connect again", lost) : ERR_OK;
+}
+
 enum err judge_session(const struct policy *p, const struct sessions_entry *s, time_t now,
                        time_t *until)
 {
@@ -33,14 +45,13 @@ enum err judge_session(const struct policy *p, const struct sessions_entry *s, t
     enum err e = cert_judge(p->anchors, certs, n, CERT_CLIENT, NULL, now, &id);
     if (e != ERR_OK)
         return e;
-    const struct map_user *user = map_match(p->map, &id, NULL, NULL);
-    const char *lost = user ? map_user_lost(user, s->granted) : NULL;
-    if (!user)
-        e = log_fail(ERR_AUTH, "no rule of the map is for %s, issued under anchor %s, any more",
-                     id.subject_text, id.anchor);
-    else if (lost)
-        e = log_fail(ERR_CONN, "%s: connect again", lost);
-    *until = id.until;
+    struct map_asker who = {&id, &s->address, now};
+    struct map_answer answer;
+    if ((e = map_ask(p->map, &who, &answer, NULL, NULL)) == ERR_OK)
+        e = compare(p->map, &answer, s->granted);
+    else
+        e = log_fail(e, "%s any more", answer.told);
+    *until = answer.until < id.until ? answer.until : id.until;
     cert_id_release(&id);
     return e;
 }

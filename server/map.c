@@ -11,21 +11,13 @@ enum { SESSIONS_DEFAULT = 16 };
 
 /* ---- rules ---- */
 
-static bool is_user_name(const char *s)
-{
-    static const char legal[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._@-";
-    size_t n = strlen(s);
-    return n > 0 && n <= 64 && strspn(s, legal) == n && s[0] != '.' && s[0] != '-';
-}
-
 static enum err begin_rule(struct map_reading *rd, const struct conf_at *at)
 {
     struct map *m = rd->map;
-    if (!is_user_name(at->section))
-        return conf_fail(at,
-                         "a user's name is 1 to 64 letters, digits and . _ @ -, and begins with "
-                         "neither . nor -");
+    struct map_name name;
+    const char *why = map_name_parse(at->section, &name);
+    if (why)
+        return conf_fail(at, "%s", why);
     for (size_t i = 0; i < m->n; i++)
         if (strcmp(m->rules[i].user.name, at->section) == 0)
             return conf_fail(at, "this user is there twice");
@@ -36,16 +28,31 @@ static enum err begin_rule(struct map_reading *rd, const struct conf_at *at)
     struct map_rule *r = &grown[m->n++];
     *r = (struct map_rule){.user.line = at->line,
                            .user.sessions = SESSIONS_DEFAULT,
+                           .name = name,
                            .file = rd->file,
                            .partner = rd->only != NULL};
     snprintf(r->user.name, sizeof r->user.name, "%s", at->section);
+    rd->in_group = false;
     return ERR_OK;
+}
+
+/* [NAME] or [group NAME]; no user's name has a blank in it. */
+static enum err begin_section(struct map_reading *rd, const struct conf_at *at)
+{
+    static const char group[] = "group ";
+    const char *rest = at->section + sizeof group - 1;
+    return strncmp(at->section, group, sizeof group - 1) == 0
+               ? map_group_begin(rd, at, rest + strspn(rest, " \t"))
+               : begin_rule(rd, at);
 }
 
 static enum err take(void *arg, const struct conf_at *at, const char *value)
 {
     struct map_reading *rd = arg;
-    return at->key ? map_rule_take(&rd->map->rules[rd->map->n - 1], at, value) : begin_rule(rd, at);
+    if (!at->key)
+        return begin_section(rd, at);
+    return rd->in_group ? map_group_take(rd, at, value)
+                        : map_rule_take(&rd->map->rules[rd->map->n - 1], at, value);
 }
 
 /* ---- files ---- */
@@ -60,9 +67,10 @@ static enum err read_rules(struct map_reading *rd, const char *file)
     if (!grown || !(grown[m->n_files] = strdup(file)))
         return log_fail(ERR_INTERNAL, "out of memory for the map");
     rd->file = grown[m->n_files++];
-    enum err e = conf_read(file, take, rd);
+    enum err e = conf_read_whole(file, take, rd);
     for (size_t i = before; e == ERR_OK && i < m->n; i++)
         e = map_rule_check(rd, i);
+    map_groups_release(rd);
     return e;
 }
 
@@ -116,4 +124,10 @@ const struct map_user *map_user(const struct map *m, size_t i)
 const char *map_source(const struct map *m, size_t i)
 {
     return m->rules[i].file;
+}
+
+void map_source_text(const struct map *m, size_t i, char out[static 80])
+{
+    const struct map_rule *r = &m->rules[i];
+    snprintf(out, 80, "%s%s", r->partner ? "partner " : "map", r->partner ? r->anchor : "");
 }

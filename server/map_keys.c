@@ -7,11 +7,11 @@
 #include <string.h>
 #include <strings.h>
 
-enum { ROOTS_MAX = 64, SESSIONS_MAX = 100000 };
+enum { ROOTS_MAX = 64, SANS_MAX = 16, SESSIONS_MAX = 100000 };
 
 const char *const map_san_names[3] = {"dns", "email", "uri"};
 
-static struct map_root *find_root(struct map_user *u, const char *prefix)
+static struct map_root *find_root(const struct map_user *u, const char *prefix)
 {
     for (size_t i = 0; i < u->n_roots; i++)
         if (strcmp(u->roots[i].prefix, prefix) == 0)
@@ -47,6 +47,7 @@ static enum err take_root(struct map_rule *r, const struct conf_at *at, const ch
         return conf_fail(at, "given twice");
     if (value[0] != '/')
         return conf_fail(at, "a root is an absolute path");
+    root->line = at->line;
     return conf_string(at, value, false, &root->dir);
 }
 
@@ -54,7 +55,7 @@ static enum err take_rights(struct map_rule *r, const struct conf_at *at, const 
                             const char *value)
 {
     struct map_root *root = prefix ? need_root(&r->user, prefix) : NULL;
-    unsigned *to = prefix ? (root ? &root->rights : NULL) : &r->rights;
+    unsigned *to = !prefix ? &r->rights : root ? &root->rights : NULL;
     if (!to)
         return conf_fail(at, "too many roots");
     if (*to)
@@ -64,6 +65,7 @@ static enum err take_rights(struct map_rule *r, const struct conf_at *at, const 
                          "\"%s\": rights are list read create overwrite delete rename mkdir, "
                          "or all",
                          value);
+    *(prefix ? &root->rights_line : &r->rights_line) = at->line;
     return ERR_OK;
 }
 
@@ -84,8 +86,19 @@ static enum err take_print(struct map_rule *r, const struct conf_at *at, const c
 
 static enum err take_subject(struct map_rule *r, const struct conf_at *at, const char *value)
 {
-    const char *why = cert_dn_check(value, &r->subject);
+    const char *why = cert_dn_check_pattern(value, &r->subject);
     return why ? conf_fail(at, "%s", why) : conf_string(at, value, false, &r->subject_text);
+}
+
+static enum err take_issuer(struct map_rule *r, const struct conf_at *at, const char *value)
+{
+    const char *why = cert_dn_check(value, &r->issuer);
+    return why ? conf_fail(at, "%s", why) : conf_string(at, value, false, &r->issuer_text);
+}
+
+static enum err take_group(struct map_rule *r, const struct conf_at *at, const char *value)
+{
+    return conf_string(at, value, false, &r->group);
 }
 
 static enum err take_anchor(struct map_rule *r, const struct conf_at *at, const char *value)
@@ -98,19 +111,67 @@ static enum err take_account(struct map_rule *r, const struct conf_at *at, const
     return conf_string(at, value, false, &r->account);
 }
 
+static enum err add_san(struct map_rule *r, const struct conf_at *at, enum cert_san_type type,
+                        const char *value, size_t n)
+{
+    struct map_san *grown = realloc(r->sans, (r->n_sans + 1) * sizeof *grown);
+    char *copy = strndup(value, n);
+    if (grown)
+        r->sans = grown;
+    if (!grown || !copy) {
+        free(copy);
+        return conf_fail(at, "out of memory");
+    }
+    grown[r->n_sans++] = (struct map_san){type, copy};
+    return ERR_OK;
+}
+
+/* One or several with blanks between; a star can only stand alone, as with more it would not be the only one. */
+static enum err take_sans(struct map_rule *r, const struct conf_at *at, enum cert_san_type type,
+                          const char *value)
+{
+    enum err e = ERR_OK;
+    size_t n = 0, before = r->n_sans;
+    bool star = false;
+    for (const char *s = value; e == ERR_OK && *s; s += n + strspn(s + n, " \t")) {
+        n = strcspn(s, " \t");
+        star |= n == 1 && *s == '*';
+        e = r->n_sans == SANS_MAX ? conf_fail(at, "too many names") : add_san(r, at, type, s, n);
+    }
+    if (e == ERR_OK && (r->n_sans == before || (star && r->n_sans > before + 1)))
+        e = conf_fail(at, star ? "a star stands alone" : "no value");
+    return e;
+}
+
 static enum err take_dns(struct map_rule *r, const struct conf_at *at, const char *value)
 {
-    return conf_string(at, value, false, &r->sans[CERT_SAN_DNS]);
+    return take_sans(r, at, CERT_SAN_DNS, value);
 }
 
 static enum err take_email(struct map_rule *r, const struct conf_at *at, const char *value)
 {
-    return conf_string(at, value, false, &r->sans[CERT_SAN_EMAIL]);
+    return take_sans(r, at, CERT_SAN_EMAIL, value);
 }
 
 static enum err take_uri(struct map_rule *r, const struct conf_at *at, const char *value)
 {
-    return conf_string(at, value, false, &r->sans[CERT_SAN_URI]);
+    return take_sans(r, at, CERT_SAN_URI, value);
+}
+
+static enum err take_hours(struct map_rule *r, const struct conf_at *at, const char *value)
+{
+    const char *why = map_hours_parse(value, &r->hours);
+    return why ? conf_fail(at, "%s", why) : conf_string(at, value, false, &r->hours_text);
+}
+
+/* "none" and no value would be no limit at all. */
+static enum err take_networks(struct map_rule *r, const struct conf_at *at, const char *value)
+{
+    char bad[NETWORK_TEXT];
+    if (!networks_parse(&r->networks, value, bad))
+        return conf_fail(
+            at, "\"%s\" is no network: ADDRESS or ADDRESS/BITS, with no bits beyond them", bad);
+    return r->networks.n ? ERR_OK : conf_fail(at, "no network");
 }
 
 static enum err take_quota(struct map_rule *r, const struct conf_at *at, const char *value)
@@ -192,23 +253,52 @@ static enum err take_prefixed(struct map_rule *r, const struct conf_at *at, cons
 static const struct {
     const char *word;
     enum err (*take)(struct map_rule *r, const struct conf_at *at, const char *value);
+    bool own; /* not for groups: it says which rule this is */
 } keys[] = {
-    {"anchor", take_anchor},   {"subject", take_subject}, {"fingerprint", take_print},
-    {"uri", take_uri},         {"email", take_email},     {"dns", take_dns},
-    {"account", take_account}, {"quota", take_quota},     {"sessions", take_sessions},
-    {"rate", take_rate},       {"links", take_links},     {"attributes", take_attributes},
+    {"anchor", take_anchor, false},     {"issuer", take_issuer, false},
+    {"group", take_group, true},        {"subject", take_subject, true},
+    {"fingerprint", take_print, true},  {"uri", take_uri, true},
+    {"email", take_email, true},        {"dns", take_dns, true},
+    {"account", take_account, false},   {"networks", take_networks, false},
+    {"hours", take_hours, false},       {"quota", take_quota, false},
+    {"sessions", take_sessions, false}, {"rate", take_rate, false},
+    {"links", take_links, false},       {"attributes", take_attributes, false},
 };
 enum { KEYS = sizeof keys / sizeof keys[0] };
 
-enum err map_rule_take(struct map_rule *r, const struct conf_at *at, const char *value)
+static size_t row_of(const char *key)
 {
     size_t i = 0;
-    while (i < KEYS && strcmp(at->key, keys[i].word) != 0)
+    while (i < KEYS && strcmp(key, keys[i].word) != 0)
         i++;
+    return i;
+}
+
+enum err map_rule_take(struct map_rule *r, const struct conf_at *at, const char *value)
+{
+    size_t i = row_of(at->key);
     if (i == KEYS)
         return take_prefixed(r, at, value);
     if (r->given & UINT64_C(1) << i)
         return conf_fail(at, "given twice");
     r->given |= UINT64_C(1) << i;
     return keys[i].take(r, at, value);
+}
+
+bool map_rule_has(const struct map_rule *r, const char *key)
+{
+    size_t i = row_of(key), n = strcspn(key, " \t");
+    if (i < KEYS)
+        return r->given >> i & 1;
+    const char *prefix = key + n + strspn(key + n, " \t");
+    if (n == 6 && !*prefix)
+        return r->rights != 0;
+    const struct map_root *root = find_root(&r->user, *prefix ? prefix : "/");
+    return root && (n == 4 ? root->dir != NULL : root->rights != 0);
+}
+
+bool map_key_is_own(const char *key)
+{
+    size_t i = row_of(key);
+    return i < KEYS && keys[i].own;
 }

@@ -33,7 +33,9 @@ static bool copy_roots(struct map_user *to, const struct map_user *from)
     for (; to->roots && to->n_roots < from->n_roots; to->n_roots++) {
         const struct map_root *r = &from->roots[to->n_roots];
         struct map_root *copy = &to->roots[to->n_roots];
-        *copy = (struct map_root){strdup(r->prefix), strdup(r->dir), r->rights};
+        *copy = *r;
+        copy->prefix = strdup(r->prefix);
+        copy->dir = strdup(r->dir);
         if (!copy->prefix || !copy->dir) {
             to->n_roots++;
             return false;

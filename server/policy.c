@@ -6,6 +6,7 @@
 #include "pace.h"
 #include "tickets.h"
 #include "token.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,7 +42,7 @@ static enum err load_partners(struct policy *p)
 }
 
 /* A rate below what the server demands of a connection would let no transfer live. */
-static enum err check_rates(struct policy *p)
+static enum err check_rates(const struct policy *p)
 {
     size_t n = map_count(p->map);
     for (size_t i = 0; i < n; i++) {
@@ -51,11 +52,6 @@ static enum err check_rates(struct policy *p)
                 ERR_CONFIG, "%s:%u: [%s] rate: below min-rate (%llu bytes a second) of [limits]",
                 map_source(p->map, i), u->line, u->name, (unsigned long long)p->config->min_rate);
     }
-    p->paces = malloc((n ? n : 1) * sizeof *p->paces);
-    if (!p->paces)
-        return log_fail(ERR_INTERNAL, "out of memory for the configuration");
-    for (size_t i = 0; i < n; i++)
-        p->paces[i] = -1;
     return ERR_OK;
 }
 
@@ -90,9 +86,8 @@ void policy_free(struct policy *p)
         return;
     token_free_chain(p->chain, p->n_chain);
     token_free_chain(p->coming, p->n_coming);
-    for (size_t i = 0; p->paces && i < map_count(p->map); i++)
-        if (p->paces[i] >= 0)
-            close(p->paces[i]);
+    for (size_t i = 0; i < p->n_paces; i++)
+        close(p->paces[i].fd);
     free(p->paces);
     map_free(p->map);
     cert_store_free(p->anchors);
@@ -158,11 +153,41 @@ void policy_take_chain(struct policy *p)
 
 /* ---- rates ---- */
 
-enum err policy_pace(struct policy *p, size_t rule, int *fd)
+static struct policy_pace *pace_of(const struct policy *p, const char *user)
 {
-    enum err e = ERR_OK;
-    if (map_user(p->map, rule)->rate && p->paces[rule] < 0)
-        e = pace_share(&p->paces[rule]);
-    *fd = p->paces[rule];
-    return e;
+    for (size_t i = 0; i < p->n_paces; i++)
+        if (strcmp(p->paces[i].user, user) == 0)
+            return &p->paces[i];
+    return NULL;
+}
+
+/* Room for one more at the end. */
+static struct policy_pace *add_pace(struct policy *p)
+{
+    if (p->n_paces == POLICY_PACES) {
+        close(p->paces[0].fd);
+        memmove(p->paces, p->paces + 1, --p->n_paces * sizeof *p->paces);
+    }
+    struct policy_pace *grown = realloc(p->paces, (p->n_paces + 1) * sizeof *grown);
+    if (!grown)
+        return NULL;
+    p->paces = grown;
+    return &grown[p->n_paces];
+}
+
+enum err policy_pace(struct policy *p, const struct map_user *user, int *fd)
+{
+    struct policy_pace *pace = user->rate ? pace_of(p, user->name) : NULL;
+    *fd = pace ? pace->fd : -1;
+    if (pace || !user->rate)
+        return ERR_OK;
+    if (!(pace = add_pace(p)))
+        return log_fail(ERR_LIMIT, "out of memory for a session");
+    enum err e = pace_share(fd);
+    if (e != ERR_OK)
+        return e;
+    snprintf(pace->user, sizeof pace->user, "%s", user->name);
+    pace->fd = *fd;
+    p->n_paces++;
+    return ERR_OK;
 }

@@ -10,12 +10,18 @@
 #include "map.h"
 #include <gnutls/abstract.h>
 
+struct policy_pace {
+    char user[65];
+    int fd;
+};
+
 struct policy {
     uint64_t generation; /* counts loads: a verdict is good only for the policy it was made under */
     struct config *config;
     struct cert_store *anchors;
     struct map *map;
-    int *paces;             /* of each rule, what its sessions' rate is shared by; -1: none yet */
+    struct policy_pace *paces; /* what the sessions of each user with a rate share it by */
+    size_t n_paces;
     gnutls_pcert_st *chain; /* the server's, leaf first */
     unsigned n_chain;
     gnutls_pcert_st *coming; /* a newer one, until a keeper has its key; NULL: none */
@@ -39,10 +45,11 @@ bool policy_pair(struct policy *fresh, struct policy *old);
 /* The keeper with the key of the chain that waits is up; without one, nothing happens. */
 void policy_take_chain(struct policy *p);
 
-/* The descriptor (pace.h) by which all sessions of that rule share its rate: made at the first call and
- * kept as long as the policy, so that a new session is no way to a new burst; *fd is borrowed, -1 when
- * the rule has no limit. Only the sessions that are granted the rule get it, and no other can touch
- * it. */
-enum err policy_pace(struct policy *p, size_t rule, int *fd) MUST_CHECK;
+/* The descriptor (pace.h) by which all sessions of that user share the rate: made at the first call and
+ * kept as long as the policy (of POLICY_PACES users at most: then the one that was made first goes), so that a new
+ * session is no way to a new burst; *fd is borrowed, -1 when the user has no limit. Only the sessions of that user
+ * get it, and no other can touch it. */
+enum { POLICY_PACES = 1024 };
+enum err policy_pace(struct policy *p, const struct map_user *user, int *fd) MUST_CHECK;
 
 #endif

@@ -94,25 +94,22 @@ static void record_run(const struct scrub *s, const struct fs_scrub_counts *c, i
 
 /* ---- a run ---- */
 
-static const struct map_user *user_named(const struct map *map, const char *name)
+static bool has_user(const struct map *map, const char *name)
 {
-    for (size_t i = 0; i < map_count(map); i++)
-        if (strcmp(map_user(map, i)->name, name) == 0)
-            return map_user(map, i);
-    return NULL;
+    struct map_user *user = map_user_named(map, name);
+    map_user_free(user);
+    return user != NULL;
 }
 
 /* By name: the map may be loaded anew during a run. */
 static enum err list_users(struct scrub *s, const struct map *map)
 {
-    s->users = calloc(map_count(map) + 1, sizeof *s->users);
+    if (!s->only[0])
+        return map_users(map, &s->users, &s->n_users);
+    s->users = calloc(1, sizeof *s->users);
     if (!s->users)
         return log_fail(ERR_INTERNAL, "out of memory for a scrub");
-    for (size_t i = 0; i < map_count(map); i++) {
-        const char *name = map_user(map, i)->name;
-        if (!s->only[0] || strcmp(name, s->only) == 0)
-            snprintf(s->users[s->n_users++], sizeof *s->users, "%s", name);
-    }
+    memcpy(s->users[s->n_users++], s->only, sizeof s->only);
     return ERR_OK;
 }
 
@@ -121,7 +118,7 @@ enum err scrub_begin(struct scrub *s, const struct map *map, const char *only, i
     uint64_t run = s->run + 1;
     if (s->run && !s->ended)
         return log_fail(ERR_BUSY, "a scrub runs already");
-    if (only[0] && !user_named(map, only))
+    if (only[0] && !has_user(map, only))
         return log_fail(ERR_NOENT, "the map has no user %s", only);
     scrub_release(s);
     scrub_init(s);
@@ -148,7 +145,7 @@ static enum err start(struct scrub *s, const struct policy *policy, const struct
     s->pid = fork();
     if (s->pid == 0) {
         close(pair[0]);
-        _exit(chore_scrub(policy, user, !s->only[0], pair[1]));
+        _exit(chore_scrub(policy, user, s->users, s->next - 1, pair[1]));
     }
     close(pair[1]);
     if (s->pid > 0) {
@@ -184,11 +181,12 @@ static void end(struct scrub *s, int scribe)
 bool scrub_next(struct scrub *s, const struct policy *policy, int scribe)
 {
     while (s->status != ERR_LIMIT && s->next < s->n_users) {
-        const struct map_user *user = user_named(policy->map, s->users[s->next++]);
+        struct map_user *user = map_user_named(policy->map, s->users[s->next++]);
         if (!user)
             continue;
         snprintf(s->user, sizeof s->user, "%s", user->name);
         enum err e = start(s, policy, user);
+        map_user_free(user);
         if (e == ERR_OK)
             return true;
         s->status = e;

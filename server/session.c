@@ -33,7 +33,9 @@ struct session {
     struct tls *shaking; /* the connection, as long as the handshake runs */
     struct chan chan;
     struct cert_id id;
-    const struct map_user *user;
+    struct map_user *user; /* what is granted; NULL: not yet */
+    size_t rule;
+    const char *told; /* of a refusal, all that the peer may know; NULL: its reason */
     struct requests *requests;
     struct pace pace; /* of the user, when there is a limit */
     enum err cut;     /* the master said that it has to end, with this status */
@@ -151,11 +153,16 @@ static enum err judge(struct session *s)
     if (s->id.stale)
         log_warn("anchor %s: a revocation list has run out; it is obeyed all the same (crl-stale)",
                  s->id.anchor);
-    s->user = map_match(p->map, &s->id, NULL, NULL);
-    if (!s->user)
-        return log_fail(ERR_AUTH, "no rule of the map is for %s, issued under anchor %s",
-                        s->id.subject_text, s->id.anchor);
-    return ERR_OK;
+    struct map_asker who = {&s->id, s->start->address, time(NULL)};
+    struct map_answer answer;
+    if ((e = map_ask(p->map, &who, &answer, NULL, NULL)) != ERR_OK) {
+        s->told = answer.told;
+        return e;
+    }
+    s->rule = answer.rule;
+    s->id.until = answer.until < s->id.until ? answer.until : s->id.until;
+    s->user = map_grant(p->map, answer.rule, answer.user);
+    return s->user ? ERR_OK : log_fail(ERR_INTERNAL, "out of memory for a session");
 }
 
 /* What is told of the session in log, audit log and status. */
@@ -168,14 +175,6 @@ static void describe(struct session *s)
     tls_agreed_note(a, engine_of(s)->name, s->id.unapproved, s->unapproved);
     if (s->start->ticket_key)
         fips_note(s->unapproved, "derivation of the keys of tickets");
-}
-
-static uint32_t rule_of(const struct policy *p, const struct map_user *user)
-{
-    for (size_t i = 0; i < map_count(p->map); i++)
-        if (map_user(p->map, i) == user)
-            return (uint32_t)i;
-    return UINT32_MAX;
 }
 
 /* What came with the grant: the store's socket and, for a user with a rate, the memory to share it by. */
@@ -207,8 +206,8 @@ static enum err send_verdict(struct session *s)
         chain.bad
             ? log_fail(ERR_AUTH, "the peer's certificates take more than %d bytes", GRANT_CHAIN_MAX)
             : IPC_SEND(s->start->master, grant, GRANT, .generation = p->generation,
-                       .rule = rule_of(p, s->user), .until = (uint64_t)s->id.until,
-                       .resumed = tls_resumed(s->chan.tls),
+                       .rule = (uint32_t)s->rule, .user = slice_str(s->user->name),
+                       .until = (uint64_t)s->id.until, .resumed = tls_resumed(s->chan.tls),
                        .subject = slice_str(s->id.subject_text), .agreed = slice_str(s->agreed),
                        .unapproved = slice_str(s->unapproved),
                        .indicator = slice_str(tls_agreed(s->chan.tls)->indicator),
@@ -265,7 +264,7 @@ static enum err record_verdict(const struct session *s, enum err e)
 
 static void refuse(struct session *s, enum err e)
 {
-    struct slice reason = slice_str(log_reason());
+    struct slice reason = slice_str(s->told ? s->told : log_reason());
     struct frame f;
     reason.n = reason.n > 512 ? 512 : reason.n;
     enum err sent = CHAN_SEND(&s->chan, refused, REFUSED, .status = (uint16_t)e,

@@ -97,6 +97,7 @@ static enum err start(struct sessions_entry *s, struct session_start *t)
     snprintf(t->name, sizeof t->name, "%s", s->name);
     snprintf(t->peer, sizeof t->peer, "%s", s->peer);
     t->master = pair[1];
+    t->address = &s->address;
     t->board = s->board;
     s->fd = pair[0];
     s->pid = fork();
@@ -161,14 +162,16 @@ enum err sessions_start(struct sessions *t, const struct policy *policy, int con
 /* ---- grant ---- */
 
 static enum err may_start(const struct sessions *t, const struct sessions_entry *s,
-                          const struct policy *p, const struct ipc_grant *m,
-                          const struct map_user **user)
+                          const struct policy *p, const struct ipc_grant *m, struct map_user **user)
 {
+    char name[65];
     uint64_t same = 0;
     if (m->generation != p->generation)
         return log_fail(ERR_LIMIT, "the server has just loaded a new configuration: try again");
-    *user = map_user(p->map, m->rule);
-    if (s->user[0] || m->rule >= map_count(p->map) || !*user)
+    *user = s->user[0] || !slice_copy(m->user, name, sizeof name)
+                ? NULL
+                : map_grant(p->map, m->rule, name);
+    if (!*user)
         return log_fail(ERR_INTERNAL, "a session asked for a grant it can't have");
     for (const struct sessions_entry *o = t->head; o; o = o->next)
         same += strcmp(o->user, (*user)->name) == 0;
@@ -178,16 +181,16 @@ static enum err may_start(const struct sessions *t, const struct sessions_entry 
     return ERR_OK;
 }
 
-/* Keeps what the verdict rests on. Whoever lies about how long it holds is found out at the first judging. */
+/* Keeps what the verdict rests on; user moves in. Whoever lies about how long it holds is found out at the first judging. */
 static enum err keep_verdict(struct sessions_entry *s, const struct ipc_grant *m,
-                             const struct map_user *user)
+                             struct map_user *user)
 {
     int64_t first = (int64_t)time(NULL) + FIRST_JUDGING_S;
     map_user_free(s->granted); /* of a grant that failed */
     free(s->chain);
-    s->granted = map_user_copy(user);
+    s->granted = user;
     s->chain = malloc(m->chain.n ? m->chain.n : 1);
-    if (!s->granted || !s->chain)
+    if (!s->chain)
         return log_fail(ERR_LIMIT, "out of memory for a session");
     memcpy(s->chain, m->chain.p, m->chain.n);
     s->chain_n = m->chain.n;
@@ -255,7 +258,7 @@ enum err sessions_grant(struct sessions *t, struct sessions_entry *s, struct pol
     uint8_t buffer[IPC_MAX];
     struct ipc_in in;
     struct ipc_grant m;
-    const struct map_user *user = NULL;
+    struct map_user *user = NULL;
     int store = -1, pace = -1;
     enum err e = ipc_recv(s->fd, buffer, sizeof buffer, &in, 0);
     if (e != ERR_OK)
@@ -265,9 +268,11 @@ enum err sessions_grant(struct sessions *t, struct sessions_entry *s, struct pol
         return log_fail(ERR_PROTO, "session %s sent %s to the master", s->name, ipc_name(in.type));
     if ((e = may_start(t, s, policy, &m, &user)) == ERR_OK &&
         (e = record_grant(s, &m, user, scribe)) == ERR_OK)
-        e = policy_pace(policy, m.rule, &pace);
+        e = policy_pace(policy, user, &pace);
     if (e == ERR_OK)
         e = keep_verdict(s, &m, user);
+    else
+        map_user_free(user);
     if (e == ERR_OK)
         e = start_store(policy, user, &store, &s->store);
     if (e == ERR_OK) {

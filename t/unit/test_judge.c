@@ -24,10 +24,10 @@ static struct certs_cert root;
 
 /* ---- what a rule grants ---- */
 
-#define ROOT(prefix, dir, rights)                                                                  \
+#define ROOT(at, folder, granted)                                                                  \
     (struct map_root)                                                                              \
     {                                                                                              \
-        (char[]){prefix}, (char[]){dir}, rights                                                    \
+        .prefix = (char[]){at}, .dir = (char[]){folder}, .rights = granted                         \
     }
 
 static struct map_user user_of(struct map_root *roots, size_t n)
