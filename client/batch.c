@@ -78,14 +78,14 @@ enum err batch_end(const struct batch *b, const char *op, bool tree, enum err e)
     bool several = tree || b->good + b->failed + b->same + b->deleted > 1 || b->unkept > 0;
     text_size(b->bytes, bytes);
     if (several && options.json) {
-        snprintf(good, sizeof good, "#%llu", (unsigned long long)b->good);
-        snprintf(bad, sizeof bad, "#%llu", (unsigned long long)b->failed);
-        snprintf(n, sizeof n, "#%llu", (unsigned long long)b->bytes);
-        snprintf(same, sizeof same, "#%llu", (unsigned long long)b->same);
-        snprintf(deleted, sizeof deleted, "#%llu", (unsigned long long)b->deleted);
-        snprintf(unkept, sizeof unkept, "#%llu", (unsigned long long)b->unkept);
-        show_json("summary", "op", op, "good", good, "failed", bad, "bytes", n, "same", same,
-                  "deleted", deleted, "unkept", unkept, NULL);
+        snprintf(good, sizeof good, "%llu", (unsigned long long)b->good);
+        snprintf(bad, sizeof bad, "%llu", (unsigned long long)b->failed);
+        snprintf(n, sizeof n, "%llu", (unsigned long long)b->bytes);
+        snprintf(same, sizeof same, "%llu", (unsigned long long)b->same);
+        snprintf(deleted, sizeof deleted, "%llu", (unsigned long long)b->deleted);
+        snprintf(unkept, sizeof unkept, "%llu", (unsigned long long)b->unkept);
+        show_json("summary", "op", op, "#good", good, "#failed", bad, "#bytes", n, "#same", same,
+                  "#deleted", deleted, "#unkept", unkept, NULL);
     } else if (several) {
         snprintf(same, sizeof same, "; %llu the same", (unsigned long long)b->same);
         snprintf(deleted, sizeof deleted, "; %llu deleted", (unsigned long long)b->deleted);

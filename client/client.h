@@ -200,9 +200,9 @@ void show_status(void);
 void signal_block(void);
 void signal_watch(void);
 
-/* One JSON object on standard output: pairs of key and value (C strings) ended by NULL; a value
- * that begins with
- * "#" is written as a number. */
+/* One JSON object on standard output: pairs of key and value (C strings) ended by NULL. With a "#" before
+ * the key, which is not part of it, the value is written as it is: a number, true or false. Never
+ * for a value from outside. */
 void show_json(const char *event, ...) __attribute__((sentinel));
 
 /* printf to standard output with every control character escaped, unless quiet. */

@@ -80,12 +80,12 @@ static enum err hash_one(const char *file, const struct tree_engine *engine, boo
     if (e != ERR_OK)
         return e;
     show_hex(r.root, hex);
-    snprintf(length, sizeof length, "#%llu", (unsigned long long)r.length);
+    snprintf(length, sizeof length, "%llu", (unsigned long long)r.length);
     if (options.json)
-        show_json("hash", "file", file, "length", length, "root", hex, "sha256",
+        show_json("hash", "file", file, "#length", length, "root", hex, "sha256",
                   sha256 ? plain : NULL, NULL);
     else
-        show_line("%s %s %s%s%s", length + 1, hex, plain, sha256 ? " " : "", file);
+        show_line("%s %s %s%s%s", length, hex, plain, sha256 ? " " : "", file);
     return ERR_OK;
 }
 

@@ -22,9 +22,9 @@ static const char *type_name(uint8_t type)
 static void json_time(int64_t s, uint32_t ns, char *out, size_t cap)
 {
     if (s < 0 && ns > 0 && ns < 1000000000)
-        snprintf(out, cap, "#-%lld.%09u", -(long long)(s + 1), 1000000000 - ns);
+        snprintf(out, cap, "-%lld.%09u", -(long long)(s + 1), 1000000000 - ns);
     else
-        snprintf(out, cap, "#%lld.%09u", (long long)s, ns);
+        snprintf(out, cap, "%lld.%09u", (long long)s, ns);
 }
 
 static void show_entry(const char *name, const struct fs_info *i, bool with_details)
@@ -35,10 +35,10 @@ static void show_entry(const char *name, const struct fs_info *i, bool with_deta
     if (i->has_root)
         show_hex(i->root, root);
     if (options.json) {
-        snprintf(size, sizeof size, "#%llu", (unsigned long long)i->size);
+        snprintf(size, sizeof size, "%llu", (unsigned long long)i->size);
         json_time(i->mtime_s, i->mtime_ns, mtime, sizeof mtime);
-        show_json("entry", "name", name, "type", type_name(i->type), "mode", mode, "size", size,
-                  "mtime", mtime, "root", root[0] ? root : NULL, NULL);
+        show_json("entry", "name", name, "type", type_name(i->type), "mode", mode, "#size", size,
+                  "#mtime", mtime, "root", root[0] ? root : NULL, NULL);
     } else if (with_details) {
         show_line("%-6s %s %14llu %s %s", type_name(i->type), mode, (unsigned long long)i->size,
                   when, name);
@@ -64,10 +64,10 @@ static enum err take_part(void *arg, const struct frame *f)
     text_size(m.have, have);
     text_size(m.length, length);
     if (options.json) {
-        snprintf(n, sizeof n, "#%llu", (unsigned long long)m.length);
-        snprintf(h, sizeof h, "#%llu", (unsigned long long)m.have);
-        show_json("part", "path", path, "length", n, "have", h, "changed", when, "active",
-                  m.active ? "#true" : "#false", NULL);
+        snprintf(n, sizeof n, "%llu", (unsigned long long)m.length);
+        snprintf(h, sizeof h, "%llu", (unsigned long long)m.have);
+        show_json("part", "path", path, "#length", n, "#have", h, "changed", when, "#active",
+                  m.active ? "true" : "false", NULL);
     } else {
         show_line("%s: %s of %s, last changed %s%s", shown, have, length, when,
                   m.active ? ", in transfer now" : "");
@@ -163,14 +163,14 @@ enum err command_whoami(const struct command *self, int argc, const char **argv)
     char quota[32], agreed[TLS_AGREED_TEXT];
     enum err e = open_remote(self, argc, argv, NULL, &ctx, &r, &l);
     if (e == ERR_OK) {
-        snprintf(quota, sizeof quota, "#%llu", (unsigned long long)l.quota);
+        snprintf(quota, sizeof quota, "%llu", (unsigned long long)l.quota);
         if (options.json) {
             show_json("whoami", "user", l.user, "rights", l.rights, "session", l.session, "server",
                       l.server, "agent", l.agent, "handshake", l.resumed ? "resumed" : "full",
                       "cipher", l.agreed.suite, "group", l.agreed.group, "signature",
                       l.agreed.signature, "client_signature", l.agreed.client_signature, "fips",
                       fips_mode_name(r.profile->tls.fips), "not_approved", l.unapproved,
-                      "fips_indicator", l.agreed.indicator, "quota", quota, NULL);
+                      "fips_indicator", l.agreed.indicator, "#quota", quota, NULL);
         } else {
             show_line("user %s at %s (%s)", l.user, l.server, l.agent);
             show_line("rights %s", l.rights);
@@ -210,11 +210,11 @@ enum err command_ping(const struct command *self, int argc, const char **argv)
         if (e == ERR_OK)
             e = link_await(&l, id, "ping", NULL, NULL);
         char took[32];
-        snprintf(took, sizeof took, "#%.3f", (now_s() - start) * 1000);
+        snprintf(took, sizeof took, "%.3f", (now_s() - start) * 1000);
         if (e == ERR_OK && options.json)
-            show_json("ping", "ms", took, NULL);
+            show_json("ping", "#ms", took, NULL);
         else if (e == ERR_OK)
-            show_line("%s ms", took + 1);
+            show_line("%s ms", took);
     }
     return close_remote(ctx, &r, &l, e);
 }

@@ -53,11 +53,12 @@ void show_json(const char *event, ...)
         const char *value = va_arg(ap, const char *);
         if (!value)
             continue;
+        bool literal = key[0] == '#';
         text_put(&b, ",");
-        text_json(&b, slice_str(key));
+        text_json(&b, slice_str(key + literal));
         text_put(&b, ":");
-        if (value[0] == '#')
-            text_put(&b, value + 1);
+        if (literal)
+            text_put(&b, value);
         else
             text_json(&b, slice_str(value));
     }
@@ -154,13 +155,13 @@ static void progress_json(const struct show *s)
 {
     char done[32], total[32], rate[32], left[32];
     double speed = speed_of(s);
-    snprintf(done, sizeof done, "#%llu", (unsigned long long)s->done);
-    snprintf(total, sizeof total, "#%llu", (unsigned long long)s->total);
-    snprintf(rate, sizeof rate, "#%.0f", speed);
+    snprintf(done, sizeof done, "%llu", (unsigned long long)s->done);
+    snprintf(total, sizeof total, "%llu", (unsigned long long)s->total);
+    snprintf(rate, sizeof rate, "%.0f", speed);
     if (speed > 1)
-        snprintf(left, sizeof left, "#%.0f", (double)(s->total - s->done) / speed);
+        snprintf(left, sizeof left, "%.0f", (double)(s->total - s->done) / speed);
     show_json("progress", "op", s->op, "from", s->from, "to", s->to[0] ? s->to : NULL, "phase",
-              phase_name(s->phase), "done", done, "total", total, "rate", rate, "left",
+              phase_name(s->phase), "#done", done, "#total", total, "#rate", rate, "#left",
               speed > 1 ? left : NULL, NULL);
 }
 
@@ -230,17 +231,17 @@ static void result_json(const struct show *s, enum err e, const struct xfer_resu
 {
     char length[32], moved[32], kept[32], copied[32], zeros[32], crossed[32], took[32],
         root[2 * TREE_HASH + 1];
-    snprintf(length, sizeof length, "#%llu", (unsigned long long)r->length);
-    snprintf(moved, sizeof moved, "#%llu", (unsigned long long)r->moved);
-    snprintf(kept, sizeof kept, "#%llu", (unsigned long long)r->kept);
-    snprintf(copied, sizeof copied, "#%llu", (unsigned long long)r->copied);
-    snprintf(zeros, sizeof zeros, "#%llu", (unsigned long long)r->zeros);
-    snprintf(crossed, sizeof crossed, "#%llu", (unsigned long long)wire);
-    snprintf(took, sizeof took, "#%.3f", seconds);
+    snprintf(length, sizeof length, "%llu", (unsigned long long)r->length);
+    snprintf(moved, sizeof moved, "%llu", (unsigned long long)r->moved);
+    snprintf(kept, sizeof kept, "%llu", (unsigned long long)r->kept);
+    snprintf(copied, sizeof copied, "%llu", (unsigned long long)r->copied);
+    snprintf(zeros, sizeof zeros, "%llu", (unsigned long long)r->zeros);
+    snprintf(crossed, sizeof crossed, "%llu", (unsigned long long)wire);
+    snprintf(took, sizeof took, "%.3f", seconds);
     show_hex(r->root, root);
-    show_json("result", "op", s->op, "from", s->from, "to", s->to, "status", err_name(e), "length",
-              length, "moved", moved, "kept", kept, "copied", copied, "zeros", zeros, "wire",
-              crossed, "seconds", took, "root", e == ERR_OK ? root : NULL, "reason",
+    show_json("result", "op", s->op, "from", s->from, "to", s->to, "status", err_name(e), "#length",
+              length, "#moved", moved, "#kept", kept, "#copied", copied, "#zeros", zeros, "#wire",
+              crossed, "#seconds", took, "root", e == ERR_OK ? root : NULL, "reason",
               e == ERR_OK ? NULL : log_reason(), NULL);
 }
 

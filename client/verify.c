@@ -43,7 +43,7 @@ static void tell(const struct verify *v, const char *rel, const char *why, const
     if (remote_root)
         show_hex(remote_root, b);
     if (options.json)
-        show_json("verify", "file", local, "remote", remote, "equal", "#false", "why", why, "root",
+        show_json("verify", "file", local, "remote", remote, "#equal", "false", "why", why, "root",
                   root ? a : NULL, "remote_root", remote_root ? b : NULL, NULL);
     else
         show_line("%s: %s", strcmp(why, "missing here") == 0 ? remote : local, why);
@@ -252,17 +252,17 @@ static void say_sum(const struct verify *v)
     const struct batch *b = &v->work.batch;
     char bytes[TEXT_SIZE], good[32], failed[32], n[32], differ[32], one_side[32];
     text_size(b->bytes, bytes);
-    snprintf(good, sizeof good, "#%llu", (unsigned long long)b->good);
-    snprintf(failed, sizeof failed, "#%llu", (unsigned long long)b->failed);
-    snprintf(n, sizeof n, "#%llu", (unsigned long long)b->bytes);
-    snprintf(differ, sizeof differ, "#%llu", (unsigned long long)v->differ);
-    snprintf(one_side, sizeof one_side, "#%llu", (unsigned long long)v->one_side);
+    snprintf(good, sizeof good, "%llu", (unsigned long long)b->good);
+    snprintf(failed, sizeof failed, "%llu", (unsigned long long)b->failed);
+    snprintf(n, sizeof n, "%llu", (unsigned long long)b->bytes);
+    snprintf(differ, sizeof differ, "%llu", (unsigned long long)v->differ);
+    snprintf(one_side, sizeof one_side, "%llu", (unsigned long long)v->one_side);
     if (options.json)
-        show_json("summary", "op", "verify", "good", good, "failed", failed, "bytes", n, "differ",
-                  differ, "missing", one_side, NULL);
+        show_json("summary", "op", "verify", "#good", good, "#failed", failed, "#bytes", n,
+                  "#differ", differ, "#missing", one_side, NULL);
     else
-        show_line("verify: %s files are equal, %s; %s differ; %s on one side only; %s failed",
-                  good + 1, bytes, differ + 1, one_side + 1, failed + 1);
+        show_line("verify: %s files are equal, %s; %s differ; %s on one side only; %s failed", good,
+                  bytes, differ, one_side, failed);
 }
 
 static enum err verify_tree(struct verify *v)
@@ -300,7 +300,7 @@ static enum err say_files(const struct verify *v, uint64_t size, const uint8_t *
     show_hex(root, a);
     show_hex(theirs->root, b);
     if (options.json)
-        show_json("verify", "file", v->file, "remote", shown, "equal", same ? "#true" : "#false",
+        show_json("verify", "file", v->file, "remote", shown, "#equal", same ? "true" : "false",
                   "root", a, "remote_root", b, NULL);
     else if (same)
         show_line("%s and %s are equal: %llu bytes, root %s", v->file, shown,
