@@ -76,7 +76,7 @@ static enum err take_offer(struct receiver *r)
     } while (e == ERR_OK && f.type == MSG_PROGRESS);
     if (e != ERR_OK)
         return e;
-    if (f.type == MSG_DONE)
+    if (f.type == MSG_DONE && !r->x->upload)
         return on_done_instead(r, &f);
     if (f.type == MSG_ABORT)
         return recv_abort(r, &f);

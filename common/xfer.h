@@ -58,6 +58,8 @@ struct xfer {
     /* A content over several connections; each is a transfer of its own for a part of the chunks. */
     bool shared; /* at the server: others may join (receiver), chunks are asked for (sender) */
     bool joined; /* this one did: it brings chunks and commits nothing */
+    bool
+        upload; /* of a receiver at the server: only a download can be answered by DONE instead of an offer */
     const uint8_t *token;         /* of a joined receiver: PART_TOKEN bytes */
     struct xfer_streams *streams; /* at the client; NULL: one connection */
     unsigned stream;              /* number of this one */

@@ -110,6 +110,7 @@ static enum err receive(struct requests *r, const struct xfer *how, struct xfer_
     char reason[513];
     struct xfer x = *how;
     x.chan = r->chan;
+    x.upload = true;
     x.name = r->path;
     x.engine = r->engine;
     x.event = show;
