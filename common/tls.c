@@ -402,10 +402,12 @@ static enum err handshake_step(struct tls *t, int64_t deadline_ms, int *rc)
             return *rc < 0 && gnutls_error_is_fatal(*rc) ? ERR_OK : log_fail_errno("TLS handshake");
         return tls_wait(t, POLLOUT, deadline_ms, &ready);
     }
-    if (*rc == GNUTLS_E_AGAIN || *rc == GNUTLS_E_INTERRUPTED)
-        return tls_wait(t, gnutls_record_get_direction(t->session) ? POLLOUT : POLLIN, deadline_ms,
-                        &ready);
-    return ERR_OK;
+    if (*rc != GNUTLS_E_AGAIN && *rc != GNUTLS_E_INTERRUPTED)
+        return ERR_OK;
+    if (gnutls_record_get_direction(t->session))
+        return tls_wait(t, POLLOUT, deadline_ms, &ready);
+    /* GnuTLS says "again" after a record of a long message though the next one may have been taken in. */
+    return t->pulled_from < t->pulled_to ? ERR_OK : tls_wait(t, POLLIN, deadline_ms, &ready);
 }
 
 static enum err handshake_steps(struct tls *t, int64_t deadline_ms, int *rc)
