@@ -161,7 +161,7 @@ lint-shell: $(call having,lint)
 	$(call say,LINT,shellcheck) shellcheck -s sh -S warning -e SC2034,SC2154 $(SHELL_SCRIPTS)
 
 lint-python: $(call having,lint)
-	$(call say,LINT,pyflakes) pyflakes3 t/*.py t/perf/*.py t/fault/*.py
+	$(call say,LINT,pyflakes) pyflakes3 t/*.py t/attack/*.py t/perf/*.py t/fault/*.py
 
 # cppcheck takes compound literals for leaks and loses itself in X-macros; clang-tidy looks at those.
 lint-cppcheck: $(call having,lint)

@@ -4,57 +4,8 @@
 test_description='who is let in: certificates, revocation lists, names, TLS itself'
 
 . "$(dirname "$0")/lib.sh"
-
-# A second CA made by openssl, which makes what consign-pki refuses to; its key is in a file.
-new_ca() { # NAME CN
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$1.key" -subj "/CN=$2" \
-		-days 30 -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign \
-		-out "$1.pem" 2>/dev/null && chmod 600 "$1.key" &&
-		mkdir "$1.db" && : >"$1.db/index" && echo 01 >"$1.db/number" && echo 1000 >"$1.db/serial" &&
-		cat >"$1.cnf" <<-END && new_crl "$1"
-			[ca]
-			default_ca = it
-			[it]
-			database = $PWD/$1.db/index
-			crlnumber = $PWD/$1.db/number
-			serial = $PWD/$1.db/serial
-			new_certs_dir = $PWD/$1.db
-			certificate = $PWD/$1.pem
-			private_key = $PWD/$1.key
-			default_md = sha256
-			default_crl_days = 30
-			policy = any
-			unique_subject = no
-			[any]
-			commonName = optional
-		END
-}
-
-new_crl() { # CA [OPTION...]
-	ca_=$1 && shift && openssl ca -config "$ca_.cnf" -gencrl -out "$ca_.crl" "$@" 2>/dev/null
-}
-
-GOOD='keyUsage=critical,digitalSignature;extendedKeyUsage=clientAuth;basicConstraints=CA:FALSE'
-
-# leaf NAME SUBJECT EXTENSIONS [OPTION OF openssl x509...]; the CA is $CA, the kind of key $KIND.
-# shellcheck disable=SC2086,SC2046
-leaf() {
-	name_=$1 subject_=$2 && printf '%s\n' "$3" | tr ';' '\n' >"$1.ext" && shift 3 &&
-		openssl req -new -newkey ${KIND:-ec -pkeyopt ec_paramgen_curve:P-256} -nodes -keyout "$name_.key" \
-			-subj "$subject_" ${MULTI:+-multivalue-rdn} -out "$name_.csr" 2>/dev/null &&
-		chmod 600 "$name_.key" &&
-		${FAKE:+faketime "$FAKE"} openssl x509 -req -in "$name_.csr" -CA "${CA:-other}.pem" \
-			-CAkey "${CA:-other}.key" -set_serial "$(date +%s%N)" -out "$name_.pem" -days "${DAYS:-20}" \
-			$(test -s "$name_.ext" && echo -extfile "$name_.ext") "$@" 2>/dev/null
-}
-
-# profile NAME [CERTIFICATE]: a profile of the client with that file key.
-profile() {
-	conf "$CLIENT_CONF" "$1" host 127.0.0.1 && conf "$CLIENT_CONF" "$1" port "$PORT" &&
-		conf "$CLIENT_CONF" "$1" ca "$TRASH/ca/ca.pem" && conf "$CLIENT_CONF" "$1" crl "$TRASH/ca/crl.pem" &&
-		conf "$CLIENT_CONF" "$1" certificate "$TRASH/$1.pem" &&
-		conf "$CLIENT_CONF" "$1" key "$TRASH/$1.key" && conf "$CLIENT_CONF" "$1" allow-extractable yes
-}
+# shellcheck source=t/ca.sh
+. "$SOURCE/t/ca.sh"
 
 # refused NAME REASON: exit status, what the client says, and exactly one record with that reason.
 refused() {
@@ -72,11 +23,6 @@ refused() {
 
 welcome() { # NAME USER
 	profile "$1" && within 30 consign whoami "$1:" >"$1.out" && grep "user $2 " "$1.out"
-}
-
-rule() { # USER ANCHOR SUBJECT
-	conf map "$1" anchor "$2" && conf map "$1" subject "$3" && conf map "$1" root "$TRASH/files/alice" &&
-		conf map "$1" rights "list read" && conf map "$1" account "$ACCOUNT"
 }
 
 test_expect_success 'a site with a second and a third CA, and users of them' '
