@@ -27,9 +27,10 @@ static bool take_char(struct parser *r, char c)
 static bool take_day(struct parser *r, unsigned *day)
 {
     static const char names[7][4] = {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"};
-    for (*day = 0; *day < 7; ++*day)
-        if (strncmp(r->p, names[*day], 3) == 0) {
+    for (unsigned i = 0; i < 7; i++)
+        if (strncmp(r->p, names[i], 3) == 0) {
             r->p += 3;
+            *day = i;
             return true;
         }
     return false;

@@ -285,6 +285,105 @@ static void empty_equals_nothing(void **state)
     assert_false(cert_dn_eq(&dn, &dn));
 }
 
+/* ---- patterns ---- */
+
+static bool parts_match(const char *text, const struct part *parts)
+{
+    struct certs_der name = {.n = 0};
+    struct cert_id id;
+    struct cert_dn dn;
+    for (; parts->oid; parts++)
+        certs_put_rdn(&name, parts->oid, parts->tag ? parts->tag : CERTS_UTF8, parts->value,
+                      strlen(parts->value), parts->more);
+    struct certs_cert leaf =
+        certs_issue(&(struct certs_spec){.subject = &name, .serial = 9}, &root);
+    assert_null(cert_dn_check_pattern(text, &dn));
+    assert_int_equal(cert_id_read(&leaf.der, &id), ERR_OK);
+    bool match = cert_dn_match(&dn, &id.subject);
+    assert_true(cert_dn_eq(&dn, &dn));
+    cert_id_release(&id);
+    cert_dn_release(&dn);
+    certs_release(&leaf);
+    return match;
+}
+
+#define MATCH(text, ...) parts_match(text, (const struct part[]){__VA_ARGS__, {.oid = NULL}})
+
+static void a_star_is_a_whole_value(void **state)
+{
+    static const char *const bad[] = {
+        "CN=a*", "CN=*a", "CN=**", "CN=*+CN=a",  "CN=a+CN=*", "CN=*+CN=*",     "*=a",
+        "*",     "CN=* ", "CN=*,", "CN=a,CN=a*", "CN=a*\\,",  "CN=*+2.5.4.3=x"};
+    struct cert_dn dn;
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (!cert_dn_check_pattern(bad[i], &dn))
+            fail_msg("\"%s\" was taken", bad[i]);
+    assert_true(MATCH("CN=*,O=Acme", O("Acme"), CN("alice")));
+    assert_true(MATCH("CN=*,O=Acme", O("Acme"), CN("*")));
+    assert_true(MATCH("CN=*,O=Acme", O("Acme"), CN("a,O=x")));
+    assert_true(MATCH("CN=*,O=Acme", O("Acme"), {CERTS_CN, "alice", false, CERTS_PRINTABLE}));
+    assert_true(MATCH("CN=\\2a,O=Acme", O("Acme"), CN("*")));
+    assert_false(MATCH("CN=\\2a,O=Acme", O("Acme"), CN("alice")));
+    assert_true(MATCH("CN=*+OU=x", OU("x"), {CERTS_CN, "a", true, 0}));
+    assert_true(MATCH("CN=*+OU=*", OU("x"), {CERTS_CN, "a", true, 0}));
+    assert_true(MATCH("CN=alice", CN("alice")));
+}
+
+static void a_star_is_one_attribute(void **state)
+{
+    (void)state;
+    assert_false(MATCH("CN=*,O=Acme", O("Acme"), OU("alice")));
+    assert_false(MATCH("CN=*,O=Acme", CN("alice")));
+    assert_false(MATCH("CN=*,O=Acme", CN("alice"), O("Acme")));
+    assert_false(MATCH("CN=*,O=Acme", O("Acme"), CN("alice"), OU("x")));
+    assert_false(MATCH("CN=*,O=Acme", O("Acme"), CN("alice"), CN("bob")));
+    assert_false(MATCH("CN=*,O=Acme", O("Acme"), CN("alice"), {CERTS_CN, "bob", true, 0}));
+    assert_false(MATCH("CN=*+OU=x", CN("a"), {CERTS_CN, "b", true, 0}));
+    assert_false(MATCH("CN=*+OU=x", OU("x"), {CERTS_OU, "y", true, 0}));
+    assert_false(MATCH("CN=*", CN("a"), {CERTS_CN, "a", true, 0}));
+}
+
+static void a_star_is_what_can_be_shown(void **state)
+{
+    struct certs_der nul = {.n = 0};
+    (void)state;
+    assert_false(MATCH("CN=*", CN("")));
+    assert_false(MATCH("CN=*", CN("a\nb")));
+    assert_false(MATCH("CN=*", CN("a\tb")));
+    assert_false(MATCH("CN=*", CN("\x1b[2J")));
+    assert_false(MATCH("CN=*", CN("\xff")));
+    assert_false(MATCH("CN=*", CN("a\xe2\x80\xae"
+                                  "b"))); /* turns the direction of writing */
+    assert_true(MATCH("CN=*", CN("J\xc3\xb6rg")));
+    assert_false(MATCH("CN=*", {CERTS_CN, "alice", false, CERTS_T61}));
+    certs_put_rdn(&nul, CERTS_CN, CERTS_UTF8, "alice\0.evil", 11, false);
+    struct certs_cert leaf = certs_issue(&(struct certs_spec){.subject = &nul, .serial = 9}, &root);
+    struct cert_id id;
+    struct cert_dn dn;
+    assert_null(cert_dn_check_pattern("CN=*", &dn));
+    assert_int_equal(cert_id_read(&leaf.der, &id), ERR_OK);
+    assert_false(cert_dn_match(&dn, &id.subject));
+    cert_id_release(&id);
+    cert_dn_release(&dn);
+    certs_release(&leaf);
+}
+
+static void stars_as_they_are(void **state)
+{
+    struct cert_dn dn, literal;
+    char *text = cert_dn_literal("CN=*.example,O=*");
+    (void)state;
+    assert_string_equal(text, "CN=\\2a.example,O=\\2a");
+    assert_null(cert_dn_check("CN=*.example,O=*", &dn));
+    assert_null(cert_dn_check_pattern(text, &literal));
+    assert_true(cert_dn_eq(&dn, &literal));
+    assert_true(cert_dn_match(&literal, &dn));
+    cert_dn_release(&dn);
+    cert_dn_release(&literal);
+    free(text);
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -315,6 +414,10 @@ int main(void)
         cmocka_unit_test(other_string_types_match_nothing),
         cmocka_unit_test(nul_counts),
         cmocka_unit_test(empty_equals_nothing),
+        cmocka_unit_test(a_star_is_a_whole_value),
+        cmocka_unit_test(a_star_is_one_attribute),
+        cmocka_unit_test(a_star_is_what_can_be_shown),
+        cmocka_unit_test(stars_as_they_are),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, begin, end);

@@ -126,6 +126,70 @@ static void handler_ends_it(void **state)
     assert_non_null(strstr(log_reason(), ":2: [a] stop: told to halt"));
 }
 
+/* ---- whole files ---- */
+
+static enum err read_whole(const char *text, conf_fn *each)
+{
+    put(text, strlen(text), 0644);
+    seen[0] = '\0';
+    log_clear_reason();
+    return conf_read_whole(path, each, NULL);
+}
+
+static void half_written(void **state)
+{
+    (void)state;
+    assert_int_equal(read_whole("[a]\nk = v\n", note), ERR_OK);
+    assert_string_equal(seen, "1[a]\n2[a]{k}{v}\n");
+    assert_int_equal(read_whole("", note), ERR_OK);
+    assert_int_equal(read_whole("[a]\nk = v", note), ERR_CONFIG);
+    assert_non_null(strstr(log_reason(), ":2: the last line does not end"));
+    assert_string_equal(seen, "1[a]\n"); /* not even the key is looked at */
+    assert_int_equal(read_whole("# only\n#", note), ERR_CONFIG);
+}
+
+static enum err append(void *arg, const struct conf_at *at, const char *value)
+{
+    FILE *out = fopen(path, "a");
+    (void)arg;
+    (void)at;
+    (void)value;
+    assert_non_null(out);
+    assert_true(fputs("# more\n", out) >= 0);
+    assert_int_equal(fclose(out), 0);
+    return ERR_OK;
+}
+
+/* By whoever is at it while we read. */
+static void changes_meanwhile(void **state)
+{
+    (void)state;
+    assert_int_equal(read_whole("[a]\nk = v\n", append), ERR_CONFIG);
+    assert_non_null(strstr(log_reason(), "changed while it was read"));
+}
+
+/* A writer who pauses has written whole lines only. */
+static void open_for_writing(void **state)
+{
+    (void)state;
+    put("[a]\nk = v\n", 10, 0644);
+    FILE *writer = fopen(path, "a");
+    assert_non_null(writer);
+    seen[0] = '\0';
+    assert_int_equal(conf_read_whole(path, note, NULL), ERR_CONFIG);
+    assert_non_null(strstr(log_reason(), "open for writing"));
+    assert_string_equal(seen, "");
+    assert_int_equal(conf_read(path, note, NULL), ERR_OK);
+    assert_int_equal(fclose(writer), 0);
+    assert_int_equal(conf_read_whole(path, note, NULL), ERR_OK);
+    FILE *reader = fopen(path, "r");
+    assert_non_null(reader);
+    assert_int_equal(conf_read_whole(path, note, NULL), ERR_OK);
+    assert_int_equal(fclose(reader), 0);
+    /* And nothing is left that would hold up the next writer, or end us. */
+    assert_int_equal(append(NULL, NULL, NULL), ERR_OK);
+}
+
 /* ---- opening ---- */
 
 static void expect_open(bool private, bool good)
@@ -306,6 +370,9 @@ int main(void)
         cmocka_unit_test(long_lines),
         cmocka_unit_test(nul),
         cmocka_unit_test(handler_ends_it),
+        cmocka_unit_test(half_written),
+        cmocka_unit_test(changes_meanwhile),
+        cmocka_unit_test(open_for_writing),
         cmocka_unit_test(who_may_write_or_read),
         cmocka_unit_test(only_regular_files),
         cmocka_unit_test(numbers),
