@@ -62,6 +62,8 @@ static bool open_slots(struct fs_slots *s, uint64_t inode, bool make)
     fs_tree_name(s->group, number);
     snprintf(name, sizeof name, "%s.small", number);
     s->fd = fs_open_regular(s->trees, name, O_RDWR, &st);
+    if (s->fd < 0 && !make && (errno == EACCES || errno == EROFS))
+        s->fd = fs_open_regular(s->trees, name, O_RDONLY, &st);
     if (s->fd < 0 && errno == ENOENT && make) {
         s->fd = openat(s->trees, name, O_RDWR | O_CREAT | FS_LEAF, 0600);
         if (s->fd >= 0 && fstat(s->fd, &st) < 0)

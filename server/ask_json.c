@@ -52,6 +52,7 @@ static bool json_server(struct buf *b, const struct ask_item *item)
     string(b, "fips_indicator", m.indicator);
     string(b, "tickets", m.tickets);
     number(b, "tickets_until", m.tickets_until);
+    string(b, "confinement", m.confinement);
     number(b, "sessions_max", m.sessions_max);
     number(b, "served", m.served);
     number(b, "authorised", m.granted);

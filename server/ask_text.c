@@ -43,6 +43,7 @@ static bool text_server(const struct ask_item *item)
            show(&a, m.version), show(&b, m.address), m.pid, since, m.uptime, m.generation,
            m.draining ? ", stopping" : "");
     printf("fips = %s, %s\n", show(&a, m.fips), show(&b, m.indicator));
+    printf("confinement: %s\n", show(&a, m.confinement));
     printf("sessions %" PRIu64 " of %" PRIu64 "; served %" PRIu64 ", authorised %" PRIu64
            " (%" PRIu64 " resumed), refused %" PRIu64 ", dropped %" PRIu64 ", killed %" PRIu64 "\n",
            m.sessions, m.sessions_max, m.served, m.granted, m.resumed, m.refused, m.dropped,

@@ -21,22 +21,23 @@ enum { TELL_MS = 1000 };
 enum { IO_WHO_PROCESS = 1, IO_CLASS_IDLE = 3, IO_CLASS_SHIFT = 13 };
 
 /* Opens the roots and gives up all else. */
-static enum err begin(const char *what, const struct policy *policy, const struct map_user *user,
-                      int fd, struct fs *fs)
+static enum err begin(enum confine_process as, const struct policy *policy,
+                      const struct map_user *user, int fd, struct fs *fs)
 {
     char context[80];
     sessions_child_begin();
-    snprintf(context, sizeof context, "%s user=%s", what, user->name);
+    snprintf(context, sizeof context, "%s user=%s", as == CONFINE_SCRUB ? "scrub" : "sweep",
+             user->name);
     log_context(context);
     enum err e = confine_start(&fd, 1);
-    return e == ERR_OK ? store_prepare(fs, policy->config, user) : e;
+    return e == ERR_OK ? store_prepare(fs, policy->config, user, as) : e;
 }
 
 int chore_sweep(const struct policy *policy, const struct map_user *user, int fd)
 {
     struct fs fs;
     unsigned removed = 0;
-    enum err e = begin("sweep", policy, user, fd, &fs);
+    enum err e = begin(CONFINE_STORE, policy, user, fd, &fs);
     if (e == ERR_OK)
         e = fs_sweep(&fs, (int64_t)policy->config->part_expiry_s, &removed);
     if (removed > 0)
@@ -121,7 +122,7 @@ int chore_scrub(const struct policy *policy, const struct map_user *user, char (
         return err_exit(log_fail(ERR_INTERNAL, "out of memory for a scrub"));
     be_modest();
     mark_shared(policy->map, before, n, user, shared);
-    enum err worst = begin("scrub", policy, user, fd, &fs);
+    enum err worst = begin(CONFINE_SCRUB, policy, user, fd, &fs);
     for (size_t i = 0; worst == ERR_OK && i < fs.n; i++) {
         if (shared[i])
             continue;

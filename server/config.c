@@ -2,9 +2,9 @@
 #include "config.h"
 
 #include "conf.h"
+#include "confine.h"
 #include "log.h"
 #include <netdb.h>
-#include <pwd.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +44,7 @@ static const struct key {
     {"server", "pid-file", PATH, AT(pid_file), 0, 0},
     {"server", "status", PATH, AT(status), 0, 0},
     {"server", "session-user", TEXT, AT(session_user), 0, 0},
+    {"server", "token-user", TEXT, AT(token_user), 0, 0},
     {"server", "confine", REQUIRE, AT(confine_require), 0, 0},
     {"server", "tickets", BOOL, AT(tickets), 0, 0},
     {"server", "ticket-key", TEXT, AT(ticket_key), 0, 0},
@@ -339,24 +340,6 @@ static enum err default_text(char **at, const char *value)
     return ERR_OK;
 }
 
-/* Only root can change to another account, so only then does it have to exist. */
-static enum err find_session_user(struct config *c)
-{
-    char buffer[4096];
-    struct passwd pw, *found = NULL;
-    if (geteuid() != 0)
-        return ERR_OK;
-    int rc = getpwnam_r(c->session_user, &pw, buffer, sizeof buffer, &found);
-    if (rc != 0 || !found)
-        return log_fail(ERR_CONFIG, "%s: session-user: there is no account %s%s%s", c->file,
-                        c->session_user, rc ? ": " : "", rc ? strerror(rc) : "");
-    if (pw.pw_uid == 0)
-        return log_fail(ERR_CONFIG, "%s: session-user must not be root", c->file);
-    c->session_uid = pw.pw_uid;
-    c->session_gid = pw.pw_gid;
-    return ERR_OK;
-}
-
 static enum err check(struct config *c)
 {
     char why[TLS_WHY];
@@ -367,6 +350,7 @@ static enum err check(struct config *c)
     for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
         if (!needed[i].value)
             return log_fail(ERR_CONFIG, "%s: [server] %s is missing", c->file, needed[i].key);
+    enum err e;
     if (!tls_policy_check(&c->tls, why))
         return log_fail(ERR_CONFIG, "%s: [server] groups: %s", c->file, why);
     if (c->ticket_key && strncmp(c->ticket_key, "pkcs11:", 7) != 0)
@@ -390,7 +374,9 @@ static enum err check(struct config *c)
                             "%s: [anchor %s] crl is missing (crl-policy = if-present allows that)",
                             c->file, a->name);
     }
-    return find_session_user(c);
+    if (c->confine_require && (e = confine_demand()) != ERR_OK)
+        return e;
+    return config_accounts_find(c);
 }
 
 /* What a [token NAME] does not say is as in [server]. */
@@ -445,8 +431,9 @@ void config_free(struct config *c)
 {
     if (!c)
         return;
-    char *texts[] = {c->file,     c->listen,       c->certificate, c->map,      c->audit,
-                     c->pid_file, c->session_user, c->status,      c->partners, c->ticket_key};
+    char *texts[] = {c->file,   c->listen,   c->certificate,  c->map,
+                     c->audit,  c->pid_file, c->session_user, c->token_user,
+                     c->status, c->partners, c->ticket_key};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free(texts[i]);
     for (size_t i = 0; i < c->n_tokens; i++) {
@@ -461,6 +448,7 @@ void config_free(struct config *c)
         free(c->anchors[i].crl);
     }
     free(c->anchors);
+    free(c->token_groups);
     config_partners_free(c);
     free(c);
 }

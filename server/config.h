@@ -51,6 +51,10 @@ struct config {
     char *session_user; /* account of the sessions when started as root; default "nobody" */
     uid_t session_uid;
     gid_t session_gid;
+    char *token_user; /* account of keeper and signers when started as root; NULL: root's own */
+    uid_t token_uid;
+    gid_t token_gid, *token_groups;
+    size_t n_token_groups;
     bool confine_require; /* confine = require | best */
     bool tickets;         /* sessions may be resumed; not with fips = require */
     char *ticket_key;     /* pkcs11: URL of an HMAC key; NULL: tickets are for this server alone */
@@ -86,6 +90,9 @@ struct config {
 /* Reads and checks everything that can be known without opening keys and certificates. */
 enum err config_load(const char *file, struct config **out) MUST_CHECK;
 void config_free(struct config *c);
+
+/* config_accounts.c: the accounts that processes become. */
+enum err config_accounts_find(struct config *c) MUST_CHECK;
 
 /* config_partners.c: the partners in c->partners, as they are there now. */
 enum err config_partners_load(struct config *c) MUST_CHECK;

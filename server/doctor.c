@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "doctor.h"
 
+#include "confine.h"
 #include "listen.h"
 #include "log.h"
 #include "policy.h"
@@ -137,6 +138,15 @@ static void check_audit(struct patient *p)
     free(copy);
 }
 
+static void check_confinement(struct patient *p)
+{
+    char text[CONFINE_TEXT];
+    confine_statement(text);
+    checkup_say(p->c, confine_demand() == ERR_OK ? CHECKUP_OK : CHECKUP_WARN, "confinement",
+                confine_demand() == ERR_OK ? NULL : "use a kernel of 5.19 or later with Landlock",
+                "%s", text);
+}
+
 static void check_roots(struct patient *p)
 {
     if (p->map)
@@ -271,9 +281,9 @@ static void check_policy(struct patient *p)
 
 /* In this order: a process that has started PKCS#11 must not fork. */
 static void (*const checks[])(struct patient *p) = {
-    check_running, check_anchors, check_map,    check_partners, check_audit,
-    check_roots,   check_listen,  check_chain,  check_purpose,  check_names,
-    check_clock,   check_fips,    check_policy, check_tokens,
+    check_running, check_confinement, check_anchors, check_map,    check_partners,
+    check_audit,   check_roots,       check_listen,  check_chain,  check_purpose,
+    check_names,   check_clock,       check_fips,    check_policy, check_tokens,
 };
 
 enum err doctor(const char *file, bool json, bool quiet)

@@ -8,10 +8,16 @@
 #include "spawn.h"
 #include "tls.h"
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Of root's, where keeper and signers have no account of their own: for the files of a module. */
+#define MODULE_CAPABILITIES                                                                        \
+    (1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH | 1u << CAP_FOWNER |     \
+     1u << CAP_IPC_LOCK)
 
 /* ---- sessions ---- */
 
@@ -177,6 +183,16 @@ static enum err load(struct keeper *k)
     return e == ERR_OK ? token_init_all(k) : e;
 }
 
+/* Once it has read what only its first account may. Its signers are what it is by then. */
+static enum err confine(const struct config *c)
+{
+    enum err e =
+        c->token_user && geteuid() == 0
+            ? confine_become(c->token_uid, c->token_gid, c->token_groups, c->n_token_groups)
+            : confine_capabilities(MODULE_CAPABILITIES);
+    return e == ERR_OK ? confine_calls(CONFINE_KEEPER) : e;
+}
+
 int keeper_main(const struct config *config, int control)
 {
     struct keeper k = {.config = config, .control = control, .epoll = -1, .end = ERR_OK};
@@ -184,6 +200,8 @@ int keeper_main(const struct config *config, int control)
     enum err e = prepare(config, control);
     if (e == ERR_OK)
         e = load(&k);
+    if (e == ERR_OK)
+        e = confine(config);
     work.fd = k.epoll;
     if (e == ERR_OK)
         e = hub_serve(control, config->sessions * 2 + 64, 0, &work);

@@ -143,6 +143,21 @@ static bool is_signer(const struct keeper *k, pid_t pid)
     return false;
 }
 
+/* Of a signal that was not ours: most likely the module's fault. */
+static void tell_death(const struct keeper *k, const siginfo_t *dead)
+{
+    char what[128];
+    const struct token *t = k->tokens;
+    if (dead->si_code == CLD_EXITED || dead->si_status == SIGKILL)
+        return;
+    while (t < k->tokens + k->n_tokens - 1 && t->pid != dead->si_pid)
+        t++;
+    snprintf(what, sizeof what, "signer %d was killed: %s", (int)dead->si_pid,
+             strsignal(dead->si_status));
+    log_error("token %s: %s", t->config->name, what);
+    status_event(k, t, "died", what);
+}
+
 /* One that died by itself is left until its socket has told so: its number is still to be killed. */
 static void reap(struct keeper *k)
 {
@@ -150,6 +165,7 @@ static void reap(struct keeper *k)
     while (k->dying > 0 && waitid(P_ALL, 0, &dead, WEXITED | WNOHANG | WNOWAIT) == 0 &&
            dead.si_pid > 0 && !is_signer(k, dead.si_pid) &&
            waitpid(dead.si_pid, NULL, WNOHANG) > 0) {
+        tell_death(k, &dead);
         k->dying--;
         dead.si_pid = 0;
     }

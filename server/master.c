@@ -170,30 +170,6 @@ static void tick(struct master *m)
         master_stop(m, ERR_OK);
 }
 
-static void reap(struct master *m)
-{
-    int status;
-    pid_t pid;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        struct sessions_entry *s = sessions_reaped(&m->sessions, pid);
-        const char *signal_name = WIFSIGNALED(status) ? strsignal(WTERMSIG(status)) : NULL;
-        const char *chore =
-            housekeeping_reaped(&m->housekeeping, m->policy, pid, status, m->scribe.control);
-        if (judge_reaped(&m->judge, &m->sessions, pid, m->scribe.control))
-            chore = "judge";
-        const char *who = s ? "session" : chore ? chore : "process";
-        if (signal_name && !(chore && m->drain_until_ms)) {
-            m->sessions.killed++;
-            log_error("%s %s (pid %d) was killed: %s%s", who, s ? s->name : "", (int)pid,
-                      signal_name,
-                      WTERMSIG(status) == SIGSYS ? " (a call that its confinement forbids)" : "");
-            RECORD(m, "killed", "process", who, "of", s ? s->name : NULL, "signal", signal_name,
-                   NULL);
-        }
-        sessions_free(s);
-    }
-}
-
 /* ---- signals ---- */
 
 static void drain(struct master *m)
@@ -216,7 +192,7 @@ static void on_signal(struct master *m)
     struct signalfd_siginfo info;
     while (read(m->signals, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo == SIGCHLD)
-            reap(m);
+            master_reap(m);
         else if (info.ssi_signo == SIGHUP)
             master_reload(m);
         else
@@ -304,6 +280,8 @@ static enum err start(struct master *m)
     tzset();
     enum err e = confine_prepare();
     if (e == ERR_OK)
+        e = crash_init(&m->crash);
+    if (e == ERR_OK)
         e = tickets_init(&m->tickets);
     if (e == ERR_OK)
         e = listen_open(c->listen, &m->listener, m->address);
@@ -314,10 +292,12 @@ static enum err start(struct master *m)
     if ((e = watch_signals(m)) != ERR_OK ||
         (e = master_watch(m, EPOLL_CTL_ADD, m->listener, WATCH_LISTEN, 0)) != ERR_OK ||
         (e = status_open(&m->status, c, m->epoll, &master_watches[WATCH_STATUS])) != ERR_OK ||
-        (e = master_bring_scribe(m)) != ERR_OK || (e = master_bring_keeper(m)) != ERR_OK)
+        (c->pid_file && (e = write_pid(c->pid_file)) != ERR_OK) ||
+        (e = master_confine(m)) != ERR_OK || (e = master_bring_scribe(m)) != ERR_OK ||
+        (e = master_bring_keeper(m)) != ERR_OK)
         return e;
     m->housekeeping.epoll = m->judge.epoll = m->epoll;
-    return c->pid_file ? write_pid(c->pid_file) : ERR_OK;
+    return ERR_OK;
 }
 
 /* Ends what is still there: sessions first, so that the scribe can write their last words. */
@@ -330,10 +310,10 @@ static void finish(struct master *m)
         kill(s->pid, SIGTERM);
     }
     housekeeping_stop(&m->housekeeping);
-    /* What was cut is recorded by reap, so the scribe goes last. */
+    /* What was cut is recorded by master_reap, so the scribe goes last. */
     for (int64_t until = tls_now_ms() + END_WAIT_MS;
          (m->sessions.n > 0 || m->housekeeping.scrub.pid > 0) && tls_now_ms() < until;) {
-        reap(m);
+        master_reap(m);
         (void)usleep(10 * 1000);
     }
     RECORD(m, "stop", "status", err_name(m->ended), NULL);
@@ -342,7 +322,7 @@ static void finish(struct master *m)
     master_drop_helper(m, &m->keeper);
     master_drop_helper(m, &m->scribe);
     for (int64_t until = tls_now_ms() + END_WAIT_MS; tls_now_ms() < until;) {
-        reap(m);
+        master_reap(m);
         if (waitid(P_ALL, 0, &left, WEXITED | WNOHANG | WNOWAIT) < 0)
             break; /* no child is left */
         (void)usleep(10 * 1000);
@@ -356,6 +336,7 @@ static void finish(struct master *m)
     housekeeping_release(&m->housekeeping);
     crl_alarm_release(&m->crl_alarm);
     buf_release(&m->keeper_status);
+    crash_release(&m->crash);
 }
 
 /* Goes on in a child of init; the parent stays until the child is ready or failed, and exits so. */
@@ -397,6 +378,7 @@ int master_run(const struct master_options *options, struct policy *policy)
                        .epoll = -1,
                        .listener = -1,
                        .signals = -1,
+                       .crash = {.fd = -1, .theirs = -1},
                        .started = (int64_t)time(NULL),
                        .started_ms = tls_now_ms()};
     master_helpers_init(&m);

@@ -27,7 +27,7 @@ void master_drop_helper(const struct master *m, struct helper *h)
         (void)epoll_ctl(m->epoll, EPOLL_CTL_DEL, h->control, NULL);
         close(h->control);
     }
-    *h = (struct helper){.control = -1};
+    *h = (struct helper){.control = -1, .pid = h->pid};
 }
 
 static void retry_later(struct master *m, int64_t *due)

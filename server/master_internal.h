@@ -3,6 +3,7 @@
 #ifndef CONSIGND_MASTER_INTERNAL_H
 #define CONSIGND_MASTER_INTERNAL_H
 
+#include "crash.h"
 #include "crl_alarm.h"
 #include "housekeeping.h"
 #include "ipc.h"
@@ -18,8 +19,8 @@
 
 /* A process that must run as long as the server does: its control socket, what is known of it. */
 struct helper {
-    int control; /* -1: not running */
-    pid_t pid;
+    int control;         /* -1: not running */
+    pid_t pid;           /* also of the last one that ran */
     uint64_t algorithms; /* what a keeper signs with; bit n: gnutls_sign_algorithm_t n */
 };
 
@@ -61,6 +62,7 @@ struct master {
     int64_t drain_until_ms; /* 0: not draining */
     struct housekeeping housekeeping;
     struct judge judge;
+    struct crash crash;
     struct notice notice;
     struct crl_alarm crl_alarm;
     struct status_reload reload; /* how the last one went */
@@ -85,6 +87,16 @@ void master_stop(struct master *m, enum err why);
         if ((m)->scribe.control >= 0 && scribe_record((m)->scribe.control, __VA_ARGS__) != ERR_OK) \
             log_warn("an event of the server is not in the audit log");                            \
     } while (0)
+
+/* ---- master_confine.c ---- */
+
+/* Gives up all that is not needed from now on. */
+enum err master_confine(const struct master *m) MUST_CHECK;
+
+/* ---- master_reap.c ---- */
+
+/* Takes the children that have ended, and says which were killed. */
+void master_reap(struct master *m);
 
 /* ---- master_reload.c ---- */
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,6 +205,14 @@ static void ignore_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* What opening the log anew takes in a folder of another account. */
+static uint64_t needed_of(const struct scribe *s)
+{
+    struct stat st;
+    bool own = s->folder < 0 || (fstat(s->folder, &st) == 0 && st.st_uid == geteuid());
+    return own ? 0 : 1u << CAP_DAC_OVERRIDE;
+}
+
 static enum err confine(struct scribe *s, int control)
 {
     int keep[] = {control, s->fd, s->folder}, abi;
@@ -211,6 +220,8 @@ static enum err confine(struct scribe *s, int control)
     enum err rc = confine_start(keep, 3);
     if (!rc)
         rc = confine_files(&s->folder, s->folder >= 0 ? 1 : 0, false, false, &abi);
+    if (!rc)
+        rc = confine_capabilities(needed_of(s));
     return rc ? rc : confine_calls(CONFINE_SCRIBE);
 }
 

@@ -299,7 +299,10 @@ static enum err prepare(struct signer *s, int control)
     pthread_cond_init(&s->work, &attr);
     pthread_cond_init(&s->end, &attr);
     pthread_condattr_destroy(&attr);
-    return confine_start(&control, 1);
+    enum err e = confine_start(&control, 1);
+    if (e == ERR_OK)
+        e = confine_outside();
+    return e == ERR_OK ? confine_calls(CONFINE_SIGNER) : e;
 }
 
 /* ---- middle and end ---- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "status.h"
 
+#include "confine.h"
 #include "ipc.h"
 #include "log.h"
 #include "msg.h"
@@ -165,6 +166,8 @@ void status_reply(struct status *s, struct status_client *c, enum err status, ui
 static void put_server(struct buf *out, const struct status_view *v)
 {
     const struct sessions *t = v->sessions;
+    char confinement[CONFINE_TEXT];
+    confine_statement(confinement);
     PUT(out, status_server, STATUS_SERVER, .version = slice_str(CONSIGN_VERSION),
         .address = slice_str(v->address), .pid = (uint32_t)getpid(),
         .started = (uint64_t)v->started, .uptime = (uint64_t)(tls_now_ms() - v->started_ms) / 1000,
@@ -172,9 +175,9 @@ static void put_server(struct buf *out, const struct status_view *v)
         .fips = slice_str(fips_mode_name(v->policy->config->tls.fips)),
         .indicator = slice_str(fips_module() ? "module-in-fips-mode" : FIPS_NO_MODULE),
         .tickets = slice_str(v->tickets), .tickets_until = (uint64_t)v->tickets_until,
-        .sessions = t->n, .sessions_max = v->policy->config->sessions, .served = t->served,
-        .granted = t->granted, .resumed = t->resumed, .refused = t->refused, .dropped = t->dropped,
-        .killed = t->killed);
+        .confinement = slice_str(confinement), .sessions = t->n,
+        .sessions_max = v->policy->config->sessions, .served = t->served, .granted = t->granted,
+        .resumed = t->resumed, .refused = t->refused, .dropped = t->dropped, .killed = t->killed);
 }
 
 static void put_session(struct buf *out, const struct sessions_entry *s,

@@ -451,7 +451,8 @@ static enum err serve_one(struct store *s, const struct ipc_in *in)
     return ERR_PROTO;
 }
 
-enum err store_prepare(struct fs *fs, const struct config *config, const struct map_user *user)
+enum err store_prepare(struct fs *fs, const struct config *config, const struct map_user *user,
+                       enum confine_process as)
 {
     int folders[64], abi;
     unsigned n = 0;
@@ -468,11 +469,13 @@ enum err store_prepare(struct fs *fs, const struct config *config, const struct 
     if (e == ERR_OK && fs->n > 64)
         e = log_fail(ERR_CONFIG, "user %s: more than 64 roots", user->name);
     if (e == ERR_OK)
-        e = confine_files(folders, n, user->links, config->confine_require, &abi);
+        e = as == CONFINE_SCRUB
+                ? confine_reading(folders, n, config->confine_require, &abi)
+                : confine_files(folders, n, user->links, config->confine_require, &abi);
     if (e == ERR_OK && user->has_account)
         e = confine_become(user->uid, user->gid, user->groups, user->n_groups);
     if (e == ERR_OK)
-        e = confine_calls(CONFINE_STORE);
+        e = confine_calls(as);
     return e;
 }
 
@@ -508,7 +511,7 @@ int store_main(const struct config *config, const struct map_user *user, int fd)
     if (e == ERR_OK)
         e = fs_reader_new(&s.fs, &s.reader);
     if (e == ERR_OK)
-        e = store_prepare(&s.fs, config, user);
+        e = store_prepare(&s.fs, config, user, CONFINE_STORE);
     probe_run("store");
     /* From here on the session reports what fails. */
     log_quiet(true);

@@ -6,6 +6,7 @@
 #define CONSIGND_STORE_H
 
 #include "config.h"
+#include "confine.h"
 #include "fs.h"
 #include "map.h"
 
@@ -15,8 +16,9 @@
 int store_main(const struct config *config, const struct map_user *user, int fd);
 
 /* What it begins with, for other processes that touch a user's files: opens the roots while still
- * able to, then gives up all else. confine_start comes before. */
-enum err store_prepare(struct fs *fs, const struct config *config,
-                       const struct map_user *user) MUST_CHECK;
+ * able to, then gives up all else. as: CONFINE_STORE, or CONFINE_SCRUB, which only reads.
+ * confine_start comes before. */
+enum err store_prepare(struct fs *fs, const struct config *config, const struct map_user *user,
+                       enum confine_process as) MUST_CHECK;
 
 #endif

@@ -36,10 +36,12 @@ p11.h                    common/p11* pki/*
 <isa-l/igzip_lib.h>      common/deflate_engine.c
 <jansson.h>              pki/bundle.c
 <popt.h>                 client/client.h server/consignd.c pki/options.c
-<seccomp.h>              server/confine*.c
-<linux/seccomp.h>        server/confine*.c
-<linux/landlock.h>       server/confine*.c
-<linux/openat2.h>        common/fs*.c server/confine*.c
+<seccomp.h>              common/confine*.c
+<linux/seccomp.h>        common/confine*.c
+<linux/landlock.h>       common/confine*.c
+<linux/capability.h>     common/confine*.c server/keeper.c server/master_confine.c server/scribe.c
+<linux/openat2.h>        common/fs*.c
+confine_internal.h       common/confine*.c
 <sys/xattr.h>            common/meta.c
 <termios.h>              common/pin.c
 fs.h                     common/* pki/partner_import.c client/client.h client/remote_order.h server/store*.[ch] server/files.h server/map.h
@@ -74,7 +76,7 @@ misplaced() {
 }
 
 # The modules of common/, each of which may include those before it.
-order='err buf wire text log fips health path walk conf partner deflate gauge hole tree codec msg claims part token p11 cert checkup meta fs tls pace chan patience lane share match old xfer'
+order='err buf wire text log confine fips health path walk conf partner deflate gauge hole tree codec msg claims part token p11 cert checkup meta fs tls pace chan patience lane share match old xfer'
 
 upward() {
 	includes | awk -v order="$order" '

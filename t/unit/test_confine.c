@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Each attempt is made by a forked child, for there is no way back from confinement. */
-#include "../../server/confine.h"
 #include "../../server/ipc.h"
+#include "confine.h"
 #include "log.h"
 
 #include <dirent.h>
@@ -33,13 +33,15 @@
 
 #include <cmocka.h>
 
+/* All but those that run a PKCS#11 module, or start who does: these are not killed. */
 enum {
+    MODULE = 1 << CONFINE_MASTER | 1 << CONFINE_KEEPER | 1 << CONFINE_SIGNER,
+    ALL = ((1 << CONFINE_PROCESSES) - 1) & ~MODULE,
     SCRIBE = 1 << CONFINE_SCRIBE,
-    SESSION = 1 << CONFINE_SESSION,
-    STORE = 1 << CONFINE_STORE,
-    JUDGE = 1 << CONFINE_JUDGE
+    NAMES = 1 << CONFINE_STORE | 1 << CONFINE_SCRUB | 1 << CONFINE_RECEIVER,
+    NAMELESS = ALL & ~NAMES,
+    KILLED = -SIGSYS
 };
-enum { ALL = SCRIBE | SESSION | STORE | JUDGE, KILLED = -SIGSYS };
 
 /* In a child: ends it with a message unless cond holds. */
 #define WANT(cond)                                                                                 \
@@ -243,10 +245,10 @@ static const struct attempt {
     void (*make)(void);
     unsigned killed; /* by which lists */
 } attempts[] = {
-    {"open", try_open, SESSION | JUDGE},
-    {"openat2", try_openat2, SESSION | JUDGE | SCRIBE},
-    {"stat by name", try_stat_by_name, SESSION | JUDGE | SCRIBE},
-    {"unlink", try_unlink, SESSION | JUDGE | SCRIBE},
+    {"open", try_open, NAMELESS & ~SCRIBE},
+    {"openat2", try_openat2, NAMELESS},
+    {"stat by name", try_stat_by_name, NAMELESS},
+    {"unlink", try_unlink, NAMELESS | 1 << CONFINE_SCRUB},
     {"chmod by name", try_chmod, ALL},
     {"chown by name", try_chown, ALL},
     {"times by name", try_touch_by_name, ALL},
@@ -277,11 +279,57 @@ static const struct attempt {
     {"bpf", try_bpf, ALL},
 };
 
+/* Calls that none of them has, with arguments that would do no harm. */
+static const int none_has[] = {
+    SYS_mount,
+    SYS_umount2,
+    SYS_pivot_root,
+    SYS_unshare,
+    SYS_setns,
+    SYS_userfaultfd,
+    SYS_keyctl,
+    SYS_add_key,
+    SYS_perf_event_open,
+    SYS_init_module,
+    SYS_finit_module,
+    SYS_kexec_load,
+    SYS_swapon,
+    SYS_settimeofday,
+    SYS_clock_settime,
+    SYS_acct,
+    SYS_quotactl,
+    SYS_ptrace,
+    SYS_bpf,
+    SYS_io_uring_setup,
+    SYS_process_vm_readv,
+    SYS_kcmp,
+    SYS_name_to_handle_at,
+    SYS_open_by_handle_at,
+    SYS_mknodat,
+    SYS_personality,
+    SYS_process_vm_writev,
+    SYS_pidfd_getfd,
+    SYS_fanotify_init,
+    SYS_syslog,
+    SYS_listen,
+    SYS_chroot,
+    SYS_memfd_secret,
+};
+
+/* Of these the module's processes have some. */
+static const int confined_lack[] = {
+    SYS_rt_sigaction, SYS_prctl,    SYS_prlimit64, SYS_shmget, SYS_tgkill, SYS_socketpair,
+    SYS_execveat,     SYS_fchmodat, SYS_fchownat,  SYS_setuid, SYS_capset, SYS_setresuid,
+};
+
 static const struct attempt *now;
 static enum confine_process as;
+static int number;
 
+/* Nobody listens there. */
 static void attempt_confined(void)
 {
+    confine_report_to(tcp);
     WANT(confine_start(&tcp, 1) == ERR_OK);
     WANT(confine_calls(as) == ERR_OK);
     now->make();
@@ -292,13 +340,104 @@ static void calls_that_are_not_listed_kill(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof attempts / sizeof attempts[0]; i++) {
         now = &attempts[i];
-        for (as = CONFINE_SCRIBE; as <= CONFINE_JUDGE; as++) {
-            int want = now->killed & 1u << as ? KILLED : 0, got = run(attempt_confined);
+        for (as = 0; as < CONFINE_PROCESSES; as++) {
+            int want = now->killed & 1 << as ? KILLED : 0, got = 0;
+            if (!(MODULE & 1 << as))
+                got = run(attempt_confined);
             if (got != want)
-                print_error("%s in process %d: %d, not %d\n", now->name, (int)as, got, want);
+                print_error("%s in %s: %d, not %d\n", now->name, confine_name(as), got, want);
             assert_int_equal(got, want);
         }
     }
+}
+
+static void call_by_number(void)
+{
+    confine_report_to(tcp);
+    WANT(confine_start(NULL, 0) == ERR_OK);
+    WANT(confine_calls(as) == ERR_OK);
+    long rc = syscall(number, 0, 0, 0, 0, 0, 0);
+    if (MODULE & 1 << as)
+        WANT(rc == -1 && errno == ENOSYS);
+}
+
+static void try_each(const int *list, size_t n, unsigned who)
+{
+    for (size_t i = 0; i < n; i++) {
+        number = list[i];
+        for (as = 0; as < CONFINE_PROCESSES; as++) {
+            int want = MODULE & 1 << as ? 0 : KILLED,
+                got = who & 1u << as ? run(call_by_number) : want;
+            if (got != want)
+                print_error("call %d in %s: %d, not %d\n", number, confine_name(as), got, want);
+            assert_int_equal(got, want);
+        }
+    }
+}
+
+static void what_no_process_has(void **state)
+{
+    (void)state;
+#if defined __SANITIZE_ADDRESS__
+    try_each(none_has, sizeof none_has / sizeof none_has[0], ALL);
+#else
+    try_each(none_has, sizeof none_has / sizeof none_has[0], ALL | MODULE);
+    try_each(confined_lack, sizeof confined_lack / sizeof confined_lack[0], ALL);
+#endif
+}
+
+/* What a module may do, and what who starts other processes must be able to. */
+static void work_as_signer(void)
+{
+    WANT(confine_start(NULL, 0) == ERR_OK && confine_outside() == ERR_OK);
+    WANT(confine_calls(as) == ERR_OK);
+    int fd = open("/dev/urandom", O_RDONLY), status = -1;
+    WANT(fd >= 0 && close(fd) == 0);
+    WANT(socket(AF_INET, SOCK_STREAM, 0) >= 0 && socket(AF_UNIX, SOCK_STREAM, 0) >= 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        execl("/bin/true", "true", (char *)NULL);
+    WANT(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+    WANT(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+    WANT(mkdir(folder, 0700) < 0 && errno == EEXIST);
+}
+
+static void a_module_finds_what_it_needs(void **state)
+{
+    (void)state;
+    for (as = 0; as < CONFINE_PROCESSES; as++)
+        if (MODULE & 1 << as)
+            assert_int_equal(run(work_as_signer), 0);
+}
+
+static int told[2];
+
+static void be_killed_and_tell(void)
+{
+    confine_report_to(told[1]);
+    WANT(confine_start(NULL, 0) == ERR_OK && confine_calls(as) == ERR_OK);
+    (void)!chroot("/");
+}
+
+static void who_is_killed_says_for_which_call(void **state)
+{
+    char name[CONFINE_CALL_NAME];
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, told), 0);
+    for (as = 0; as < CONFINE_PROCESSES; as++) {
+        int call = 0;
+        if (MODULE & 1 << as)
+            continue;
+        assert_int_equal(run(be_killed_and_tell), KILLED);
+        assert_int_equal(read(told[0], &call, sizeof call), sizeof call);
+        assert_int_equal(call, SYS_chroot);
+        confine_call_name(call, name);
+        assert_string_equal(name, "chroot");
+    }
+    confine_call_name(99999, name);
+    assert_string_equal(name, "99999");
+    close(told[0]);
+    close(told[1]);
 }
 
 /* What a session does with the descriptors it was handed, a store's message along. */
@@ -435,6 +574,51 @@ static void no_folder_at_all(void)
     WANT(write(before, "x", 1) == 1 && pread(before, &c, 1, 0) == 1 && c == 'x');
 }
 
+static void reading_only(void)
+{
+    int root = open(folder, O_PATH | O_DIRECTORY), abi;
+    int made = openat(root, "to-read", O_CREAT | O_RDWR, 0600);
+    WANT(made >= 0 && confine_start(&root, 1) == ERR_OK);
+    WANT(confine_reading(&root, 1, true, &abi) == ERR_OK);
+    WANT(confine_calls(CONFINE_SCRUB) == ERR_OK);
+    WANT(openat(root, "to-read", O_RDONLY) >= 0);
+    WANT(refused(openat(root, "to-read", O_RDWR), EACCES));
+    WANT(refused(openat(root, "new", O_CREAT | O_WRONLY, 0600), EACCES));
+    WANT(refused(open("/etc/passwd", O_RDONLY), EACCES));
+}
+
+/* With all capabilities of who runs this. */
+static void outside(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    int keep[] = {tcp}, status;
+    pid_t own;
+    WANT(confine_start(keep, 1) == ERR_OK && confine_outside() == ERR_OK);
+    WANT(refused(mknod("/tmp/consign-outside", S_IFCHR | 0600, 0), EACCES) || errno == EPERM);
+    WANT(refused(bind(tcp, (struct sockaddr *)&at, sizeof at), EACCES));
+    WANT(refused(kill(parent, 0), EPERM));
+    WANT((own = fork()) >= 0);
+    if (own == 0)
+        for (;;)
+            pause();
+    WANT(kill(own, SIGKILL) == 0 && waitpid(own, &status, 0) == own);
+    WANT(open("/etc/passwd", O_RDONLY) >= 0);
+    int root = open(folder, O_PATH | O_DIRECTORY);
+    (void)mkdirat(root, "a", 0700);
+    WANT(openat(root, "moves", O_CREAT | O_RDWR, 0600) >= 0);
+    WANT(renameat(root, "moves", root, "a/moved") == 0);
+}
+
+static void no_capabilities(void)
+{
+    gid_t groups[] = {1};
+    if (geteuid() != 0)
+        return;
+    WANT(confine_start(NULL, 0) == ERR_OK && confine_capabilities(0) == ERR_OK);
+    WANT(refused(setgroups(1, groups), EPERM) && refused(chroot("/"), EPERM));
+    WANT(prctl(PR_CAPBSET_READ, 21, 0, 0, 0) == 0);
+}
+
 static void network_and_signals(void)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(9)};
@@ -452,6 +636,9 @@ static void what_landlock_knows(void **state)
     assert_int_equal(run(symbolic_links), 0);
     assert_int_equal(run(no_folder_at_all), 0);
     assert_int_equal(run(network_and_signals), 0);
+    assert_int_equal(run(reading_only), 0);
+    assert_int_equal(run(outside), 0);
+    assert_int_equal(run(no_capabilities), 0);
 }
 
 /* Only the standard streams are left out. */
@@ -471,8 +658,9 @@ static void descriptors(void)
 static void every_own_descriptor_is_cut_and_set(void **state)
 {
     (void)state;
-    for (as = CONFINE_SCRIBE; as <= CONFINE_JUDGE; as++)
-        assert_int_equal(run(descriptors), 0);
+    for (as = 0; as < CONFINE_PROCESSES; as++)
+        if ((NAMES | SCRIBE | 1 << CONFINE_SESSION) & ~(1 << CONFINE_SCRUB) & 1 << as)
+            assert_int_equal(run(descriptors), 0);
 }
 
 static void start(void)
@@ -544,7 +732,10 @@ int main(void)
         cmocka_unit_test(start_closes_and_forgoes),
         cmocka_unit_test(becoming_has_no_way_back),
         cmocka_unit_test(calls_that_are_not_listed_kill),
+        cmocka_unit_test(what_no_process_has),
+        cmocka_unit_test(who_is_killed_says_for_which_call),
         cmocka_unit_test(the_work_of_each_is_allowed),
+        cmocka_unit_test(a_module_finds_what_it_needs),
         cmocka_unit_test(every_own_descriptor_is_cut_and_set),
         cmocka_unit_test(what_landlock_knows),
     };

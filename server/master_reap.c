@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: ISC */
+/* The master's children that have ended: which one it was, and why. */
+#include "master_internal.h"
+
+#include "confine.h"
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* Who a process is, looked up before its end is acted upon. */
+struct dead {
+    pid_t pid;
+    int status;
+    const char *role;
+    char of[33], user[65]; /* its session and user; "" without */
+};
+
+static bool is_helper(const struct master *m, pid_t pid)
+{
+    return pid == m->keeper.pid || pid == m->coming.pid || pid == m->retired.pid;
+}
+
+static void identify(const struct master *m, struct dead *d)
+{
+    const struct sessions_entry *s = m->sessions.head;
+    while (s && s->pid != d->pid && s->store != d->pid)
+        s = s->next;
+    d->role = s                                     ? s->pid == d->pid ? "session" : "store"
+              : is_helper(m, d->pid)                ? "keeper"
+              : d->pid == m->scribe.pid             ? "scribe"
+              : d->pid == m->judge.pid              ? "judge"
+              : d->pid == m->housekeeping.sweep.pid ? "sweep"
+              : d->pid == m->housekeeping.scrub.pid ? "scrub"
+                                                    : "process";
+    snprintf(d->of, sizeof d->of, "%s", s ? s->name : "");
+    snprintf(d->user, sizeof d->user, "%s", s ? s->user : "");
+}
+
+/* "(a call that its confinement forbids: ptrace)"; "" when it was another signal. call: its name, "" if it is not known. */
+static void explain(struct master *m, const struct dead *d, char *why, size_t why_cap,
+                    char call[static CONFINE_CALL_NAME])
+{
+    int number = WTERMSIG(d->status) == SIGSYS ? crash_call(&m->crash, d->pid) : -1;
+    why[0] = call[0] = '\0';
+    if (number >= 0)
+        confine_call_name(number, call);
+    /* abort() sends itself a signal, which no process may. */
+    const char *abort = strcmp(call, "tgkill") == 0 ? ", as abort() makes" : "";
+    if (WTERMSIG(d->status) == SIGSYS)
+        snprintf(why, why_cap, " (a call that its confinement forbids%s%s%s)", call[0] ? ": " : "",
+                 call, abort);
+}
+
+static void tell(struct master *m, const struct dead *d)
+{
+    const char *signal_name = strsignal(WTERMSIG(d->status));
+    char why[96], call[CONFINE_CALL_NAME];
+    explain(m, d, why, sizeof why, call);
+    m->sessions.killed++;
+    log_error("%s%s%s%s%s (pid %d) was killed: %s%s", d->role, d->of[0] ? " " : "", d->of,
+              d->user[0] ? " of user " : "", d->user, (int)d->pid, signal_name, why);
+    RECORD(m, "killed", "process", d->role, "of", d->of[0] ? d->of : NULL, "user",
+           d->user[0] ? d->user : NULL, "signal", signal_name, "call", call[0] ? call : NULL, NULL);
+}
+
+void master_reap(struct master *m)
+{
+    struct dead d;
+    while ((d.pid = waitpid(-1, &d.status, WNOHANG)) > 0) {
+        identify(m, &d);
+        struct sessions_entry *s = sessions_reaped(&m->sessions, d.pid);
+        bool chore = housekeeping_reaped(&m->housekeeping, m->policy, d.pid, d.status,
+                                         m->scribe.control) != NULL;
+        chore |= judge_reaped(&m->judge, &m->sessions, d.pid, m->scribe.control);
+        if (WIFSIGNALED(d.status) && !(chore && m->drain_until_ms))
+            tell(m, &d);
+        sessions_free(s);
+    }
+}
