@@ -134,7 +134,7 @@ SCRIPTS := $(wildcard t/t[0-9]*.t)
 CHOSEN  := $(if $(T),$(foreach w,$(T),$(filter $(w) %/$(w) %/$(w).t t/$(w)%,$(TESTS) $(SCRIPTS))),$(TESTS) $(SCRIPTS))
 $(if $(T),$(if $(CHOSEN),,$(error no test is called $(T))))
 
-check: $(filter $(TESTS),$(CHOSEN)) $(if $(filter $(SCRIPTS),$(CHOSEN)),all $(FAULT)) $(if $(filter t/t4002-%,$(CHOSEN)),$(BUILD)/t/consignd-probe) $(if $(filter t/t0005-%,$(CHOSEN)),$(FUZZ_BIN)) $(call having,test) ## builds and runs all tests; T=NAME: some; SANITIZE=1: with sanitizers
+check: $(filter $(TESTS),$(CHOSEN)) $(if $(filter $(SCRIPTS),$(CHOSEN)),all $(FAULT)) $(if $(filter t/t4002-% t/t404%,$(CHOSEN)),$(BUILD)/t/consignd-probe $(BUILD)/t/landlock-mask) $(if $(filter t/t0005-%,$(CHOSEN)),$(FUZZ_BIN)) $(call having,test) ## builds and runs all tests; T=NAME: some; SANITIZE=1: with sanitizers
 	@BUILD=$(BUILD) \
 	ASAN_OPTIONS=strict_string_checks=1:detect_stack_use_after_return=1:detect_leaks=1 \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
@@ -148,7 +148,7 @@ soak: all $(call having,test) ## random operations and faults against a model; M
 check-large: all $(call having,test) ## 200,000 files and one of 64 GiB, both ways, in bounded memory (t/large.sh)
 	@BUILD=$(BUILD) t/large.sh
 
-ALL_C   := $(COMMON) $(CLIENT) $(SERVER) $(PKI) $(UNIT) $(wildcard t/unit/lib/*.c t/fuzz/*.c t/perf/*.c t/fault/*.c)
+ALL_C   := $(COMMON) $(CLIENT) $(SERVER) $(PKI) $(UNIT) $(wildcard t/unit/lib/*.c t/fuzz/*.c t/perf/*.c t/fault/*.c t/inside/*.c)
 HEADERS := $(wildcard common/*.h client/*.h server/*.h pki/*.h t/unit/lib/*.h t/fault/*.h t/fuzz/*.h)
 SHELL_SCRIPTS := .ci/run .ci/deps $(wildcard t/*.sh t/t*.t t/fuzz/*.sh contrib/*/*.sh)
 
@@ -235,7 +235,8 @@ $(BUILD)/t/unit/%.t: $(BUILD)/obj/t/unit/test_%.o $(BUILD)/lib-unit.a $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD,$@) $(LINK) -o $@ -Wl,--start-group $^ -Wl,--end-group $(LIBS) -lcmocka
 
-# A server that tries to break out of its own confinement, for t/t4002-confinement.t alone.
+# A server that tries to break out of its own confinement, for t/t4002-confinement.t and t/t4040-inside.t; and what
+# makes a kernel look older to it.
 PROBE_OBJ := $(patsubst server/%.c,$(BUILD)/obj/probe/%.o,$(SERVER))
 $(BUILD)/obj/probe/%.o: server/%.c | $(call having,build)
 	@mkdir -p $(@D)
@@ -243,6 +244,10 @@ $(BUILD)/obj/probe/%.o: server/%.c | $(call having,build)
 $(BUILD)/t/consignd-probe: $(PROBE_OBJ) $(LIB)
 	@mkdir -p $(@D)
 	$(call say,LD,$@) $(LINK) -o $@ $^ $(LIBS)
+
+$(BUILD)/t/landlock-mask: $(BUILD)/obj/t/inside/mask.o
+	@mkdir -p $(@D)
+	$(call say,LD,$@) $(LINK) -o $@ $^ -lseccomp
 
 # A PKCS#11 module that misbehaves on command. Any program may load it, so it has no sanitizers.
 $(FAULT): $(wildcard t/fault/*.[ch] t/fault/*.def) | $(call having,build)

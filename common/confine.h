@@ -19,9 +19,11 @@
 
 enum confine_process {
 #define PROCESS(NAME, ...) CONFINE_##NAME,
+#define GROUP(...)
 #define CALL(...)
 #include "confine.def"
 #undef PROCESS
+#undef GROUP
 #undef CALL
     CONFINE_PROCESSES
 };

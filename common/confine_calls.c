@@ -24,20 +24,14 @@
 
 /* ---- the rows of confine.def ---- */
 
-#define BIT(NAME) (1u << CONFINE_##NAME)
-
 enum {
-#define PROCESS(NAME, ...) WHO_##NAME = BIT(NAME),
+#define PROCESS(NAME, ...)         WHO_##NAME = 1u << CONFINE_##NAME,
+#define GROUP(NAME, name, members) WHO_##NAME = members,
 #define CALL(...)
 #include "confine.def"
 #undef PROCESS
+#undef GROUP
 #undef CALL
-    WHO_EVERY = (1u << CONFINE_PROCESSES) - 1,
-    WHO_READS = WHO_SESSION | WHO_STORE | WHO_SCRUB | WHO_RECEIVER,
-    WHO_DATA = WHO_SESSION | WHO_STORE | WHO_RECEIVER,
-    WHO_NAMES = WHO_STORE | WHO_SCRUB | WHO_RECEIVER,
-    WHO_TREE = WHO_STORE | WHO_RECEIVER,
-    WHO_MODULE = WHO_KEEPER | WHO_SIGNER,
 };
 
 enum others { NONE, THREADS, PROCESSES };
@@ -52,9 +46,11 @@ static const struct process {
 } processes[] = {
 #define PROCESS(NAME, name, memory, descriptors, others, rest, runs_as, files, network)            \
     {#name, memory, descriptors, others, rest},
+#define GROUP(...)
 #define CALL(...)
 #include "confine.def"
 #undef PROCESS
+#undef GROUP
 #undef CALL
 };
 
@@ -98,9 +94,11 @@ static const struct call {
         n, SCMP_CMP_MASKED_EQ, bits, bits                                                          \
     }
 #define PROCESS(...)
+#define GROUP(...)
 #define CALL(who, call, when, why) {WHO_##who, SCMP_SYS(call), when},
 #include "confine.def"
 #undef PROCESS
+#undef GROUP
 #undef CALL
 };
 

@@ -5,6 +5,7 @@
 #include "fs_scrub.h"
 #include "ipc.h"
 #include "log.h"
+#include "probe.h"
 #include "sessions.h"
 #include "store.h"
 #include "tls.h"
@@ -30,7 +31,10 @@ static enum err begin(enum confine_process as, const struct policy *policy,
              user->name);
     log_context(context);
     enum err e = confine_start(&fd, 1);
-    return e == ERR_OK ? store_prepare(fs, policy->config, user, as) : e;
+    if (e == ERR_OK)
+        e = store_prepare(fs, policy->config, user, as);
+    probe_run(as == CONFINE_SCRUB ? "scrub" : "sweep");
+    return e;
 }
 
 int chore_sweep(const struct policy *policy, const struct map_user *user, int fd)

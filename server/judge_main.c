@@ -5,6 +5,7 @@
 #include "confine.h"
 #include "ipc.h"
 #include "log.h"
+#include "probe.h"
 #include <time.h>
 #include <unistd.h>
 
@@ -72,6 +73,7 @@ int judge_main(const struct policy *p, const struct sessions *t, uint64_t number
     sessions_child_begin();
     log_context("judge");
     enum err e = confine(p, fd);
+    probe_run("judge");
     log_quiet(true);
     time_t now = time(NULL);
     for (const struct sessions_entry *s = t->head; s && e == ERR_OK; s = s->next) {

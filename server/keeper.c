@@ -5,6 +5,7 @@
 #include "confine.h"
 #include "keeper_internal.h"
 #include "log.h"
+#include "probe.h"
 #include "spawn.h"
 #include "tls.h"
 #include <fcntl.h>
@@ -202,6 +203,7 @@ int keeper_main(const struct config *config, int control)
         e = load(&k);
     if (e == ERR_OK)
         e = confine(config);
+    probe_run("keeper");
     work.fd = k.epoll;
     if (e == ERR_OK)
         e = hub_serve(control, config->sessions * 2 + 64, 0, &work);

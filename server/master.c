@@ -3,6 +3,7 @@
 
 #include "confine.h"
 #include "ipc.h"
+#include "probe.h"
 #include "tls.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -293,8 +294,10 @@ static enum err start(struct master *m)
         (e = master_watch(m, EPOLL_CTL_ADD, m->listener, WATCH_LISTEN, 0)) != ERR_OK ||
         (e = status_open(&m->status, c, m->epoll, &master_watches[WATCH_STATUS])) != ERR_OK ||
         (c->pid_file && (e = write_pid(c->pid_file)) != ERR_OK) ||
-        (e = master_confine(m)) != ERR_OK || (e = master_bring_scribe(m)) != ERR_OK ||
-        (e = master_bring_keeper(m)) != ERR_OK)
+        (e = master_confine(m)) != ERR_OK)
+        return e;
+    probe_run("master");
+    if ((e = master_bring_scribe(m)) != ERR_OK || (e = master_bring_keeper(m)) != ERR_OK)
         return e;
     m->housekeeping.epoll = m->judge.epoll = m->epoll;
     return ERR_OK;

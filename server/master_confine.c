@@ -10,7 +10,8 @@
  * modules may need for their files. */
 static const uint64_t kept = 1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH |
                              1u << CAP_FOWNER | 1u << CAP_KILL | 1u << CAP_SETGID |
-                             1u << CAP_SETUID | 1u << CAP_IPC_LOCK | 1u << CAP_SYS_NICE
+                             1u << CAP_SETUID | 1u << CAP_SETPCAP | 1u << CAP_IPC_LOCK |
+                             1u << CAP_SYS_NICE
 #if defined __SANITIZE_ADDRESS__
                              | 1u << CAP_SYS_PTRACE /* by which leaks are looked for */
 #endif

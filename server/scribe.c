@@ -3,6 +3,7 @@
 #include "confine.h"
 #include "hub.h"
 #include "log.h"
+#include "probe.h"
 #include "scribe_line.h"
 
 #include <errno.h>
@@ -230,6 +231,7 @@ static _Noreturn void live(struct scribe *s, int control)
     ignore_signals();
     buf_init(&s->lines, 2 * SCRIBE_LINE_MAX);
     enum err rc = confine(s, control);
+    probe_run("scribe");
     if (!rc)
         rc = IPC_SEND(control, recorded, RECORDED, .status = ERR_OK);
     if (!rc)

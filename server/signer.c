@@ -4,6 +4,7 @@
 #include "confine.h"
 #include "ipc.h"
 #include "log.h"
+#include "probe.h"
 #include "scheme.h"
 #include "seed.h"
 #include "ticket_key.h"
@@ -302,7 +303,10 @@ static enum err prepare(struct signer *s, int control)
     enum err e = confine_start(&control, 1);
     if (e == ERR_OK)
         e = confine_outside();
-    return e == ERR_OK ? confine_calls(CONFINE_SIGNER) : e;
+    if (e == ERR_OK)
+        e = confine_calls(CONFINE_SIGNER);
+    probe_run("signer");
+    return e;
 }
 
 /* ---- middle and end ---- */

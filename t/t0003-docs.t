@@ -88,6 +88,11 @@ test_expect_success 'PROTOCOL.md has every status' '
 	done <statuses
 '
 
+test_expect_success 'consignd(8) says of each process what common/confine.def gives it' '
+	"$SOURCE/t/confine.pl" "$SOURCE/common/confine.def" "$MAN/consignd.8" >expect &&
+	test "$(grep -c "^runs as: " expect)" -ge 8 && test_cmp expect "$MAN/consignd.8"
+'
+
 test_expect_success 'the files that the documents name exist' '
 	for page in README.md t/README common/PROTOCOL.md; do
 		perl -ne "while (m{(?<![\\w/.])((?:common|client|server|pki|contrib|t)/[\\w./-]*\\w)}g) {print qq(\$1\\n)}" \
