@@ -37,6 +37,13 @@ enum watch {
     WATCHES
 };
 
+/* A store whose session has ended before it: a ring of the last ones. */
+enum { ORPHANS = 64 };
+struct orphan {
+    pid_t store;
+    char of[33], user[65];
+};
+
 struct master {
     const struct master_options *options;
     struct policy *policy;
@@ -63,6 +70,8 @@ struct master {
     struct housekeeping housekeeping;
     struct judge judge;
     struct crash crash;
+    struct orphan orphans[ORPHANS];
+    unsigned next_orphan;
     struct notice notice;
     struct crl_alarm crl_alarm;
     struct status_reload reload; /* how the last one went */

@@ -21,9 +21,34 @@ static bool is_helper(const struct master *m, pid_t pid)
     return pid == m->keeper.pid || pid == m->coming.pid || pid == m->retired.pid;
 }
 
-static void identify(const struct master *m, struct dead *d)
+/* Either may be the first to be seen dead, whichever died of the other. */
+static void remember_store(struct master *m, const struct sessions_entry *s)
+{
+    struct orphan *o = &m->orphans[m->next_orphan++ % ORPHANS];
+    o->store = s->store;
+    snprintf(o->of, sizeof o->of, "%s", s->name);
+    snprintf(o->user, sizeof o->user, "%s", s->user);
+}
+
+static bool find_orphan(struct master *m, struct dead *d)
+{
+    for (struct orphan *o = m->orphans; o < m->orphans + ORPHANS; o++) {
+        if (o->store != d->pid)
+            continue;
+        d->role = "store";
+        snprintf(d->of, sizeof d->of, "%s", o->of);
+        snprintf(d->user, sizeof d->user, "%s", o->user);
+        o->store = 0;
+        return true;
+    }
+    return false;
+}
+
+static void identify(struct master *m, struct dead *d)
 {
     const struct sessions_entry *s = m->sessions.head;
+    if (find_orphan(m, d))
+        return;
     while (s && s->pid != d->pid && s->store != d->pid)
         s = s->next;
     d->role = s                                     ? s->pid == d->pid ? "session" : "store"
@@ -75,6 +100,8 @@ void master_reap(struct master *m)
         chore |= judge_reaped(&m->judge, &m->sessions, d.pid, m->scribe.control);
         if (WIFSIGNALED(d.status) && !(chore && m->drain_until_ms))
             tell(m, &d);
+        if (s && s->store > 0)
+            remember_store(m, s);
         sessions_free(s);
     }
 }
