@@ -215,15 +215,6 @@ void fuzz_one(const uint8_t *data, size_t n)
 
 /* ---- seeds ---- */
 
-#define FRAME(b, name, NAME, ...)                                                                  \
-    do {                                                                                           \
-        size_t at_ = (b)->len;                                                                     \
-        wire_put_u32(b, 0);                                                                        \
-        wire_put_u8(b, MSG_##NAME);                                                                \
-        FUZZ_MUST(msg_put_##name(b, &(struct msg_##name){.id = ID, __VA_ARGS__}));                 \
-        wire_store_u32((b)->data + at_, (uint32_t)((b)->len - at_ - 4));                           \
-    } while (0)
-
 static void put_hash_of(struct buf *b, uint8_t type, uint64_t number)
 {
     uint8_t hash[TREE_HASH];
@@ -242,19 +233,19 @@ static void seed(uint8_t way)
     struct buf b;
     buf_init(&b, 1 << 20);
     wire_put_u8(&b, way);
-    FRAME(&b, offer, OFFER, .length = length, .chunk_log2 = 14);
+    TRANSPORT_PUT(&b, offer, OFFER, .id = ID, .length = length, .chunk_log2 = 14);
     if (way & PART)
-        FRAME(&b, keep, KEEP, .first = 0, .count = 1);
+        TRANSPORT_PUT(&b, keep, KEEP, .id = ID, .first = 0, .count = 1);
     else
-        FRAME(&b, hole, HOLE, .first = 0, .count = 1);
+        TRANSPORT_PUT(&b, hole, HOLE, .id = ID, .first = 0, .count = 1);
     if (way & OLD) {
-        FRAME(&b, copy, COPY, .index = 1, .from = 2, .count = 1);
+        TRANSPORT_PUT(&b, copy, COPY, .id = ID, .index = 1, .from = 2, .count = 1);
     } else {
-        FRAME(&b, data, DATA, .index = 1, .bytes = slice_of(bytes, sizeof bytes));
+        TRANSPORT_PUT(&b, data, DATA, .id = ID, .index = 1, .bytes = slice_of(bytes, sizeof bytes));
         put_hash_of(&b, MSG_CHUNK, 1);
     }
-    FRAME(&b, hole, HOLE, .first = 2, .count = 1);
-    FRAME(&b, data, DATA, .index = 3, .bytes = slice_of(bytes, 100));
+    TRANSPORT_PUT(&b, hole, HOLE, .id = ID, .first = 2, .count = 1);
+    TRANSPORT_PUT(&b, data, DATA, .id = ID, .index = 3, .bytes = slice_of(bytes, 100));
     put_hash_of(&b, MSG_CHUNK, 3);
     put_hash_of(&b, MSG_COMMIT, length);
     fuzz_seed(b.data, b.len);
