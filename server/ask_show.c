@@ -60,8 +60,8 @@ enum err ask_find_scrub(const struct buf *status, struct ask_scrub *out)
 
 int64_t ask_days_left(const struct ipc_status_crl *m)
 {
-    int64_t left = (int64_t)m->next_update - (int64_t)m->now;
-    return left >= 0 ? left / DAY_S : -((-left + DAY_S - 1) / DAY_S);
+    uint64_t now = m->now, then = m->next_update;
+    return then >= now ? (int64_t)((then - now) / DAY_S) : -1 - (int64_t)((now - then - 1) / DAY_S);
 }
 
 const char *ask_crl_state(const struct ipc_status_crl *m)
