@@ -109,7 +109,7 @@ void fuzz_seeds(void)
 {
     struct certs_cert below = certs_ca("below", NULL), acme = certs_ca("acme", NULL);
     uint8_t long_serial[20] = {0x7f, 1, 2, 3};
-    struct certs_crl one = {.issuer = &below, .revoked = {1, 2, 3}};
+    struct certs_crl one = {.issuer = &below, .revoked = {3, 1, 2}};
     struct certs_crl two = {
         .issuer = &below, .revoked = {9}, .revoked_octets = {long_serial, sizeof long_serial}};
     struct certs_crl partial = {.issuer = &below, .partial = true},

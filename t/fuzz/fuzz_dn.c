@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* Distinguished names, as text and in a certificate. A name that is read from one form is written in the other by this
  * file, and read again: it is the same. What GnuTLS makes text of (a request's subject is read so) is that name or is
- * refused. Inputs begin with 0 for text, anything else for DER. */
+ * refused. Two names are
+ * equal where their plainest forms are. Inputs begin with 0 for text, 1 for two texts with a NUL between, 2 for DER. */
 #include "fuzz.h"
 
 #include "../../pki/der.h"
@@ -134,6 +135,43 @@ static bool import(const uint8_t *der, size_t n, struct cert_dn *out)
     return good;
 }
 
+static int by_type_and_value(const void *a, const void *b)
+{
+    const struct cert_ava *x = a, *y = b;
+    int rc = strcmp(x->oid, y->oid);
+    rc = rc ? rc : memcmp(x->value, y->value, x->n < y->n ? x->n : y->n);
+    return rc ? rc : (x->n > y->n) - (x->n < y->n);
+}
+
+/* One text for all names that are the same. */
+static void put_plainest(struct buf *b, struct cert_dn *dn)
+{
+    for (size_t i = 0; i < dn->n; i++)
+        qsort(dn->rdns[i].avas, dn->rdns[i].n, sizeof *dn->rdns[i].avas, by_type_and_value);
+    put_text(b, dn);
+}
+
+static void check_two(const char *one, const char *other)
+{
+    struct cert_dn a, b;
+    struct buf x, y;
+    if (cert_dn_check(one, &a))
+        return;
+    if (!cert_dn_check(other, &b)) {
+        buf_init(&x, MAX);
+        buf_init(&y, MAX);
+        bool equal = cert_dn_eq(&a, &b);
+        FUZZ_MUST(cert_dn_eq(&b, &a) == equal);
+        put_plainest(&x, &a);
+        put_plainest(&y, &b);
+        FUZZ_MUST(equal == (x.len == y.len && memcmp(x.data, y.data, x.len) == 0));
+        buf_release(&x);
+        buf_release(&y);
+    }
+    cert_dn_release(&a);
+    cert_dn_release(&b);
+}
+
 static void check_text(const char *text)
 {
     struct cert_dn dn, again;
@@ -178,6 +216,8 @@ void fuzz_one(const uint8_t *data, size_t n)
     char *text = fuzz_text(slice_of(copy, n - 1));
     if (data[0] == 0)
         check_text(text);
+    else if (data[0] == 1)
+        check_two(text, strlen(text) < n - 1 ? text + strlen(text) + 1 : text);
     else
         check_der(copy, n - 1);
     free(text);
@@ -209,8 +249,13 @@ void fuzz_seeds(void)
         FUZZ_MUST(!cert_dn_check(texts[i], &dn));
         buf_init(&der, MAX);
         FUZZ_MUST(put_name(&der, &dn));
-        seed(1, der.data, der.len);
+        seed(2, der.data, der.len);
         buf_release(&der);
         cert_dn_release(&dn);
     }
+    seed(1, "CN=a+OU=b,O=c\0OU=b+CN=\\61,O=c", 29);
+    seed(1, "CN=alice,O=c\0CN=alicex,O=c", 26);
+    seed(1, "CN=alice,O=c\0CN=alicf,O=c", 25);
+    seed(1, "CN=a,O=c\0O=c,CN=a", 17);
+    seed(1, "CN=a,O=c\0CN=a+OU=b,O=c", 22);
 }

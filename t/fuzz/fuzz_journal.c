@@ -8,13 +8,14 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#define MAGIC "consignP"
 enum { FRAMED = 1, LOG2 = 14, LENGTH_MAX = 3 << LOG2, SLOTS = 8 };
 
 /* The beginning of a journal: fields as they are, or in their frame. */
 static void put_header(struct buf *b, struct slice fields, bool framed)
 {
     if (framed) {
-        buf_put(b, "consignP", 8);
+        buf_put(b, MAGIC, sizeof MAGIC - 1);
         wire_put_u16(b, PART_VERSION);
         wire_put_u32(b, (uint32_t)fields.n);
     }
@@ -86,8 +87,13 @@ void fuzz_one(const uint8_t *data, size_t n)
     buf_put(&journal, rest.p, rest.n);
     int fd = fuzz_memory(journal.data, journal.len), content = fuzz_memory(rest.p, rest.n);
     FUZZ_MUST(ftruncate(content, size) == 0);
-    if (part_header_read(fd, &h) == ERR_OK)
+    if (part_header_read(fd, &h) == ERR_OK) {
+        size_t size_at = sizeof MAGIC - 1 + 2,
+               head = size_at + 4 + wire_load_u32(journal.data + size_at);
+        FUZZ_MUST(wire_load_u32(journal.data + head) ==
+                  (uint32_t)crc32(0, journal.data, (uInt)head));
         check_header(&h);
+    }
     check_begin(content, fd, length);
     buf_release(&journal);
 }

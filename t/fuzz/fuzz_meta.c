@@ -61,6 +61,11 @@ void fuzz_seeds(void)
     wire_put_u8(&b, 6);
     buf_put(&b, "xuser.", 6);
     fuzz_seed(b.data, b.len);
+    buf_clear(&b);
+    wire_put_u8(&b, META_XATTRS);
+    for (int i = 0; i <= META_MAX; i++) /* one more than there may be */
+        buf_put(&b, "\6user.x\0\0", 9);
+    fuzz_seed(b.data, b.len);
     buf_release(&b);
     buf_release(&set);
 }

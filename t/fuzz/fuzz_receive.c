@@ -41,6 +41,7 @@ static const struct tree_engine engine = {.name = "one", .many = hash_many, .one
 struct model {
     struct msg_offer offer;
     uint8_t content[LENGTH_MAX];
+    bool told[LENGTH_MAX]; /* bytes that a frame was about */
     uint8_t old[OLD_SIZE];
 };
 
@@ -53,6 +54,7 @@ static void put(struct model *m, uint64_t at, const uint8_t *p, uint64_t n)
 {
     if (at > m->offer.length || n > m->offer.length - at)
         return;
+    memset(m->told + at, 1, n);
     if (p)
         memcpy(m->content + at, p, n);
     else
@@ -83,6 +85,7 @@ static void take_data(struct model *m, const struct frame *f)
         return;
     FUZZ_MUST(deflate_init(&unpacked, deflate_engine()) == ERR_OK);
     (void)!deflate_unpack(&unpacked, stream.p, stream.n, m->content + at, size);
+    memset(m->told + at, 1, size);
     deflate_release(&unpacked);
 }
 
@@ -90,6 +93,7 @@ static void take(struct model *m, const struct frame *f)
 {
     struct msg_hole h;
     struct msg_copy c;
+    struct msg_keep k;
     uint64_t chunks = tree_chunks(m->offer.length, m->offer.chunk_log2);
     if (f->type == MSG_DATA)
         take_data(m, f);
@@ -100,6 +104,9 @@ static void take(struct model *m, const struct frame *f)
              c.count <= chunks - c.index && c.from < 4 &&
              chunk_at(m, c.from) + run(m, c.index, c.count) <= OLD_SIZE)
         put(m, chunk_at(m, c.index), m->old + chunk_at(m, c.from), run(m, c.index, c.count));
+    else if (f->type == MSG_KEEP && CHAN_GET(f, keep, &k) && k.first < chunks &&
+             k.count <= chunks - k.first)
+        memset(m->told + chunk_at(m, k.first), 1, run(m, k.first, k.count));
 }
 
 /* Reads the frames up to the COMMIT; a content that is too long for the model is left alone. */
@@ -180,6 +187,7 @@ static void check_content(const struct sink *s, struct slice frames)
     static struct model m;
     static uint8_t got[LENGTH_MAX + 1];
     memset(m.content, 0, sizeof m.content);
+    memset(m.told, 0, sizeof m.told);
     for (size_t i = 0; i < OLD_SIZE; i++) {
         m.old[i] = pattern(i, 5);
         if (s->way & PART && i < PART_SIZE)
@@ -188,6 +196,7 @@ static void check_content(const struct sink *s, struct slice frames)
     FUZZ_MUST(read_frames(&m, frames) && m.offer.length <= LENGTH_MAX);
     ssize_t n = pread(s->data, got, sizeof got, 0);
     FUZZ_MUST(n >= 0 && (uint64_t)n == m.offer.length);
+    FUZZ_MUST(!memchr(m.told, 0, (size_t)n));
     FUZZ_MUST(memcmp(got, m.content, (size_t)n) == 0);
 }
 

@@ -92,16 +92,17 @@ void fuzz_seeds(void)
     ADD(&b, status_server, STATUS_SERVER, .version = slice_str("0.1"), .address = text,
         .started = 1);
     fuzz_seed(b.data, b.len);
-    ADD(&b, status_keeper, STATUS_KEEPER, .in_use = text, .signatures = 9);
-    ADD(&b, status_token, STATUS_TOKEN, .name = text, .key = text, .state = text, .reason = text);
     ADD(&b, status_session, STATUS_SESSION, .session = slice_str("1-2"), .peer = text, .user = text,
         .agreed = text, .unapproved = text, .op = slice_str("put"), .phase = text, .path = path,
         .done = 1, .total = 2, .moved = 1, .ms = 1000);
     ADD(&b, status_session, STATUS_SESSION, .session = slice_str("1-3"), .peer = text);
+    ADD(&b, status_keeper, STATUS_KEEPER, .in_use = text, .signatures = 9);
+    ADD(&b, status_token, STATUS_TOKEN, .name = text, .key = text, .state = text, .reason = text);
     ADD(&b, status_sweep, STATUS_SWEEP, .began = 1, .ended = 2, .removed = 3);
-    ADD(&b, status_crls, STATUS_CRLS, .count = 1);
+    ADD(&b, status_crls, STATUS_CRLS, .count = 2);
     ADD(&b, status_crl, STATUS_CRL, .anchor = text, .issuer = text, .number = text,
         .next_update = 5);
+    ADD(&b, status_crl, STATUS_CRL, .next_update = INT64_MAX, .now = UINT64_MAX);
     ADD(&b, status_reload, STATUS_RELOAD, .loaded = 5, .reason = text);
     ADD(&b, status_scrub, STATUS_SCRUB, .run = 1, .began = 2, .user = text);
     ADD(&b, scrubbed, SCRUBBED, .files = 3, .rotten = 1);
