@@ -45,7 +45,7 @@ GOOD='keyUsage=critical,digitalSignature;extendedKeyUsage=clientAuth;basicConstr
 leaf() {
 	name_=$1 subject_=$2 && printf '%s\n' "$3" | tr ';' '\n' >"$1.ext" && shift 3 &&
 		openssl req -new -newkey ${KIND:-ec -pkeyopt ec_paramgen_curve:P-256} -nodes -keyout "$name_.key" \
-			-subj "$subject_" ${MULTI:+-multivalue-rdn} -out "$name_.csr" 2>/dev/null &&
+			-utf8 -subj "$subject_" ${MULTI:+-multivalue-rdn} -out "$name_.csr" 2>/dev/null &&
 		chmod 600 "$name_.key" &&
 		${FAKE:+faketime "$FAKE"} openssl x509 -req -in "$name_.csr" -CA "${CA:-other}.pem" \
 			-CAkey "${CA:-other}.key" -set_serial "$(date +%s%N)" -out "$name_.pem" -days "${DAYS:-20}" \
