@@ -84,6 +84,8 @@ bool network_has(const struct network *n, const struct sockaddr_storage *address
 {
     struct network one;
     of_address(address, &one);
+    if (is_mapped(&one) && n->bits < MAPPED_BITS)
+        return false;
     one.bits = n->bits;
     (void)trim(&one);
     return network_eq(n, &one);

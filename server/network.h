@@ -22,7 +22,7 @@ enum { NETWORK_TEXT = 50 };
  * anything else, and where bits are set beyond the prefix: that is more often a mistake than meant. */
 bool network_parse(const char *text, struct network *out);
 
-/* Whether the address is in n. */
+/* Whether the address is in n. IPv4 is in no network that is written as IPv6, ::/0 among them. */
 bool network_has(const struct network *n, const struct sockaddr_storage *address);
 
 /* What counts as one peer: the IPv4 address, or the /64 of IPv6, which is what a host gets at least
