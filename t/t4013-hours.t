@@ -5,8 +5,8 @@ test_description='hours and networks: who may come when and from where; a sessio
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=t/xfer.sh
 . "$SOURCE/t/xfer.sh"
-# shellcheck source=t/openssl.sh
-. "$SOURCE/t/openssl.sh"
+# shellcheck source=t/ca.sh
+. "$SOURCE/t/ca.sh"
 # shellcheck source=t/map.sh
 . "$SOURCE/t/map.sh"
 
