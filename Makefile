@@ -71,7 +71,7 @@ say     = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' $(1) $(2);)
 
 having = $(if $(filter 1,$(PACKAGED)),$(BUILD)/.needs-$(1))
 
-.PHONY: help deps all perf fuzz demo demo-server check check-large soak lint lint-format lint-shell lint-python lint-cppcheck lint-tidy hdr-check \
+.PHONY: help deps all perf fuzz demo demo-server check attack check-large soak lint lint-format lint-shell lint-python lint-cppcheck lint-tidy hdr-check \
         install uninstall clean dist
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -144,6 +144,10 @@ MINUTES ?= 60
 SEED    ?=
 soak: all $(call having,test) ## random operations and faults against a model; MINUTES=60, SEED=n
 	@BUILD=$(BUILD) MINUTES=$(MINUTES) SEED=$(SEED) t/soak.sh -v
+
+attack: all $(FAULT) $(BUILD)/t/consignd-probe $(call having,test) ## runs what attacks it, and prints what held (t/README.md)
+	@$(MAKE) --no-print-directory $$(t/attack/table.py units $(BUILD))
+	@BUILD=$(BUILD) t/attack/table.py run $(BUILD) $(JOBS)
 
 check-large: all $(call having,test) ## 200,000 files and one of 64 GiB, both ways, in bounded memory (t/large.sh)
 	@BUILD=$(BUILD) t/large.sh
