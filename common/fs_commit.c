@@ -110,7 +110,9 @@ static bool keep_hashes(struct committing *c, int trees, const struct stat *st)
 {
     char name[FS_TREE_NAME];
     fs_tree_name(st->st_ino, name);
+    /* Else what is found after a power cut would be taken for damage. */
     return fs_tree_stamp(c->part->journal, &c->header, st, c->how->path) == ERR_OK &&
+           fdatasync(c->part->journal) == 0 &&
            renameat(c->service.parts, c->names.journal, trees, name) == 0;
 }
 

@@ -53,14 +53,14 @@ static void the_order_of_a_commit(void **state)
     memset(calls, 0, sizeof calls);
     assert_int_equal(upload_commit(&site_fs, &u, "/f", false), ERR_OK);
     upload_release(&u);
-    /* data, name, folder, old name; then the journal moves */
-    assert_string_equal(calls, "FLDUR");
+    /* data, name, folder, old name; then the journal, which moves */
+    assert_string_equal(calls, "FLDUFR");
     assert_int_equal(upload_begin(&site_fs, "/f", two_chunks('2'), true, &u), ERR_OK);
     memset(calls, 0, sizeof calls);
     assert_int_equal(upload_commit(&site_fs, &u, "/f", true), ERR_OK);
     upload_release(&u);
-    /* data, name, folder; the journal moves, the old file's tree goes */
-    assert_string_equal(calls, "FRDRU");
+    /* data, name, folder; the journal, which moves; the old file's tree goes */
+    assert_string_equal(calls, "FRDFRU");
     assert_int_equal(upload_begin(&site_fs, "/f", "3", true, &u), ERR_OK);
     memset(calls, 0, sizeof calls);
     assert_int_equal(upload_commit(&site_fs, &u, "/f", true), ERR_OK);
