@@ -46,6 +46,13 @@ test_expect_success 'consignd.conf(5) has every key of the configuration' '
 	done <keys
 '
 
+test_expect_success 'consignd.conf(5) has every key of the map' '
+	grep -oE "\{\"[a-z-]+\", take_" "$SOURCE/server/map_keys.c" | cut -d "\"" -f 2 >keys && test "$(wc -l <keys)" -ge 16 &&
+	sed -n "/^\.Sh THE MAP/,\$p" "$MAN/consignd.conf.5" >map-page && while read -r key; do
+		grep -qE "^\.It .*Li $key( |$)|^\.It Li .* $key( |$)" map-page || { echo "$key is missing" && return 1; }
+	done <keys
+'
+
 test_expect_success 'consign(1) has every profile key' '
 	sed -n "/static enum err set(/,/^}/p" "$SOURCE/client/profile.c" |
 		grep -oE "\"[a-z-]+\"" | tr -d "\"" | grep -vxE "require|if-present" | sort -u >keys &&
