@@ -15,6 +15,33 @@ enum { LINE_BYTES = 8192 };
 
 /* ---- opening ---- */
 
+/* Who may write the folder can put another file of the owner's in the place of this one: an older one, say. */
+static enum err check_folder(const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    size_t n = slash == file ? 1 : slash ? (size_t)(slash - file) : 0;
+    char folder[4096] = ".";
+    struct stat st;
+    if (n >= sizeof folder)
+        return log_fail(ERR_CONFIG, "%s: the name of its folder is too long", file);
+    if (n > 0) {
+        memcpy(folder, file, n);
+        folder[n] = '\0';
+    }
+    if (stat(folder, &st) < 0)
+        return log_fail_errno("%s: its folder %s", file, folder);
+    bool sticky = st.st_mode & S_ISVTX;
+    if (!sticky && st.st_mode & 022)
+        return log_fail(ERR_CONFIG,
+                        "%s: others may write its folder %s (mode %04o), and so exchange it; chmod "
+                        "go-w",
+                        file, folder, (unsigned)st.st_mode & 07777);
+    if (!sticky && st.st_uid != 0 && st.st_uid != geteuid())
+        return log_fail(ERR_CONFIG, "%s: its folder %s belongs to somebody else (uid %u)", file,
+                        folder, (unsigned)st.st_uid);
+    return ERR_OK;
+}
+
 int conf_open(const char *file, bool private)
 {
     struct stat st;
@@ -35,6 +62,8 @@ int conf_open(const char *file, bool private)
     else if (private && st.st_mode & 077)
         e = log_fail(ERR_CONFIG, "%s: others may read it (mode %04o); chmod 600", file,
                      (unsigned)st.st_mode & 07777);
+    else
+        e = check_folder(file);
     if (e == ERR_OK)
         return fd;
     if (fd >= 0)

@@ -53,7 +53,7 @@ enum err conf_string(const struct conf_at *at, const char *value, bool path, cha
 
 /* The same reading for a secret or a key: opens file without following a last symbolic link and
  * checks that it is a regular file of root or this user, and that group and others can't write it
- * (private: nor read it). Returns a descriptor, or -1 (logged). */
+ * (private: nor read it), nor its folder but for a sticky one. Returns a descriptor, or -1 (logged). */
 int conf_open(const char *file, bool private);
 
 #endif

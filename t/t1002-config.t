@@ -88,6 +88,10 @@ test_expect_success 'files that others may write, that are links, folders or pip
 	ln -s map link && conf server.conf server map link && bad "symbolic link" &&
 	mkdir folder && conf server.conf server map folder && bad "folder" &&
 	mkfifo pipe && conf server.conf server map pipe && bad "not a regular file" &&
+	mkdir shared && cp map shared/map && for mode in 775 757; do
+		chmod $mode shared && conf server.conf server map shared/map && bad "others may write its folder" || return 1
+	done && chmod 1777 shared && conf server.conf server map shared/map && consignd --config server.conf --check && cp good.conf server.conf &&
+	if test -n "$ACCOUNT"; then chmod 755 shared && chown "$ACCOUNT" shared && conf server.conf server map shared/map && bad "shared belongs to somebody else"; fi &&
 	conf server.conf server map gone && bad "gone" && chmod 666 map && bad "others may write" && chmod 644 map &&
 	test_expect_code 78 consignd --config gone.conf --check
 '
