@@ -97,6 +97,14 @@ test_expect_success 'a whole folder is held against theirs' '
 		"WALK path=/d: ITEM type=1 size=5 name=$NAME; ITEM type=6 mode=7 name=$TEXT; PAGE; DONE"
 '
 
+# What consign itself has a terminal do: the beginning of the line, and nothing to its end.
+test_expect_success 'the bar of progress' '
+	rm -rf here && mkdir here && printf "%s\n" "WALK path=/d flags=0: ITEM type=1 size=5 name=$NAME; PAGE; DONE" \
+		"GET: OFFER length=5; WAIT READY; TIMES 200000 PROGRESS phase=1 done=1 total=9; DATA bytes=$HELLO; CHUNK hash=$HASH; COMMIT length=5 root=$HASH; WAIT DONE" >raw.rules &&
+	within 60 script -q -e -c "consign get -r alice:/d here/" /dev/null >tty </dev/null && grep -a "#1,.*31m.*%" tty >/dev/null &&
+	perl -pe "s/\r|\e\[K//g" tty >seen && perl "$SOURCE/t/attack/shown.pl" seen && test "$(ls here/d | wc -l)" = 1
+'
+
 test_expect_success 'the doctor' '
 	EXPECT= told "0 1 65 69 70 75 76 77 78" doctor alice: -- "WELCOME: WELCOME min=1 max=1 user=$TEXT session=$NAME rights=$TEXT agent=$TEXT idle=300" &&
 	told "1 65 69 70 75 76 77 78" doctor alice: -- "WELCOME: REFUSED status=7 reason=$TEXT"
