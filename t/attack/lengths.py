@@ -8,7 +8,7 @@ import os
 import struct
 
 from peer import CHUNK, MESSAGES, Checks, encode, frame_of, main, offer
-from watch import children_kib
+from watch import children_kib, memory_tells
 
 EARLY, LONGEST = 5120, 1048640
 EXTREMES = (0, 1, 2**31 - 1, 2**31, 2**32 - 1)
@@ -46,7 +46,7 @@ def headers(site, checks, pid):
         checks.that(p.alive(), "idle")
     grown = children_kib(pid)
     plain = sorted(v for k, v in grown.items() if k not in before)
-    checks.that(plain[-1] - plain[len(plain) // 2] < 1024, "announced lengths take memory: KiB", plain)
+    checks.that(plain[-1] - plain[len(plain) // 2] < 1024 or not memory_tells(pid), "announced lengths take memory: KiB", plain)
     for p in held + idle:
         p.close()
 

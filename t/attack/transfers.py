@@ -11,7 +11,7 @@ import struct
 import zlib
 
 from peer import CHUNK, Checks, chunk, commit, encode, main, offer, put, root_of, sha
-from watch import children_kib
+from watch import children_kib, memory_tells
 
 CONTENT = hashlib.shake_128(b"transfers").digest(2 * CHUNK + 100)
 OTHER = hashlib.shake_128(b"other").digest(2 * CHUNK + 100)
@@ -150,7 +150,7 @@ def compression(u, pid):
             ("of nonsense", packed(CONTENT[:1000])), ("that never ends", packed(good[:2] + b"\0\0\0\xff\xff" * 2000))):
         u.refused([data(0, bytes=body, kind=1)], "a stream", what, status=either, content=content)
     after = max(children_kib(pid, "VmHWM").values())
-    u.checks.that(after - before < 8192, "memory grew by KiB", after - before)
+    u.checks.that(after - before < 8192 or not memory_tells(pid), "memory grew by KiB", after - before)
     peer = u.site.peer(hello=False)
     said = peer.ask(data(0, bytes=packed(good), kind=1))
     u.checks.that(said is not None and said.name == "ERROR" and said.status == "PROTO", "compressed before HELLO", said)

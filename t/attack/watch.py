@@ -25,3 +25,9 @@ def children(pid):
 def children_kib(pid, key="RssAnon"):
     """{pid: KiB of its own memory} of all processes of the server."""
     return {p: status_of(p, key) for p in children(pid)}
+
+
+def memory_tells(pid):
+    """Whether its memory says something: with AddressSanitizer freed memory is kept for a while."""
+    with open("/proc/%d/maps" % pid, encoding="utf-8") as f:
+        return "libasan" not in f.read()
