@@ -2,7 +2,8 @@
 /* Distinguished names, as text and in a certificate. A name that is read from one form is written in the other by this
  * file, and read again: it is the same. What GnuTLS makes text of (a request's subject is read so) is that name or is
  * refused. Two names are
- * equal where their plainest forms are. Inputs begin with 0 for text, 1 for two texts with a NUL between, 2 for DER. */
+ * equal where their plainest forms are. Inputs begin with 0 for text, 1 for two texts with a NUL between (the first
+ * may be a pattern), 2 for DER. */
 #include "fuzz.h"
 
 #include "../../pki/der.h"
@@ -151,10 +152,58 @@ static void put_plainest(struct buf *b, struct cert_dn *dn)
     put_text(b, dn);
 }
 
+/* What a pattern says, told again. */
+static bool fits(const struct cert_ava *p, const struct cert_ava *a)
+{
+    return strcmp(p->oid, a->oid) == 0 && a->comparable && a->n > 0 &&
+           (p->any ? fuzz_shows(a->value, a->n, false)
+                   : p->n == a->n && memcmp(p->value, a->value, a->n) == 0);
+}
+
+static bool matches(const struct cert_dn *p, const struct cert_dn *dn)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->n != dn->n || p->rdns[i].n != dn->rdns[i].n)
+            return false;
+        for (size_t k = 0; k < p->rdns[i].n; k++) {
+            bool found = false;
+            for (size_t j = 0; j < dn->rdns[i].n; j++)
+                found |= fits(&p->rdns[i].avas[k], &dn->rdns[i].avas[j]);
+            if (!found)
+                return false;
+        }
+    }
+    return p->n > 0;
+}
+
+static void check_pattern(const char *pattern, const struct cert_dn *dn)
+{
+    struct cert_dn p;
+    if (cert_dn_check_pattern(pattern, &p))
+        return;
+    FUZZ_MUST(twice(dn) || cert_dn_match(&p, dn) == matches(&p, dn));
+    cert_dn_release(&p);
+}
+
+/* A name without its stars is a pattern of itself. */
+static void check_literal(const char *text, const struct cert_dn *dn)
+{
+    struct cert_dn p;
+    char *literal = cert_dn_literal(text);
+    FUZZ_MUST(literal && !cert_dn_check_pattern(literal, &p));
+    FUZZ_MUST(cert_dn_match(&p, dn));
+    cert_dn_release(&p);
+    free(literal);
+}
+
 static void check_two(const char *one, const char *other)
 {
     struct cert_dn a, b;
     struct buf x, y;
+    if (!cert_dn_check(other, &b)) {
+        check_pattern(one, &b);
+        cert_dn_release(&b);
+    }
     if (cert_dn_check(one, &a))
         return;
     if (!cert_dn_check(other, &b)) {
@@ -181,6 +230,7 @@ static void check_text(const char *text)
         return;
     }
     FUZZ_MUST(sayable(&dn));
+    check_literal(text, &dn);
     buf_init(&der, MAX);
     if (put_name(&der, &dn)) {
         FUZZ_MUST(import(der.data, der.len, &again));
@@ -257,5 +307,7 @@ void fuzz_seeds(void)
     seed(1, "CN=alice,O=c\0CN=alicex,O=c", 26);
     seed(1, "CN=alice,O=c\0CN=alicf,O=c", 25);
     seed(1, "CN=a,O=c\0O=c,CN=a", 17);
+    seed(1, "CN=*+OU=b,O=c\0OU=b+CN=x,O=c", 27);
+    seed(1, "CN=\\2a,O=*\0CN=*,O=\xc3\xa9", 20);
     seed(1, "CN=a,O=c\0CN=a+OU=b,O=c", 22);
 }
