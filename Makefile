@@ -145,7 +145,7 @@ SEED    ?=
 soak: all $(call having,test) ## random operations and faults against a model; MINUTES=60, SEED=n
 	@BUILD=$(BUILD) MINUTES=$(MINUTES) SEED=$(SEED) t/soak.sh -v
 
-attack: all $(FAULT) $(BUILD)/t/consignd-probe $(call having,test) ## runs what attacks it, and prints what held (t/README.md)
+attack: all $(FAULT) $(BUILD)/t/consignd-probe $(FUZZ_BIN) $(call having,test) ## runs what attacks it, and prints what held (t/README.md)
 	@$(MAKE) --no-print-directory $$(t/attack/table.py units $(BUILD))
 	@BUILD=$(BUILD) t/attack/table.py run $(BUILD) $(JOBS)
 
