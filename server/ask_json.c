@@ -186,12 +186,44 @@ static bool json_crl(struct buf *b, const struct ask_item *item)
     return true;
 }
 
+static bool json_gate(struct buf *b, const struct ask_item *item)
+{
+    struct ipc_status_gate m;
+    if (!ipc_get_status_gate(item->body, item->n, &m))
+        return false;
+    text_put(b, "]"); /* crls */
+    begin(b, "gate", "{");
+    number(b, "handshakes", m.handshakes);
+    number(b, "handshakes_max", m.handshakes_max);
+    number(b, "places", m.places);
+    number(b, "gave_way", m.gave_way);
+    number(b, "peers_shut_out", m.peers);
+    number(b, "connections_shut_out", m.shut_out);
+    begin(b, "penalties", "[");
+    return true;
+}
+
+static bool json_penalty(struct buf *b, const struct ask_item *item)
+{
+    struct ipc_status_penalty m;
+    if (!ipc_get_status_penalty(item->body, item->n, &m))
+        return false;
+    begin(b, NULL, "{");
+    string(b, "address", m.address);
+    number(b, "seconds", m.seconds);
+    number(b, "times", m.times);
+    number(b, "turned_away", m.turned);
+    string(b, "reason", m.reason);
+    text_put(b, "}");
+    return true;
+}
+
 static bool json_reload(struct buf *b, const struct ask_item *item)
 {
     struct ipc_status_reload m;
     if (!ipc_get_status_reload(item->body, item->n, &m))
         return false;
-    text_put(b, "]");
+    text_put(b, "]}"); /* penalties, gate */
     begin(b, "reload", "{");
     number(b, "loaded", m.loaded);
     number(b, "failed", m.failed);
@@ -261,11 +293,18 @@ static const struct row {
     uint8_t type;
     bool (*show)(struct buf *b, const struct ask_item *item);
 } rows[] = {
-    {IPC_STATUS_SERVER, json_server}, {IPC_STATUS_SESSION, json_session},
-    {IPC_STATUS_KEEPER, json_keeper}, {IPC_STATUS_TOKEN, json_token},
-    {IPC_STATUS_SWEEP, json_sweep},   {IPC_STATUS_CRLS, json_crls},
-    {IPC_STATUS_CRL, json_crl},       {IPC_STATUS_RELOAD, json_reload},
-    {IPC_STATUS_SCRUB, json_scrub},   {IPC_SCRUBBED, json_counts},
+    {IPC_STATUS_SERVER, json_server},
+    {IPC_STATUS_SESSION, json_session},
+    {IPC_STATUS_KEEPER, json_keeper},
+    {IPC_STATUS_TOKEN, json_token},
+    {IPC_STATUS_SWEEP, json_sweep},
+    {IPC_STATUS_CRLS, json_crls},
+    {IPC_STATUS_CRL, json_crl},
+    {IPC_STATUS_GATE, json_gate},
+    {IPC_STATUS_PENALTY, json_penalty},
+    {IPC_STATUS_RELOAD, json_reload},
+    {IPC_STATUS_SCRUB, json_scrub},
+    {IPC_SCRUBBED, json_counts},
     {IPC_ROT, json_finding},
 };
 

@@ -155,6 +155,28 @@ static bool text_crl(const struct ask_item *item)
     return true;
 }
 
+static bool text_gate(const struct ask_item *item)
+{
+    struct ipc_status_gate m;
+    if (!ipc_get_status_gate(item->body, item->n, &m))
+        return false;
+    printf("handshakes %" PRIu64 " of %" PRIu64 ", gave way %" PRIu64 "; shut out now %" PRIu64
+           " peers, %" PRIu64 " connections so far\n",
+           m.handshakes, m.handshakes_max, m.gave_way, m.peers, m.shut_out);
+    return true;
+}
+
+static bool text_penalty(const struct ask_item *item)
+{
+    struct ipc_status_penalty m;
+    struct shown a, b;
+    if (!ipc_get_status_penalty(item->body, item->n, &m))
+        return false;
+    printf("  %s: %" PRIu64 " s to go, time %" PRIu32 " in a row (%s), %" PRIu64 " turned away\n",
+           show(&a, m.address), m.seconds, m.times, show(&b, m.reason), m.turned);
+    return true;
+}
+
 static bool text_reload(const struct ask_item *item)
 {
     struct ipc_status_reload m;
@@ -227,11 +249,18 @@ static const struct row {
     uint8_t type;
     bool (*show)(const struct ask_item *item);
 } rows[] = {
-    {IPC_STATUS_SERVER, text_server}, {IPC_STATUS_SESSION, text_session},
-    {IPC_STATUS_KEEPER, text_keeper}, {IPC_STATUS_TOKEN, text_token},
-    {IPC_STATUS_SWEEP, text_sweep},   {IPC_STATUS_CRLS, text_crls},
-    {IPC_STATUS_CRL, text_crl},       {IPC_STATUS_RELOAD, text_reload},
-    {IPC_STATUS_SCRUB, text_scrub},   {IPC_SCRUBBED, text_counts},
+    {IPC_STATUS_SERVER, text_server},
+    {IPC_STATUS_SESSION, text_session},
+    {IPC_STATUS_KEEPER, text_keeper},
+    {IPC_STATUS_TOKEN, text_token},
+    {IPC_STATUS_SWEEP, text_sweep},
+    {IPC_STATUS_CRLS, text_crls},
+    {IPC_STATUS_CRL, text_crl},
+    {IPC_STATUS_GATE, text_gate},
+    {IPC_STATUS_PENALTY, text_penalty},
+    {IPC_STATUS_RELOAD, text_reload},
+    {IPC_STATUS_SCRUB, text_scrub},
+    {IPC_SCRUBBED, text_counts},
     {IPC_ROT, text_finding},
 };
 

@@ -13,6 +13,7 @@ enum { TRIES = 3 };
  * done, has read a mixture and tries again. */
 struct board {
     atomic_uint turn;
+    _Atomic int64_t peers_turn_ms; /* since when it is the peer's turn */
     struct board_doing doing;
 };
 
@@ -39,6 +40,13 @@ void board_free(struct board *b)
 }
 
 /* ---- the session ---- */
+
+void board_peers_turn(struct board *b, bool peers)
+{
+    if (b)
+        atomic_store_explicit(&b->peers_turn_ms, peers ? tls_now_ms() : INT64_MAX,
+                              memory_order_relaxed);
+}
 
 static void open_turn(struct board *b)
 {
@@ -113,6 +121,11 @@ void board_read(const struct board *b, struct board_doing *out)
     if (out->since_ms > now || out->since_ms < 0)
         out->since_ms = now;
     out->path[BOARD_PATH - 1] = '\0';
+}
+
+int64_t board_peers_turn_since(const struct board *b)
+{
+    return b ? atomic_load_explicit(&b->peers_turn_ms, memory_order_relaxed) : 0;
 }
 
 const char *board_op_name(enum board_op op)

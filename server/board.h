@@ -26,6 +26,13 @@ struct board *board_new(void);
 void board_seal(struct board *b);
 void board_free(struct board *b);
 
+/* The session's side, as long as it is not authorised: whether it waits for its peer, as at its
+ * beginning, or for others. */
+void board_peers_turn(struct board *b, bool peers);
+
+/* The master's: since when, by tls_now_ms, it waits for its peer; 0: from its beginning, INT64_MAX: it does not. */
+int64_t board_peers_turn_since(const struct board *b);
+
 /* The session's side. path is cut where it is longer than a status shows. */
 void board_begin(struct board *b, enum board_op op, const char *path);
 /* done of total bytes of the phase; moved: content that crossed the wire in this transfer. */

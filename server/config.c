@@ -18,7 +18,24 @@ enum {
     TOKEN_SESSIONS_MAX = 64
 };
 
-enum kind { PATH, TEXT, LISTEN, REFERENCE, PIN, BOOL, REQUIRE, FIPS, GROUPS, COUNT, SECONDS, SIZE };
+/* Who is on this host is no stranger, and behind a proxy that is everybody. */
+static const char EXEMPT[] = "127.0.0.0/8, ::1";
+
+enum kind {
+    PATH,
+    TEXT,
+    LISTEN,
+    REFERENCE,
+    PIN,
+    BOOL,
+    REQUIRE,
+    FIPS,
+    GROUPS,
+    COUNT,
+    SECONDS,
+    SIZE,
+    NETWORKS
+};
 
 /* Every key of [server] and [limits]: where it goes and what it may be. The key of [server] and what
  * goes with it is the first token's. */
@@ -54,6 +71,9 @@ static const struct key {
     {"server", "crl-warn", SECONDS, AT(crl_warn_s), 0, YEAR_S},
     {"limits", "sessions", COUNT, AT(sessions), 1, SESSIONS_MAX},
     {"limits", "sessions-per-address", COUNT, AT(sessions_per_address), 1, SESSIONS_MAX},
+    {"limits", "handshakes", COUNT, AT(handshakes), 1, SESSIONS_MAX},
+    {"limits", "penalty", SECONDS, AT(penalty_s), 0, 86400},
+    {"limits", "penalty-exempt", NETWORKS, AT(penalty_exempt), 0, 0},
     {"limits", "handshake", SECONDS, AT(handshake_s), 1, 600},
     {"limits", "sign-wait", SECONDS, AT(sign_wait_s), 1, 600},
     {"limits", "sign-timeout", SECONDS, AT(sign_timeout_s), 1, 600},
@@ -141,6 +161,16 @@ static enum err take_groups(const struct conf_at *at, const char *value, struct 
     return tls_groups_parse(value, out, why) ? ERR_OK : conf_fail(at, "%s", why);
 }
 
+/* In the place of the default. */
+static enum err take_networks(const struct conf_at *at, const char *value, struct networks *out)
+{
+    char bad[NETWORK_TEXT];
+    networks_release(out);
+    if (networks_parse(out, value, bad))
+        return ERR_OK;
+    return conf_fail(at, "\"%s\" is no network: ADDRESS or ADDRESS/BITS is wanted", bad);
+}
+
 static enum err take_value(const struct key *k, const struct conf_at *at, const char *value,
                            void *to)
 {
@@ -178,6 +208,8 @@ static enum err take_value(const struct key *k, const struct conf_at *at, const 
                    : conf_fail(at, "\"%s\" is neither require nor report nor off", value);
     case GROUPS:
         return take_groups(at, value, to);
+    case NETWORKS:
+        return take_networks(at, value, to);
     }
     return ERR_INTERNAL;
 }
@@ -317,6 +349,8 @@ static void set_defaults(struct config *c)
     c->crl_warn_s = 3 * 86400;
     c->sessions = 256;
     c->sessions_per_address = 64;
+    c->handshakes = 128;
+    c->penalty_s = 600;
     c->handshake_s = 10;
     c->sign_wait_s = 6;
     c->sign_timeout_s = 3;
@@ -408,6 +442,11 @@ enum err config_load(const char *file, struct config **out)
     }
     set_defaults(c);
     c->n_tokens = 1;
+    char bad[NETWORK_TEXT];
+    if (!networks_parse(&c->penalty_exempt, EXEMPT, bad)) {
+        config_free(c);
+        return log_fail(ERR_INTERNAL, "out of memory for the configuration");
+    }
     enum err e = default_text(&c->tokens[0].name, "main");
     if (e == ERR_OK)
         e = conf_read(file, take, &r);
@@ -449,6 +488,7 @@ void config_free(struct config *c)
     }
     free(c->anchors);
     free(c->token_groups);
+    networks_release(&c->penalty_exempt);
     config_partners_free(c);
     free(c);
 }

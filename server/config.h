@@ -5,6 +5,7 @@
 
 #include "cert.h"
 #include "err.h"
+#include "network.h"
 #include "tls_policy.h"
 #include <stdint.h>
 #include <sys/types.h>
@@ -64,6 +65,9 @@ struct config {
     /* [limits] */
     uint64_t sessions; /* in all */
     uint64_t sessions_per_address;
+    uint64_t handshakes; /* sessions that are not authorised yet */
+    uint64_t penalty_s;  /* the longest that a peer is shut out; 0: none is */
+    struct networks penalty_exempt;
     uint64_t handshake_s;    /* from accept to the end of the handshake */
     uint64_t sign_wait_s;    /* for a signature, in the queue and by all tokens */
     uint64_t sign_timeout_s; /* for one by a token, before it is given up */

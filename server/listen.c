@@ -106,24 +106,3 @@ void listen_peer(const struct sockaddr_storage *a, char name[static LISTEN_NAME]
         snprintf(name, LISTEN_NAME, "?");
     }
 }
-
-/* The bytes that stand for the host: 4 of IPv4, 8 of IPv6. */
-static const unsigned char *host_bytes(const struct sockaddr_storage *a, size_t *n)
-{
-    const struct sockaddr_in *v4 = (const void *)a;
-    const struct sockaddr_in6 *v6 = (const void *)a;
-    *n = 4;
-    if (a->ss_family == AF_INET)
-        return (const unsigned char *)&v4->sin_addr;
-    if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
-        return v6->sin6_addr.s6_addr + 12;
-    *n = 8;
-    return v6->sin6_addr.s6_addr;
-}
-
-bool listen_same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
-{
-    size_t na, nb;
-    const unsigned char *pa = host_bytes(a, &na), *pb = host_bytes(b, &nb);
-    return na == nb && memcmp(pa, pb, na) == 0;
-}

@@ -15,7 +15,4 @@ enum err listen_open(const char *where, int *fd, char name[static LISTEN_NAME]) 
 /* "192.0.2.7:50312" or "[2001:db8::1]:50312"; a mapped IPv4 address shows as IPv4. */
 void listen_peer(const struct sockaddr_storage *a, char name[static LISTEN_NAME]);
 
-/* Whether a and b are the same host for admission: the same IPv4 address, the same /64 of IPv6. */
-bool listen_same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
-
 #endif

@@ -43,8 +43,8 @@ void master_stop(struct master *m, enum err why)
 static void update_accepting(struct master *m)
 {
     bool want = m->listener >= 0 && m->keeper.control >= 0 && m->scribe.control >= 0 &&
-                m->sessions.n < m->policy->config->sessions && tls_now_ms() >= m->accept_due_ms &&
-                !master_waits_for_tickets(m);
+                !gate_full(&m->gate, &m->sessions, m->policy->config) &&
+                tls_now_ms() >= m->accept_due_ms && !master_waits_for_tickets(m);
     if (m->listener < 0 || want == m->accepting)
         return;
     if (master_watch(m, EPOLL_CTL_MOD, m->listener, WATCH_LISTEN, want ? EPOLLIN : 0) == ERR_OK)
@@ -53,33 +53,23 @@ static void update_accepting(struct master *m)
 
 /* ---- connections ---- */
 
-static void refuse_connection(struct master *m, int fd, const struct sockaddr_storage *address,
-                              const char *why)
-{
-    char peer[LISTEN_NAME];
-    listen_peer(address, peer);
-    m->sessions.dropped++;
-    log_warn("%s: dropped: %s", peer, why);
-    RECORD(m, "dropped", "address", peer, "reason", why, NULL);
-    close(fd);
-}
-
 static void accept_one(struct master *m)
 {
     struct sockaddr_storage address = {0};
     struct sessions_entry *s;
     socklen_t n = sizeof address;
-    const char *why;
+    int64_t now_ms = tls_now_ms();
     int fd = accept4(m->listener, (struct sockaddr *)&address, &n, SOCK_CLOEXEC);
     if (fd < 0) {
         if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
             return;
         log_error("accepting a connection: %s", strerror(errno));
-        m->accept_due_ms = tls_now_ms() + ACCEPT_PAUSE_MS;
+        m->accept_due_ms = now_ms + ACCEPT_PAUSE_MS;
         return;
     }
-    if (!sessions_admit(&m->sessions, m->policy->config, &address, &why)) {
-        refuse_connection(m, fd, &address, why);
+    if (!gate_admit(&m->gate, &m->sessions, m->policy->config, &address, now_ms,
+                    m->scribe.control)) {
+        close(fd);
         return;
     }
     uint8_t *key = m->policy->config->tickets
@@ -88,8 +78,12 @@ static void accept_one(struct master *m)
     enum err e = sessions_start(&m->sessions, m->policy, fd, &address, m->keeper.control,
                                 m->keeper.algorithms, m->scribe.control, key, &s);
     tickets_take_back(&m->tickets);
-    if (e != ERR_OK)
+    if (e != ERR_OK) {
+        /* The next one would fare no better. */
+        m->accept_due_ms = now_ms + ACCEPT_PAUSE_MS;
+        gate_turned(&m->gate, &m->sessions, GATE_FAILED, &address, now_ms, m->scribe.control);
         return;
+    }
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = s};
     if (epoll_ctl(m->epoll, EPOLL_CTL_ADD, s->fd, &ev) == 0) {
         s->epoll = m->epoll;
@@ -122,6 +116,7 @@ static void on_client(struct master *m, struct status_client *c)
                                      .housekeeping = &m->housekeeping,
                                      .reload = &m->reload,
                                      .judge = &m->judge,
+                                     .gate = &m->gate,
                                      .keeper = &m->keeper_status,
                                      .address = m->address,
                                      .started = m->started,
@@ -162,6 +157,9 @@ static void tick(struct master *m)
     judge_tick(&m->judge, &m->sessions, m->policy, now);
     crl_alarm_tick(&m->crl_alarm, m->policy, m->scribe.control, now);
     sessions_expire(&m->sessions, m->policy->config, now);
+    if (!m->drain_until_ms)
+        gate_press(&m->gate, &m->sessions, m->policy->config, m->listener, now);
+    gate_tick(&m->gate, now, m->scribe.control);
     status_expire(&m->status, now);
     if (!m->drain_until_ms)
         housekeeping_tick(&m->housekeeping, m->policy, m->scribe.control);
@@ -283,6 +281,10 @@ static enum err start(struct master *m)
     if (e == ERR_OK)
         e = crash_init(&m->crash);
     if (e == ERR_OK)
+        e = gate_init(&m->gate);
+    if (e == ERR_OK)
+        e = gate_fit(&m->gate, c);
+    if (e == ERR_OK)
         e = tickets_init(&m->tickets);
     if (e == ERR_OK)
         e = listen_open(c->listen, &m->listener, m->address);
@@ -338,6 +340,7 @@ static void finish(struct master *m)
     }
     housekeeping_release(&m->housekeeping);
     crl_alarm_release(&m->crl_alarm);
+    gate_release(&m->gate);
     buf_release(&m->keeper_status);
     crash_release(&m->crash);
 }

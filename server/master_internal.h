@@ -5,6 +5,7 @@
 
 #include "crash.h"
 #include "crl_alarm.h"
+#include "gate.h"
 #include "housekeeping.h"
 #include "ipc.h"
 #include "judge.h"
@@ -48,6 +49,7 @@ struct master {
     const struct master_options *options;
     struct policy *policy;
     struct sessions sessions;
+    struct gate gate;
     int epoll, listener, signals;
     char address[LISTEN_NAME];
     struct helper keeper;     /* signs now */

@@ -3,6 +3,7 @@
 #include "master_internal.h"
 
 #include "confine.h"
+#include "tls.h"
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -98,10 +99,13 @@ void master_reap(struct master *m)
         bool chore = housekeeping_reaped(&m->housekeeping, m->policy, d.pid, d.status,
                                          m->scribe.control) != NULL;
         chore |= judge_reaped(&m->judge, &m->sessions, d.pid, m->scribe.control);
-        if (WIFSIGNALED(d.status) && !(chore && m->drain_until_ms))
+        bool ours = s && (s->gave_way || s->expired);
+        if (WIFSIGNALED(d.status) && !ours && !(chore && m->drain_until_ms))
             tell(m, &d);
         if (s && s->store > 0)
             remember_store(m, s);
+        if (s)
+            gate_ended(&m->gate, m->policy->config, s, d.status, tls_now_ms(), m->scribe.control);
         sessions_free(s);
     }
 }

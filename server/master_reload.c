@@ -49,6 +49,8 @@ static void replace(struct master *m, struct policy *fresh, bool anew)
     housekeeping_reload(&m->housekeeping, m->policy);
     judge_reload(&m->judge, &m->sessions);
     crl_alarm_reload(&m->crl_alarm);
+    if (gate_fit(&m->gate, m->policy->config) != ERR_OK)
+        log_warn("no more sessions than before");
     log_info("configuration, map, anchors and revocation lists loaded");
     RECORD(m, "reload", "status", err_name(ERR_OK), NULL);
 }

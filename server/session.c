@@ -55,7 +55,9 @@ static enum err sign(void *arg, uint32_t algorithm, const void *data, size_t n, 
     const struct session *s = arg;
     struct keeper_ask ask = {.fd = s->start->keeper,
                              .timeout_ms = (int)s->config->handshake_s * 1000};
+    board_peers_turn(s->start->board, false);
     enum err e = keeper_sign(&ask, algorithm, data, n, sig, sig_n);
+    board_peers_turn(s->start->board, true);
     if (e == ERR_AWAY)
         tls_retry_after(s->shaking, ask.retry_s);
     return e;
@@ -113,8 +115,8 @@ static enum err send_tickets(const struct session *s)
 
 static enum err shake_hands(struct session *s)
 {
-    struct chan_limits limits = {(int64_t)s->config->stall_s * 1000, s->config->min_rate};
-    int64_t deadline = tls_now_ms() + (int64_t)s->config->handshake_s * 1000;
+    struct chan_limits limits = {(int64_t)s->config->request_s * 1000, s->config->min_rate};
+    int64_t deadline = s->start->accepted_ms + (int64_t)s->config->handshake_s * 1000;
     struct tls *tls;
     enum err e = tls_new(s->identity, s->start->connection, NULL, &tls);
     if (e != ERR_OK)
@@ -265,7 +267,6 @@ static enum err record_verdict(const struct session *s, enum err e)
 static void refuse(struct session *s, enum err e)
 {
     struct slice reason = slice_str(s->told ? s->told : log_reason());
-    struct frame f;
     reason.n = reason.n > 512 ? 512 : reason.n;
     enum err sent = CHAN_SEND(&s->chan, refused, REFUSED, .status = (uint16_t)e,
                               .retry_after = err_retry(e) ? RETRY_AFTER_S : 0,
@@ -274,8 +275,7 @@ static void refuse(struct session *s, enum err e)
         tls_bye(s->chan.tls);
         /* Closing on unread bytes would reset the connection and could lose the refusal on its way.
          */
-        while (chan_recv(&s->chan, &f, REFUSED_WAIT_MS) == ERR_OK)
-            continue;
+        chan_linger(&s->chan, REFUSED_WAIT_MS);
     }
 }
 
@@ -319,6 +319,7 @@ static enum err welcome(struct session *s)
         return log_fail(ERR_PROTO, "the peer wants features that were not offered (%llx)",
                         (unsigned long long)hello.features);
     chan_allow_data(&s->chan);
+    s->chan.limits.stall_ms = (int64_t)s->config->stall_s * 1000;
     return ERR_OK;
 }
 
@@ -412,6 +413,7 @@ static void end(struct session *s, enum err e)
 
 static enum err authorise(struct session *s)
 {
+    board_peers_turn(s->start->board, false);
     enum err e = judge(s);
     describe(s);
     if (e == ERR_OK)
@@ -462,5 +464,5 @@ int session_main(const struct session_start *start)
     enum err e = fcntl(start->connection, F_SETFL, O_NONBLOCK) < 0
                      ? log_fail_errno("setting up the connection")
                      : run(&s);
-    return err_exit(e);
+    return (int)e;
 }

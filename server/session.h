@@ -14,13 +14,14 @@ struct session_start {
     char peer[64];   /* "ADDRESS:PORT" */
     const struct sockaddr_storage *address; /* the same */
     int connection;                         /* the accepted socket */
+    int64_t accepted_ms;                    /* tls_now_ms */
     int master, keeper, scribe;             /* sockets of its own to each of them */
     uint64_t algorithms;                    /* what the keeper signs with, as its KEEPER_UP says */
     uint8_t *ticket_key; /* that of tickets, which the session erases; NULL: none */
     struct board *board; /* where it says what it is doing */
 };
 
-/* The session's life; returns the exit status. */
+/* The session's life; returns the exit status, which is how it ended (enum err). */
 int session_main(const struct session_start *start);
 
 #endif

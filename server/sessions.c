@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "sessions.h"
 
+#include "admission.h"
 #include "confine.h"
 #include "ipc.h"
 #include "log.h"
@@ -8,6 +9,7 @@
 #include "session.h"
 #include "store.h"
 #include "tls.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -16,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,18 +32,6 @@ enum {
 void sessions_init(struct sessions *t)
 {
     *t = (struct sessions){.next = (uint64_t)time(NULL) << 32};
-}
-
-bool sessions_admit(const struct sessions *t, const struct config *c,
-                    const struct sockaddr_storage *address, const char **why)
-{
-    uint64_t same = 0;
-    for (const struct sessions_entry *s = t->head; s; s = s->next)
-        same += listen_same_host(&s->address, address);
-    *why = t->n >= c->sessions               ? "all sessions are taken"
-           : same >= c->sessions_per_address ? "too many sessions from this address"
-                                             : NULL;
-    return !*why;
 }
 
 void sessions_child_begin(void)
@@ -99,6 +90,7 @@ static enum err start(struct sessions_entry *s, struct session_start *t)
     t->master = pair[1];
     t->address = &s->address;
     t->board = s->board;
+    t->accepted_ms = s->started_ms;
     s->fd = pair[0];
     s->pid = fork();
     if (s->pid == 0) {
@@ -133,6 +125,7 @@ enum err sessions_start(struct sessions *t, const struct policy *policy, int con
     s->epoll = -1;
     s->number = ++t->next;
     s->address = *address;
+    network_of_peer(address, &s->network);
     s->started_ms = tls_now_ms();
     ipc_session_text(s->number, s->name);
     listen_peer(address, s->peer);
@@ -162,7 +155,8 @@ enum err sessions_start(struct sessions *t, const struct policy *policy, int con
 /* ---- grant ---- */
 
 static enum err may_start(const struct sessions *t, const struct sessions_entry *s,
-                          const struct policy *p, const struct ipc_grant *m, struct map_user **user)
+                          const struct policy *p, const struct ipc_grant *m, struct map_user **user,
+                          uint64_t *nth)
 {
     char name[65];
     uint64_t same = 0;
@@ -178,6 +172,11 @@ static enum err may_start(const struct sessions *t, const struct sessions_entry 
     if (same >= (*user)->sessions)
         return log_fail(ERR_LIMIT, "user %s has %u sessions already", (*user)->name,
                         (*user)->sessions);
+    if (!admission_share(same, t->authorised, p->config->sessions))
+        return log_fail(ERR_LIMIT,
+                        "user %s has %llu sessions; the server keeps the rest for others",
+                        (*user)->name, (unsigned long long)same);
+    *nth = same + 1;
     return ERR_OK;
 }
 
@@ -198,8 +197,15 @@ static enum err keep_verdict(struct sessions_entry *s, const struct ipc_grant *m
     return ERR_OK;
 }
 
+/* How much of the processor a session gets beside others (admission.h), and its store. */
+static void weigh(pid_t session, int nice)
+{
+    if (nice > 0 && setpriority(PRIO_PROCESS, (id_t)session, nice) != 0)
+        log_debug("a session's priority stays as it is: %s", strerror(errno));
+}
+
 /* Forks the store; *fd is the session's end of its socket. */
-static enum err start_store(const struct policy *p, const struct map_user *user, int *fd,
+static enum err start_store(const struct policy *p, const struct map_user *user, int nice, int *fd,
                             pid_t *store)
 {
     int pair[2];
@@ -209,6 +215,7 @@ static enum err start_store(const struct policy *p, const struct map_user *user,
     pid_t pid = fork();
     if (pid == 0) {
         sessions_child_begin();
+        weigh(0, nice);
         _exit(store_main(p->config, user, pair[1]));
     }
     close(pair[1]);
@@ -260,13 +267,14 @@ enum err sessions_grant(struct sessions *t, struct sessions_entry *s, struct pol
     struct ipc_grant m;
     struct map_user *user = NULL;
     int store = -1, pace = -1;
+    uint64_t nth = 0;
     enum err e = ipc_recv(s->fd, buffer, sizeof buffer, &in, 0);
     if (e != ERR_OK)
         return e;
     ipc_drop(&in);
     if (in.type != IPC_GRANT || !ipc_get_grant(in.body, in.n, &m))
         return log_fail(ERR_PROTO, "session %s sent %s to the master", s->name, ipc_name(in.type));
-    if ((e = may_start(t, s, policy, &m, &user)) == ERR_OK &&
+    if ((e = may_start(t, s, policy, &m, &user, &nth)) == ERR_OK &&
         (e = record_grant(s, &m, user, scribe)) == ERR_OK)
         e = policy_pace(policy, user, &pace);
     if (e == ERR_OK)
@@ -274,8 +282,10 @@ enum err sessions_grant(struct sessions *t, struct sessions_entry *s, struct pol
     else
         map_user_free(user);
     if (e == ERR_OK)
-        e = start_store(policy, user, &store, &s->store);
+        e = start_store(policy, user, admission_nice(nth), &store, &s->store);
     if (e == ERR_OK) {
+        weigh(s->pid, admission_nice(nth));
+        t->authorised++;
         snprintf(s->user, sizeof s->user, "%s", user->name);
         keep(m.agreed, s->agreed, sizeof s->agreed);
         keep(m.unapproved, s->unapproved, sizeof s->unapproved);
@@ -312,6 +322,7 @@ struct sessions_entry *sessions_reaped(struct sessions *t, pid_t pid)
         *at = s->next;
         t->n--;
         t->refused += !s->user[0];
+        t->authorised -= s->user[0] != '\0';
         sessions_close(s);
         return s;
     }
@@ -334,7 +345,9 @@ void sessions_expire(struct sessions *t, const struct config *c, int64_t now_ms)
     for (struct sessions_entry *s = t->head; s; s = s->next) {
         if (s->user[0] || now_ms - s->started_ms < limit)
             continue;
-        log_warn("session %s peer=%s: killed: not authorised in time", s->name, s->peer);
+        if (!s->expired)
+            log_warn("session %s peer=%s: killed: not authorised in time", s->name, s->peer);
+        s->expired = true;
         kill(s->pid, SIGKILL);
     }
 }

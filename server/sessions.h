@@ -5,6 +5,7 @@
 
 #include "board.h"
 #include "listen.h"
+#include "network.h"
 #include "policy.h"
 #include <stdint.h>
 
@@ -16,6 +17,9 @@ struct sessions_entry {
     char name[33];
     char peer[LISTEN_NAME];
     struct sockaddr_storage address;
+    struct network network; /* of address: what counts as one peer */
+    bool expired,
+        gave_way;  /* it was killed as its handshake took too long; in all, or for others */
     char user[65]; /* "" until granted, as what follows; these three are the session's own word */
     char agreed[TLS_AGREED_TEXT];
     char unapproved[FIPS_NOTE];
@@ -37,6 +41,7 @@ struct sessions_entry {
 struct sessions {
     struct sessions_entry *head;
     size_t n;
+    size_t authorised; /* of them */
     uint64_t
         next; /* number of the next session: start time in the upper half, a count in the lower */
     /* Since the server started: sessions; those that were authorised, and how many
@@ -46,10 +51,6 @@ struct sessions {
 };
 
 void sessions_init(struct sessions *t);
-
-/* Whether one more connection from this address may be served now: false with *why when not. */
-bool sessions_admit(const struct sessions *t, const struct config *c,
-                    const struct sockaddr_storage *address, const char **why);
 
 /* Forks a session for the accepted connection, which moves in; keeper and scribe are their control
  * sockets, algorithms what the keeper signs with (its KEEPER_UP), ticket_key
@@ -73,7 +74,7 @@ void sessions_close(struct sessions_entry *s);
 struct sessions_entry *sessions_reaped(struct sessions *t, pid_t pid);
 void sessions_free(struct sessions_entry *s);
 
-/* Kills sessions that did not come to be authorised in time. */
+/* Kills sessions that did not come to be authorised in time, counted from their accept. */
 void sessions_expire(struct sessions *t, const struct config *c, int64_t now_ms);
 
 /* What every child of the master does first: default signals (what a terminal sends is the master's

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ASK_MS = 5000, STATUS_MAX = 256 << 20 };
+enum { ASK_MS = 5000, STATUS_MAX = 256 << 20, PENALTIES_SHOWN = 64 };
 
 void status_init(struct status *s)
 {
@@ -232,6 +232,25 @@ static void put_crls(struct buf *out, const struct status_view *v)
             .now = (uint64_t)time(NULL));
 }
 
+static void put_gate(struct buf *out, const struct status_view *v)
+{
+    struct penalty_peer peers[PENALTIES_SHOWN];
+    const struct gate *g = v->gate;
+    int64_t now = tls_now_ms();
+    size_t n = penalties_list(g->penalties, now, peers, PENALTIES_SHOWN);
+    PUT(out, status_gate, STATUS_GATE, .handshakes = v->sessions->n - v->sessions->authorised,
+        .handshakes_max = v->policy->config->handshakes, .places = g->places,
+        .shut_out = g->shut_out, .gave_way = g->gave_way, .peers = n);
+    for (size_t i = 0; i < n && i < PENALTIES_SHOWN; i++) {
+        char address[NETWORK_TEXT];
+        network_text(&peers[i].who, address);
+        PUT(out, status_penalty, STATUS_PENALTY, .address = slice_str(address),
+            .reason = slice_str(penalty_text(peers[i].last)),
+            .seconds = (uint64_t)(peers[i].until_ms - now + 999) / 1000, .turned = peers[i].turned,
+            .times = peers[i].times);
+    }
+}
+
 static void put_reload(struct buf *out, const struct status_view *v)
 {
     const struct status_reload *r = v->reload;
@@ -260,6 +279,7 @@ static void put_all(struct buf *out, const struct status_view *v)
     PUT(out, status_sweep, STATUS_SWEEP, (uint64_t)w->began, (uint64_t)w->ended, w->removed,
         w->failed);
     put_crls(out, v);
+    put_gate(out, v);
     put_reload(out, v);
     status_put_scrub(out, &v->housekeeping->scrub, v->housekeeping->scrub_due_ms);
 }

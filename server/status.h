@@ -10,6 +10,7 @@
 
 #include "buf.h"
 #include "config.h"
+#include "gate.h"
 #include "housekeeping.h"
 #include "judge.h"
 #include "sessions.h"
@@ -42,6 +43,7 @@ struct status_view {
     const struct housekeeping *housekeeping;
     const struct status_reload *reload;
     const struct judge *judge;
+    const struct gate *gate;
     const struct buf
         *keeper; /* its own messages (ipc.def, KEEPER_STATUS); empty: nothing is known */
     const char *address;
