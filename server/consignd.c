@@ -10,6 +10,7 @@
 #include "msg.h"
 #include "signer.h"
 #include "spawn.h"
+#include "thrift.h"
 #include <errno.h>
 #include <limits.h>
 #include <popt.h>
@@ -178,6 +179,7 @@ int main(int argc, char **argv)
         status = 0;
     } else {
         signal(SIGPIPE, SIG_IGN);
+        thrift_begin();
         status = run(&o, poptGetArgs(ctx));
     }
     free(o.config);

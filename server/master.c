@@ -5,6 +5,7 @@
 #include "ipc.h"
 #include "probe.h"
 #include "tls.h"
+#include "tree.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -277,6 +278,7 @@ static enum err start(struct master *m)
     const struct config *c = m->policy->config;
     /* What confined children could not do for themselves, or would do each again. */
     tzset();
+    (void)tree_engine(c->tls.fips == FIPS_REQUIRE);
     enum err e = confine_prepare();
     if (e == ERR_OK)
         e = crash_init(&m->crash);

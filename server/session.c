@@ -9,6 +9,7 @@
 #include "probe.h"
 #include "requests.h"
 #include "scribe.h"
+#include "thrift.h"
 #include "tickets.h"
 #include "tree.h"
 #include <fcntl.h>
@@ -449,6 +450,7 @@ static enum err run(struct session *s)
     probe_run("session-after");
     log_clear_reason();
     chan_heed(&s->chan, s->start->master, heed, s);
+    thrift_rest();
     if ((e = send_tickets(s)) == ERR_OK && (e = welcome(s)) == ERR_OK)
         e = serve(s);
     end(s, e);

@@ -262,7 +262,7 @@ static void keep(struct slice said, char *out, size_t cap)
 enum err sessions_grant(struct sessions *t, struct sessions_entry *s, struct policy *policy,
                         int scribe)
 {
-    uint8_t buffer[IPC_MAX];
+    static uint8_t buffer[IPC_MAX]; /* on the stack, each store would keep a copy of it */
     struct ipc_in in;
     struct ipc_grant m;
     struct map_user *user = NULL;

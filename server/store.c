@@ -7,6 +7,7 @@
 #include "log.h"
 #include "probe.h"
 #include "store_pages.h"
+#include "thrift.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -515,6 +516,7 @@ int store_main(const struct config *config, const struct map_user *user, int fd)
     probe_run("store");
     /* From here on the session reports what fails. */
     log_quiet(true);
+    thrift_rest();
     enum err sent = answer(&s, e, NULL, 0);
     while (e == ERR_OK && sent == ERR_OK && ipc_recv(fd, buffer, IPC_MAX, &in, -1) == ERR_OK) {
         sent = serve(&s, &in);

@@ -6,11 +6,15 @@
  *       the server's verdict has come
  *   handshakes resume ADDRESS PORT CERTIFICATE KEY COUNT PROCESSES
  *       the same, each process its first one as above and all others resumed by tickets
+ *   handshakes hold ADDRESS PORT CERTIFICATE KEY COUNT PROCESSES
+ *       so many sessions at once, each authorised, greeted and silent then: a line "held SECONDS" when all
+ *       stand, and they do until standard input ends
  *   handshakes sign KEY MODULE PINFILE COUNT THREADS
  *       signatures of 32 bytes (ECDSA P-256 with SHA-256), by threads with a handle of the key each;
  *       MODULE and PINFILE may be - for a key in a file
  *
  * Whoever starts it takes the time. The server's certificate is not judged. */
+#include "chan.h"
 #include "log.h"
 #include "tls.h"
 #include "token.h"
@@ -102,6 +106,74 @@ static int connect_all(char **argv, bool tickets)
     return failed;
 }
 
+/* ---- sessions that are held ---- */
+
+static enum err greet(struct tls_identity *id, const struct sockaddr_in *to, struct chan *c)
+{
+    const struct chan_limits limits = {LIMIT_MS, 1};
+    struct tls *tls;
+    struct frame f;
+    int fd;
+    enum err e = connect_to(to, &fd);
+    if (e != ERR_OK || (e = tls_new(id, fd, NULL, &tls)) != ERR_OK)
+        return e;
+    if ((e = tls_handshake(tls, tls_now_ms() + LIMIT_MS)) != ERR_OK ||
+        (e = chan_init(c, tls, &limits)) != ERR_OK || (e = chan_recv(c, &f, LIMIT_MS)) != ERR_OK)
+        return e;
+    if (f.type != MSG_WELCOME)
+        return log_fail(ERR_AUTH, "the server refused a session");
+    e = CHAN_SEND(c, hello, HELLO, .version = MSG_VERSION, .agent = slice_str("hold"));
+    return e == ERR_OK ? chan_flush(c) : e;
+}
+
+/* One process's share; says so by closing its end of ready. */
+static enum err hold(char **argv, const struct sockaddr_in *to, long count, int ready)
+{
+    struct tls_identity *id = NULL;
+    struct chan *held = calloc((size_t)count, sizeof *held);
+    enum err e = held ? identity(argv[2], argv[3], false, &id) : ERR_INTERNAL;
+    for (long i = 0; e == ERR_OK && i < count; i++)
+        e = greet(id, to, &held[i]);
+    if (e == ERR_OK && write(ready, "+", 1) != 1)
+        e = ERR_IO;
+    close(ready);
+    char byte;
+    if (e == ERR_OK && read(STDIN_FILENO, &byte, 1) > 0)
+        e = ERR_USAGE;
+    return e;
+}
+
+static int hold_all(char **argv)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1]))};
+    long count = atol(argv[4]), processes = atol(argv[5]), up = 0;
+    int status, failed = 0, ready[2];
+    int64_t start = tls_now_ms();
+    char byte;
+    if (inet_pton(AF_INET, argv[0], &to.sin_addr) != 1 || processes < 1 || pipe(ready) != 0)
+        return 2;
+    for (long i = 0; i < processes; i++) {
+        pid_t pid = fork();
+        if (pid < 0)
+            return 1;
+        if (pid > 0)
+            continue;
+        close(ready[0]);
+        _exit(hold(argv, &to, (count + processes - 1 - i) / processes, ready[1]) != ERR_OK);
+    }
+    close(ready[1]);
+    while (read(ready[0], &byte, 1) == 1)
+        up++;
+    if (up == processes)
+        printf("held %.3f\n", (double)(tls_now_ms() - start) / 1000);
+    fflush(stdout);
+    while (wait(&status) > 0)
+        failed |= status != 0;
+    return failed;
+}
+
+/* ---- signatures ---- */
+
 struct signing {
     pthread_t thread;
     gnutls_privkey_t key;
@@ -156,9 +228,11 @@ int main(int argc, char **argv)
         return connect_all(argv + 2, false);
     if (argc == 8 && strcmp(argv[1], "resume") == 0)
         return connect_all(argv + 2, true);
+    if (argc == 8 && strcmp(argv[1], "hold") == 0)
+        return hold_all(argv + 2);
     if (argc == 7 && strcmp(argv[1], "sign") == 0)
         return sign_all(argv + 2);
-    fputs("usage: handshakes connect|resume ADDRESS PORT CERTIFICATE KEY COUNT PROCESSES\n"
+    fputs("usage: handshakes connect|resume|hold ADDRESS PORT CERTIFICATE KEY COUNT PROCESSES\n"
           "       handshakes sign KEY MODULE PINFILE COUNT THREADS\n",
           stderr);
     return 2;
