@@ -197,10 +197,12 @@ static enum err keep_verdict(struct sessions_entry *s, const struct ipc_grant *m
     return ERR_OK;
 }
 
-/* How much of the processor a session gets beside others (admission.h), and its store. */
+/* How much of the processor a session gets beside others (admission.h), and its store: below what this
+ * process has. */
 static void weigh(pid_t session, int nice)
 {
-    if (nice > 0 && setpriority(PRIO_PROCESS, (id_t)session, nice) != 0)
+    if (nice > 0 &&
+        setpriority(PRIO_PROCESS, (id_t)session, getpriority(PRIO_PROCESS, 0) + nice) != 0)
         log_debug("a session's priority stays as it is: %s", strerror(errno));
 }
 
