@@ -323,6 +323,10 @@ bool chan_ready(struct chan *c)
         }
         if (c->failed)
             return true;
+        /* Else a frame that began far up in a full buffer would never be whole, and whoever waits for more
+         * would not wait at all. */
+        if (c->in_cap - c->in_to < RECORD)
+            compact(c);
         enum err e = take_in(c);
         if (e == ERR_BUSY)
             return false;

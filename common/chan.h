@@ -52,7 +52,7 @@ struct chan {
     struct gauge gauge; /* whether compressing would help here: for the sender of a transfer */
 };
 
-/* A received message; body borrows from the channel until the next chan_recv. */
+/* A received message; body borrows from the channel until the next chan_recv or chan_ready. */
 struct frame {
     uint8_t type;
     const uint8_t *body;
