@@ -296,7 +296,7 @@ enum err requests_serve(struct requests *r)
     log_clear_reason();
     enum err e = chan_recv(r->chan, &f, 0);
     if (e != ERR_OK)
-        return e == ERR_TIMEOUT ? ERR_OK : e;
+        return e == ERR_TIMEOUT && !r->chan->failed ? ERR_OK : e;
     r->files.busy = tell_busy;
     r->files.busy_arg = r;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
