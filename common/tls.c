@@ -218,6 +218,10 @@ static ssize_t push(gnutls_transport_ptr_t ptr, const void *data, size_t n)
 static ssize_t pull(gnutls_transport_ptr_t ptr, void *data, size_t n)
 {
     struct tls *t = ptr;
+    if (t->shaking && t->shaken >= TLS_HANDSHAKE_MAX) {
+        errno = EMSGSIZE;
+        return -1;
+    }
     if (t->pulled_from == t->pulled_to) {
         ssize_t got = recv(t->fd, t->pulled, sizeof t->pulled, 0);
         /* A cut inside a record comes out of GnuTLS as a malformed one. */
@@ -232,6 +236,7 @@ static ssize_t pull(gnutls_transport_ptr_t ptr, void *data, size_t n)
         n = t->pulled_to - t->pulled_from;
     memcpy(data, t->pulled + t->pulled_from, n);
     t->pulled_from += n;
+    t->shaken += t->shaking ? n : 0;
     return (ssize_t)n;
 }
 
@@ -363,6 +368,9 @@ static enum err handshake_failed(struct tls *t, int rc)
 {
     if (t->eof && rc != GNUTLS_E_FATAL_ALERT_RECEIVED)
         return log_fail(ERR_CONN, "TLS handshake: the peer closed the connection");
+    if (t->shaken >= TLS_HANDSHAKE_MAX)
+        return log_fail(ERR_TLS, "TLS handshake: the peer sent more than %d bytes",
+                        TLS_HANDSHAKE_MAX);
     switch (rc) {
     case GNUTLS_E_FATAL_ALERT_RECEIVED:
         /* A server whose token is away for a moment can say no more than this. */
@@ -428,7 +436,9 @@ enum err tls_handshake(struct tls *t, int64_t deadline_ms)
     struct fips_watch watch;
     int rc;
     fips_watch_begin(&watch);
+    t->shaking = true;
     enum err e = handshake_steps(t, deadline_ms, &rc);
+    t->shaking = false;
     t->agreed.indicator = fips_watch_end(&watch);
     if (e != ERR_OK)
         return e;

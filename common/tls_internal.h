@@ -9,6 +9,9 @@ enum {
     TLS_GATHER = 128 * 1024, /* bytes a send: measured best between 64 KiB and 1 MiB */
     TLS_PULL = 128 * 1024,   /* bytes a receive: 64 KiB to 256 KiB measured alike */
     TLS_RECORD_MAX = 16384 + 256 + 5,
+    /* Two messages as long as they may be, and the rest. GnuTLS gathers a first message of up to 16 MiB before
+       it looks at that bound. */
+    TLS_HANDSHAKE_MAX = 192 * 1024,
 };
 
 struct tls_identity {
@@ -26,6 +29,8 @@ struct tls {
     uint8_t pulled[TLS_PULL];
     size_t pulled_from, pulled_to; /* pulled[from, to) waits for GnuTLS */
     bool eof;                      /* the peer sends nothing more */
+    bool shaking;                  /* the handshake runs, */
+    size_t shaken;                 /* and has taken in so much: TLS_HANDSHAKE_MAX at most */
     bool server;
     unsigned retry_s; /* said or to be said by an alert; 0: nothing */
     bool in_record;   /* GnuTLS holds an encrypted record that the gather had no room for */
