@@ -12,7 +12,7 @@ import time
 import suite as site
 from content import Content
 from model import FOLDER, Divergence
-from steps import AREAS, parse
+from steps import AREAS, parse, part_id
 
 RSS_GROWTH_KIB = 16 << 10
 PART_FILE = re.compile(r"([0-9a-f]{32})\.(data|journal)\Z")
@@ -119,7 +119,7 @@ class Checker:
             odd = [name for name in listed if not PART_FILE.match(name)]
             if odd:
                 raise Divergence(f"{top}/parts holds {odd}")
-            expected = {self.part_id(path): path for path in self.model.parts if path.startswith(root + "/")}
+            expected = {part_id(path): path for path in self.model.parts if path.startswith(root + "/")}
             for name in listed:
                 # Data without a journal: a small file whose session was killed. It is swept later.
                 if name[:32] not in expected and name[:32] + ".journal" in listed:
@@ -129,13 +129,6 @@ class Checker:
             for part, path in expected.items():
                 if part not in left:
                     del self.model.parts[path]
-
-    @staticmethod
-    def part_id(path):
-        for _, prefix, root in AREAS:
-            if path.startswith(root + "/"):
-                return hashlib.sha256(os.fsencode(prefix + path[len(root):])).hexdigest()[:32]
-        raise ValueError(path)
 
     # -- audit log --
 

@@ -484,11 +484,24 @@ def verify(w):
     return Op(w, area, ["verify", file, remote(area, cell.path)], reads=[cell], may=may)
 
 
+def part_id(path):
+    """What the files of an unfinished upload are called."""
+    for _, prefix, root in AREAS:
+        if path.startswith(root + "/"):
+            return hashlib.sha256(os.fsencode(prefix + path[len(root):])).hexdigest()[:32]
+    raise ValueError(path)
+
+
+def orphan(path):
+    """Whether there is data without a journal: a small file whose session was killed."""
+    return os.path.exists(f"files/{path.split('/')[0]}/.consign/parts/{part_id(path)}.data")
+
+
 def discard(w):
     area, cell = draw_file(w)
-    left = w.model.parts.get(cell.path)
+    left, may_be = w.model.parts.get(cell.path), orphan(cell.path)
     op = Op(w, area, ["rm", "--part", remote(area, cell.path)],
-            may=lambda op: {0, EX_NOENT, EX_TEMP} if left or cell.writers else {EX_NOENT})
+            may=lambda op: {0, EX_NOENT, EX_TEMP} if left or cell.writers or may_be else {EX_NOENT})
     op.audit = [audited(op, "discard", cell)]
     op.takes = (cell.path,)
     return op
