@@ -14,7 +14,7 @@ bool remote_item_info(const struct msg_item *m, struct fs_info *out)
                             .has_root = m->has_root};
     memcpy(out->root, m->root, TREE_HASH);
     if (m->type == MSG_FAULT)
-        return m->mode != ERR_OK && m->mode <= UINT16_MAX;
+        return m->mode != ERR_OK && m->mode <= UINT16_MAX && !m->has_root && m->target.n == 0;
     out->mode &= 0777;
     return m->type <= MSG_LEAVE && m->mtime_ns < 1000000000 && m->has_root <= 1 &&
            (m->type == MSG_FILE || !m->has_root) && (m->type == MSG_LINK || m->target.n == 0) &&

@@ -225,6 +225,8 @@ static void values_are_bounded(void **state)
         {{.type = MSG_FAULT, .mode = ERR_OK}, false, false},
         {{.type = MSG_FAULT, .mode = 0x10007}, false, false},
         {{.type = MSG_FAULT, .mode = 999}, false, true}, /* counts as INTERNAL */
+        {{.type = MSG_FAULT, .mode = ERR_IO, .has_root = 1}, false, false},
+        {{.type = MSG_FAULT, .mode = ERR_IO, .target = {(const uint8_t *)"t", 1}}, false, false},
         {{.type = MSG_FILE}, true, false},
         {{.type = MSG_LINK}, true, false},
         {{.type = MSG_FOLDER}, true, true},
