@@ -20,8 +20,8 @@ MACHINE     := $(shell uname -m)
 NEEDS_build := gcc libc6-dev pkg-config libgnutls28-dev libp11-kit-dev zlib1g-dev libpopt-dev \
                libseccomp-dev libjansson-dev $(if $(filter x86_64,$(MACHINE)),libipsec-mb-dev) \
                $(if $(filter x86_64 aarch64,$(MACHINE)),libisal-dev)
-NEEDS_test  := perl procps e2fsprogs clang libclang-rt-dev libcmocka-dev sharness softhsm2 opensc gnutls-bin openssl python3 faketime \
-               python3-libtorrent opencryptoki p11-kit attr acl
+NEEDS_test  := perl procps e2fsprogs libcmocka-dev sharness softhsm2 opensc gnutls-bin openssl python3 faketime \
+               python3-libtorrent opencryptoki p11-kit attr acl clang libclang-rt-dev
 NEEDS_lint  := clang-format clang-tidy cppcheck shellcheck pyflakes3
 NEEDS_perf  := python3 openssl softhsm2 procps util-linux iproute2 linux-perf gnuplot-nox diffutils openssh-client \
                openssh-server rsync stunnel4 curl nginx-light globus-gridftp-server-progs \
