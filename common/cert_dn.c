@@ -80,19 +80,17 @@ static bool visible(const struct cert_ava *a)
     return a->comparable && a->n > 0;
 }
 
-/* There is one attribute of the type alone, with a value that can be shown. */
+/* There is an attribute of the type with a value that can be shown. */
 static bool has_any(const struct cert_rdn *rdn, const struct cert_ava *any)
 {
-    size_t n = 0, good = 0;
     for (size_t i = 0; i < rdn->n; i++)
-        if (strcmp(rdn->avas[i].oid, any->oid) == 0) {
-            n++;
-            good += visible(&rdn->avas[i]);
-        }
-    return n == 1 && good == 1;
+        if (strcmp(rdn->avas[i].oid, any->oid) == 0 && visible(&rdn->avas[i]))
+            return true;
+    return false;
 }
 
-/* Of the same size and each element of the pattern here; no two of its elements are for the same one. */
+/* Of the same size and each element of the pattern here. No two of them are for the same one, as the pattern's differ by
+ * value, or by type where one is a star: so there is nothing else here. */
 static bool rdn_match(const struct cert_rdn *pattern, const struct cert_rdn *rdn)
 {
     if (pattern->n != rdn->n || rdn->n == 0)

@@ -87,13 +87,14 @@ fake=$(find /usr/lib -name libfaketime.so.1 2>/dev/null | head -n 1)
 # AddressSanitizer has to be loaded before anything else.
 test -z "$fake" || ldd "$BUILD/consignd" | grep -q asan || test_set_prereq FAKETIME
 
-# The server is ahead by so much that it is eight seconds to the end of a minute, which is that of the hours.
+# The server is ahead by so much that it is eight seconds to the end of a minute, which is that of the hours. The session is
+# judged again before, and so has the second verdict's end.
 test_expect_success FAKETIME 'a session that runs is ended with its hours, what came is kept, and none begins after' '
 	stop_server && now=$(date +%s) && ahead=$(((112 - now % 60) % 60)) && end=$((now + ahead + 8)) &&
 	conf map alice hours "$(date -u -d "@$((end - 3600))" +%H:%M)-$(date -u -d "@$end" +%H:%M) UTC" &&
 	LD_PRELOAD=$fake FAKETIME="+$ahead" FAKETIME_DONT_FAKE_MONOTONIC=1 && export LD_PRELOAD FAKETIME FAKETIME_DONT_FAKE_MONOTONIC &&
 	start_server && unset LD_PRELOAD FAKETIME FAKETIME_DONT_FAKE_MONOTONIC && start_relay "buffer 65536" && relay_hold up "$(place 9437184)" &&
-	{ within 60 consign put big relayed:/big >out 2>put.err & } && client=$! && relay_held &&
+	{ within 60 consign put big relayed:/big >out 2>put.err & } && client=$! && relay_held && reload &&
 	soon "grep \"\\\"event\\\":\\\"cut\\\".*not connect at this hour any more\" server.audit" && { wait $client; test $? -eq 77; } &&
 	grep "this hour" put.err && test -n "$(parts files/alice)" && test ! -e files/alice/big &&
 	not_now alice "this user may not connect at this hour" "user alice: not at this hour" && within 30 consign whoami bob: &&
