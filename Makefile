@@ -66,6 +66,7 @@ LIB    := $(BUILD)/libconsign.a
 BIN    := $(BUILD)/consign $(BUILD)/consignd $(BUILD)/consign-pki
 TESTS  := $(patsubst t/unit/test_%.c,$(BUILD)/t/unit/%.t,$(UNIT))
 FAULT  := $(BUILD)/t/fault/consign-fault.so
+DISK   := $(BUILD)/t/fault/consign-disk.so
 Q      := $(if $(filter 1,$(V)),,@)
 say     = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' $(1) $(2);)
 
@@ -136,7 +137,7 @@ SCRIPTS := $(wildcard t/t[0-9]*.t)
 CHOSEN  := $(if $(T),$(foreach w,$(T),$(filter $(w) %/$(w) %/$(w).t t/$(w)%,$(TESTS) $(SCRIPTS))),$(TESTS) $(SCRIPTS))
 $(if $(T),$(if $(CHOSEN),,$(error no test is called $(T))))
 
-check: $(filter $(TESTS),$(CHOSEN)) $(if $(filter $(SCRIPTS),$(CHOSEN)),all $(FAULT)) $(if $(filter t/t4002-% t/t404%,$(CHOSEN)),$(BUILD)/t/consignd-probe $(BUILD)/t/landlock-mask) $(if $(filter t/t0005-%,$(CHOSEN)),$(FUZZ_BIN)) $(call having,test) ## builds and runs all tests; T=NAME: some; SANITIZE=1: with sanitizers
+check: $(filter $(TESTS),$(CHOSEN)) $(if $(filter $(SCRIPTS),$(CHOSEN)),all $(FAULT) $(DISK)) $(if $(filter t/t4002-% t/t404%,$(CHOSEN)),$(BUILD)/t/consignd-probe $(BUILD)/t/landlock-mask) $(if $(filter t/t0005-%,$(CHOSEN)),$(FUZZ_BIN)) $(call having,test) ## builds and runs all tests; T=NAME: some; SANITIZE=1: with sanitizers
 	@BUILD=$(BUILD) \
 	ASAN_OPTIONS=strict_string_checks=1:detect_stack_use_after_return=1:detect_leaks=1 \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
@@ -147,7 +148,7 @@ SEED    ?=
 soak: all $(call having,test) ## random operations and faults against a model; MINUTES=60, SEED=n
 	@BUILD=$(BUILD) MINUTES=$(MINUTES) SEED=$(SEED) t/soak.sh -v
 
-attack: all $(FAULT) $(BUILD)/t/consignd-probe $(FUZZ_BIN) $(call having,test) ## runs what attacks it, and prints what held (t/README.md)
+attack: all $(FAULT) $(DISK) $(BUILD)/t/consignd-probe $(FUZZ_BIN) $(call having,test) ## runs what attacks it, and prints what held (t/README.md)
 	@$(MAKE) --no-print-directory $$(t/attack/table.py units $(BUILD))
 	@BUILD=$(BUILD) t/attack/table.py run $(BUILD) $(JOBS)
 
@@ -259,6 +260,12 @@ $(BUILD)/t/landlock-mask: $(BUILD)/obj/t/inside/mask.o
 $(FAULT): $(wildcard t/fault/*.[ch] t/fault/*.def) | $(call having,build)
 	@mkdir -p $(@D)
 	$(call say,LD,$@) $(CC) -std=gnu11 $(INCLUDE) $(CPPFLAGS) -O2 -g $(WARN) $(CFLAGS) -fPIC -fvisibility=hidden \
-		-shared -Wl,-z,defs $(LDFLAGS) -o $@ $(filter %.c,$^) -ldl -lpthread
+		-shared -Wl,-z,defs $(LDFLAGS) -o $@ $(filter-out %/disk.c,$(filter %.c,$^)) -ldl -lpthread
+
+# What makes a server's system calls fail on command.
+$(DISK): t/fault/disk.c | $(call having,build)
+	@mkdir -p $(@D)
+	$(call say,LD,$@) $(CC) -std=gnu11 $(INCLUDE) $(CPPFLAGS) -O2 -g $(WARN) $(CFLAGS) -fPIC -fvisibility=hidden \
+		-shared -Wl,-z,defs $(LDFLAGS) -o $@ $< -ldl
 
 -include $(shell find $(BUILD)/obj build/fuzz/obj -name '*.d' 2>/dev/null)

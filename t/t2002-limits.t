@@ -142,6 +142,7 @@ test_expect_success 'what may be ignored does not keep a transfer alive' '
 test_expect_success 'a server that stands still: the client gives up after its own limit' '
 	conf server.conf limits stall 60s && restart_server &&
 	random_file big 67108864 && consign put big alice:/ && conf "$CLIENT_CONF" alice stall 5s &&
+	conf "$CLIENT_CONF" alice retry 0 &&
 	mkdir -p here &&
 	start_relay && relay_hold down $(place 9437184) && { consign get relayed:/big here/ >get.out 2>get.err & } && client=$! &&
 	relay_held && stopped=$(pgrep -P "$SERVER_PID") && test_when_finished "kill -CONT $(echo $stopped)" &&
@@ -150,7 +151,7 @@ test_expect_success 'a server that stands still: the client gives up after its o
 '
 
 test_expect_success 'and goes on later' '
-	conf "$CLIENT_CONF" alice stall "" && consign get alice:/big here/ && same_file big here/big
+	conf "$CLIENT_CONF" alice stall "" && conf "$CLIENT_CONF" alice retry "" && consign get alice:/big here/ && same_file big here/big
 '
 
 test_expect_success 'a server that stops says so' '

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: ISC
 """consign beside its peers: one table, from one run, both ends on this machine. Run by make perf.
 
-  ROWS      some of the rows (rows.py); default: all but profile, which makes build/perf/profile.txt
+  ROWS      some of the rows (rows.py, load.py); default: all but profile, which makes build/perf/profile.txt, and
+            idle, crowd and siege, which load a server (load.py)
   PEERS     some of the peers (peers.py); default: all
   SIZE      bytes of the large file, suffix M or G; default 2G
   FILES     files of the small-file rows; default 10000
@@ -23,9 +24,9 @@ import time
 
 import measure
 import servers
+from load import APART, ROWS
 from peers import PEERS
 from report import Report, Table
-from rows import APART, ROWS
 from stage import BUILD, Stage
 
 
