@@ -51,6 +51,7 @@ struct profile {
     uint64_t retry_s;      /* a server whose token is unavailable is asked again for so long */
     bool tickets;          /* of the server are used for further connections */
     uint64_t stall_s;      /* a connection on which nothing moves for so long is given up */
+    bool confine_require;  /* confine = require | best */
     uint64_t rate;         /* bytes a second of all connections together, both ways; 0: no limit */
     struct pace *pace;     /* what they share it by; NULL: no limit */
     enum xfer_compress compress;
@@ -109,6 +110,10 @@ struct link {
 
 /* Connects, authenticates both ways, reads the server's verdict. */
 enum err link_open(const struct profile *p, struct link *out) MUST_CHECK;
+/* The same, after which this process can touch nothing but what is below the one root of fs: receiver.h, agent.h.
+ * Before there is a thread. */
+enum err link_open_confined(const struct profile *p, const struct fs *fs, bool links,
+                            struct link *out) MUST_CHECK;
 /* One more connection like first, which must outlive it. */
 enum err link_open_like(const struct link *first, const struct profile *p,
                         struct link *out) MUST_CHECK;

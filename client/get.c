@@ -120,7 +120,8 @@ enum err command_get(const struct command *self, int argc, const char **argv)
         g.work.tree = g.recursive;
         if ((e = work_check(&g.work)) == ERR_OK &&
             (e = open_base(&g, target, into, name)) == ERR_OK &&
-            (e = link_open(first.profile, &g.link)) == ERR_OK)
+            (e = link_open_confined(first.profile, &g.work.fs, tree_keeps_links(&g.tree),
+                                    &g.link)) == ERR_OK)
             e = get_all(&g, args, n, into, name);
         link_close(&g.link);
         fs_release(&g.work.fs);

@@ -6,6 +6,7 @@
 #include "log.h"
 #include "papers.h"
 #include "patience.h"
+#include "receiver.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -17,58 +18,10 @@
 #include <unistd.h>
 
 enum {
-    CONNECT_MS = 20 * 1000,
     HANDSHAKE_MS = 30 * 1000,
     VERDICT_MS = 60 * 1000,
     LIST_MAX = 1 << 20, /* entries of one folder: they are held in memory */
 };
-
-/* ---- the socket ---- */
-
-static enum err wait_connected(int fd)
-{
-    struct pollfd p = {.fd = fd, .events = POLLOUT};
-    int error = 0, rc;
-    socklen_t n = sizeof error;
-    while ((rc = poll(&p, 1, CONNECT_MS)) < 0 && errno == EINTR)
-        continue;
-    if (rc == 0)
-        errno = ETIMEDOUT;
-    else if (rc > 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) == 0)
-        errno = error;
-    return rc > 0 && error == 0 ? ERR_OK : ERR_CONN;
-}
-
-static int try_address(const struct addrinfo *a)
-{
-    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return -1;
-    if (connect(fd, a->ai_addr, a->ai_addrlen) == 0 ||
-        (errno == EINPROGRESS && wait_connected(fd) == ERR_OK))
-        return fd;
-    int saved = errno;
-    close(fd);
-    errno = saved;
-    return -1;
-}
-
-/* Tries the host's addresses one after the other. */
-static enum err connect_to(const struct profile *p, int *fd)
-{
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-    struct addrinfo *list = NULL;
-    int rc = getaddrinfo(p->host, p->port, &hints, &list);
-    if (rc != 0)
-        return log_fail(ERR_CONN, "%s port %s: %s", p->host, p->port, gai_strerror(rc));
-    *fd = -1;
-    for (const struct addrinfo *a = list; a && *fd < 0; a = a->ai_next)
-        *fd = try_address(a);
-    int saved = errno;
-    freeaddrinfo(list);
-    return *fd >= 0 ? ERR_OK
-                    : log_fail(ERR_CONN, "%s port %s: %s", p->host, p->port, strerror(saved));
-}
 
 /* ---- who the server is ---- */
 
@@ -159,7 +112,7 @@ static enum err shake_hands(const struct profile *p, struct link *l, struct tls 
     const char *name = p->server_name ? p->server_name : p->host;
     struct tls *tls;
     int fd;
-    enum err e = connect_to(p, &fd);
+    enum err e = papers_connect(l->papers, &fd);
     if (e == ERR_OK)
         e = tls_new(papers_identity(l->papers), fd, name, &tls);
     if (e != ERR_OK)
@@ -221,18 +174,36 @@ static void tell(const struct profile *p, const struct link *l)
                  fips_mode_name(p->tls.fips), l->agreed.indicator);
 }
 
-enum err link_open(const struct profile *p, struct link *l)
+static enum err open_papers(const struct profile *p, bool apart, struct link *l)
 {
     *l = (struct link){.next_id = 1,
                        .chan.failed = true,
                        .engine = tree_engine(p->tls.fips == FIPS_REQUIRE),
                        .compress = p->compress};
-    enum err e = papers_new(p, &l->papers);
-    if (e == ERR_OK)
-        e = open_with(p, l, p->retry_s);
+    return papers_new(p, apart, &l->papers);
+}
+
+static enum err open_first(const struct profile *p, struct link *l)
+{
+    enum err e = open_with(p, l, p->retry_s);
     if (e == ERR_OK)
         tell(p, l);
     return e;
+}
+
+enum err link_open(const struct profile *p, struct link *l)
+{
+    enum err e = open_papers(p, false, l);
+    return e == ERR_OK ? open_first(p, l) : e;
+}
+
+enum err link_open_confined(const struct profile *p, const struct fs *fs, bool links,
+                            struct link *l)
+{
+    enum err e = open_papers(p, true, l);
+    if (e == ERR_OK)
+        e = receiver_confine(p, fs, links);
+    return e == ERR_OK ? open_first(p, l) : e;
 }
 
 enum err link_open_like(const struct link *first, const struct profile *p, struct link *l)

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 #include "papers.h"
 
+#include "agent.h"
+#include "dial.h"
+#include "keyring.h"
 #include "log.h"
-#include "part.h"
-#include "token.h"
+#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-
-/* How two files looked; one that is not there, or no file, as all zeros. */
-struct look {
-    struct part_stamp of[2];
-};
 
 struct shown {
     struct tls_identity *identity;
@@ -19,76 +15,30 @@ struct shown {
 
 struct papers {
     const struct profile *profile;
-    struct token_pin *pin;
+    struct keyring keys; /* unless there is an agent */
+    struct agent *agent;
     struct shown *shown;
-    struct look shown_look, shown_warned;
     struct cert_store *anchors;
     struct look anchors_look, anchors_warned;
 };
 
-/* ---- files ---- */
-
-static struct look look_at(const char *a, const char *b)
-{
-    const char *files[] = {a, b};
-    struct look look = {0};
-    struct stat st;
-    for (int i = 0; i < 2; i++)
-        if (files[i] && !token_is_url(files[i]) && stat(files[i], &st) == 0)
-            part_stamp_of(&st, &look.of[i]);
-    return look;
-}
-
-static bool same(const struct look *a, const struct look *b)
-{
-    return part_stamp_eq(&a->of[0], &b->of[0]) && part_stamp_eq(&a->of[1], &b->of[1]);
-}
-
-/* Once for each state of the files. */
-static void warn_once(struct look *warned, const struct look *now, const char *what)
-{
-    if (same(warned, now))
-        return;
-    *warned = *now;
-    log_warn("%s changed, but can't be used: %s; the last good goes on", what, log_reason());
-}
-
 /* ---- certificate and key ---- */
 
-static enum err start_token(struct papers *papers)
-{
-    const struct profile *p = papers->profile;
-    enum err e = p->pin ? token_pin_new(p->pin, &papers->pin) : ERR_OK;
-    if (e == ERR_OK && (token_is_url(p->key) || token_is_url(p->certificate)) &&
-        (e = token_environment(p->module_env)) == ERR_OK)
-        e = token_start(p->module, papers->pin);
-    return e;
-}
-
-static enum err load_identity(struct papers *papers)
+/* key moves in. */
+static enum err show(struct papers *papers, const gnutls_pcert_st *chain, unsigned n,
+                     gnutls_privkey_t key)
 {
     const struct profile *p = papers->profile;
     struct shown *s = calloc(1, sizeof *s);
-    gnutls_pcert_st *chain = NULL;
-    gnutls_privkey_t key = NULL;
-    unsigned n = 0;
-    enum err e = s ? ERR_OK : log_fail(ERR_INTERNAL, "out of memory");
-    if (e == ERR_OK && (e = token_load_chain(p->certificate, &chain, &n)) == ERR_OK &&
-        (e = cert_chain_fips(chain, n, p->tls.fips, p->certificate)) == ERR_OK &&
-        (e = token_load_key(p->key, p->allow_extractable, &key)) == ERR_OK &&
-        (e = token_match(key, &chain[0], p->certificate)) == ERR_OK) {
-        e = tls_identity_new(false, &p->tls, chain, n, key, &s->identity);
-        key = NULL;
-        if (e == ERR_OK && p->tickets)
-            e = tls_identity_keep_tickets(s->identity);
-    }
-    if (key)
+    if (!s) {
         gnutls_privkey_deinit(key);
-    token_free_chain(chain, n);
-    token_pin_forget(papers->pin);
+        return log_fail(ERR_INTERNAL, "out of memory");
+    }
+    enum err e = tls_identity_new(false, &p->tls, chain, n, key, &s->identity);
+    if (e == ERR_OK && p->tickets)
+        e = tls_identity_keep_tickets(s->identity);
     if (e != ERR_OK) {
-        if (s)
-            tls_identity_free(s->identity);
+        tls_identity_free(s->identity);
         free(s);
         return e;
     }
@@ -97,24 +47,31 @@ static enum err load_identity(struct papers *papers)
     return ERR_OK;
 }
 
+static enum err show_own(struct papers *p)
+{
+    gnutls_privkey_t key = p->keys.key;
+    p->keys.key = NULL;
+    return show(p, p->keys.chain, p->keys.n, key);
+}
+
+/* GnuTLS asks a key of that kind for what fits it. */
+static enum err show_news(struct papers *p, const struct agent_news *news)
+{
+    gnutls_privkey_t key;
+    enum err e = tls_key_external(&news->chain[0], UINT64_MAX, agent_sign, p->agent, &key);
+    return e == ERR_OK ? show(p, news->chain, news->n, key) : e;
+}
+
 struct tls_identity *papers_identity(struct papers *p)
 {
-    struct look now = look_at(p->profile->certificate, p->profile->key);
-    if (same(&now, &p->shown_look))
-        return p->shown->identity;
-    log_quiet(true);
-    enum err e = load_identity(p);
-    log_quiet(false);
-    if (e == ERR_OK)
-        p->shown_look = now;
-    else
-        warn_once(&p->shown_warned, &now, "certificate or key");
+    if (!p->agent && keyring_renew(&p->keys) && show_own(p) != ERR_OK)
+        log_warn("the last good certificate goes on");
     return p->shown->identity;
 }
 
 /* ---- anchors ---- */
 
-static enum err load_anchors(struct papers *papers)
+static enum err load_anchors(struct papers *papers, const char *ca, const char *crl)
 {
     const struct profile *p = papers->profile;
     struct cert_store *store = NULL;
@@ -122,7 +79,7 @@ static enum err load_anchors(struct papers *papers)
     if (e == ERR_OK)
         cert_store_fips(store, p->tls.fips);
     if (e == ERR_OK)
-        e = cert_store_add(store, p->name, p->ca, p->crl,
+        e = cert_store_add(store, p->name, ca, crl,
                            p->crl_require ? CERT_CRL_REQUIRE : CERT_CRL_IF_PRESENT);
     if (e != ERR_OK) {
         cert_store_free(store);
@@ -136,33 +93,79 @@ static enum err load_anchors(struct papers *papers)
 
 const struct cert_store *papers_anchors(struct papers *p)
 {
-    struct look now = look_at(p->profile->ca, p->profile->crl);
-    if (same(&now, &p->anchors_look))
+    struct look now = {0};
+    if (p->agent)
+        return p->anchors;
+    now = look_at(p->profile->ca, p->profile->crl);
+    if (look_same(&now, &p->anchors_look))
         return p->anchors;
     log_quiet(true);
-    enum err e = load_anchors(p);
+    enum err e = load_anchors(p, p->profile->ca, p->profile->crl);
     log_quiet(false);
     if (e == ERR_OK)
         p->anchors_look = now;
     else
-        warn_once(&p->anchors_warned, &now, "trust anchors or revocation lists");
+        look_warn(&p->anchors_warned, &now, "trust anchors or revocation lists");
     return p->anchors;
+}
+
+/* Files that the agent has opened. */
+static void take_anchors(struct papers *p, const struct agent_news *news)
+{
+    char ca[24], crl[24];
+    snprintf(ca, sizeof ca, "fd:%d", news->ca);
+    snprintf(crl, sizeof crl, "fd:%d", news->crl);
+    log_quiet(true);
+    enum err e = load_anchors(p, ca, news->crl >= 0 ? crl : NULL);
+    log_quiet(false);
+    if (e != ERR_OK)
+        log_warn("trust anchors or revocation lists changed, but can't be used: %s; the last good "
+                 "goes on",
+                 log_reason());
 }
 
 /* ---- all ---- */
 
-enum err papers_new(const struct profile *profile, struct papers **out)
+enum err papers_connect(struct papers *p, int *fd)
+{
+    struct agent_news news;
+    if (!p->agent)
+        return dial(p->profile, fd);
+    enum err e = agent_connect(p->agent, &news);
+    if (e == ERR_OK && news.chain)
+        e = show_news(p, &news);
+    if (e == ERR_OK && news.ca >= 0)
+        take_anchors(p, &news);
+    *fd = e == ERR_OK ? news.socket : -1;
+    if (e == ERR_OK)
+        news.socket = -1;
+    agent_news_release(&news);
+    return e;
+}
+
+static enum err open_keys(struct papers *p, bool apart)
+{
+    struct agent_news news;
+    enum err e =
+        apart ? agent_start(p->profile, &p->agent, &news) : keyring_open(&p->keys, p->profile);
+    if (!apart)
+        return e == ERR_OK ? show_own(p) : e;
+    if (e == ERR_OK)
+        e = show_news(p, &news);
+    agent_news_release(&news);
+    return e;
+}
+
+enum err papers_new(const struct profile *profile, bool apart, struct papers **out)
 {
     struct papers *p = *out = calloc(1, sizeof *p);
     if (!p)
         return log_fail(ERR_INTERNAL, "out of memory");
     p->profile = profile;
-    p->shown_look = look_at(profile->certificate, profile->key);
     p->anchors_look = look_at(profile->ca, profile->crl);
-    enum err e = start_token(p);
-    if (e == ERR_OK && (e = load_identity(p)) == ERR_OK)
-        e = load_anchors(p);
-    token_hold();
+    enum err e = open_keys(p, apart);
+    if (e == ERR_OK)
+        e = load_anchors(p, profile->ca, profile->crl);
     if (e == ERR_OK)
         return e;
     papers_free(p);
@@ -181,7 +184,9 @@ void papers_free(struct papers *p)
         free(s);
     }
     cert_store_free(p->anchors);
-    token_stop();
-    token_pin_free(p->pin);
+    if (p->agent)
+        agent_end(p->agent);
+    else
+        keyring_close(&p->keys);
     free(p);
 }

@@ -13,9 +13,13 @@
 
 struct papers;
 
-/* Reads all for the profile, which must outlive it. */
-enum err papers_new(const struct profile *p, struct papers **out) MUST_CHECK;
+/* Reads all for the profile, which must outlive it. apart: the key is an agent's (agent.h), and so is what has to be
+ * opened or reached from now on. */
+enum err papers_new(const struct profile *p, bool apart, struct papers **out) MUST_CHECK;
 void papers_free(struct papers *p);
+
+/* A socket to the server, for one more connection. */
+enum err papers_connect(struct papers *p, int *fd) MUST_CHECK;
 
 /* For one more connection: read anew where files have changed. The identity lives as long as the papers, the
  * anchors until the next call. */

@@ -134,6 +134,8 @@ static enum err set(struct profile *p, const struct conf_at *at, const char *val
         return cert_stale_parse(at, value, &p->crl_stale);
     if (strcmp(at->key, "allow-extractable") == 0)
         return conf_bool(at, value, &p->allow_extractable);
+    if (strcmp(at->key, "confine") == 0)
+        return one_of(at, value, "require", "best", &p->confine_require);
     if (strcmp(at->key, "tickets") == 0)
         return conf_bool(at, value, &p->tickets);
     if (strcmp(at->key, "fips") == 0)

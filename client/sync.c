@@ -31,7 +31,7 @@ static enum err up(struct sync *s, const char *from, const char *path)
 }
 
 /* The local folder is made when it is missing. */
-static enum err down(struct sync *s, const char *path, const char *to)
+static enum err down(struct sync *s, const struct remote *at, const char *to)
 {
     if (!s->tree.dry_run && mkdir(to, 0777) < 0 && errno != EEXIST)
         return log_fail_errno("%s: making the folder", to);
@@ -41,8 +41,10 @@ static enum err down(struct sync *s, const char *path, const char *to)
     if (tree_keeps_links(&s->tree))
         fs_keep_links(&s->work.fs);
     if (e == ERR_OK)
+        e = link_open_confined(at->profile, &s->work.fs, tree_keeps_links(&s->tree), &s->link);
+    if (e == ERR_OK)
         e = work_open(&s->worker, &s->work, &s->link);
-    return e == ERR_OK ? work_close(&s->worker, tree_down(&s->worker, &s->tree, path, "/")) : e;
+    return e == ERR_OK ? work_close(&s->worker, tree_down(&s->worker, &s->tree, at->path, "/")) : e;
 }
 
 static enum err run(struct sync *s, const char *from, const char *to)
@@ -55,8 +57,10 @@ static enum err run(struct sync *s, const char *from, const char *to)
     s->work.at = &at;
     if (e == ERR_OK)
         e = work_check(&s->work);
-    if (e == ERR_OK && (e = link_open(at.profile, &s->link)) == ERR_OK)
-        e = is_up ? up(s, from, at.path) : down(s, at.path, to);
+    if (e == ERR_OK && !is_up)
+        e = down(s, &at, to);
+    else if (e == ERR_OK && (e = link_open(at.profile, &s->link)) == ERR_OK)
+        e = up(s, from, at.path);
     link_close(&s->link);
     fs_release(&s->work.fs);
     remote_release(&at);

@@ -5,6 +5,7 @@
 #include "conf.h"
 #include "log.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,7 +49,8 @@ enum err cert_read_file(const char *file, gnutls_datum_t *out)
     ssize_t got = 1;
     enum err e = ERR_OK;
     *out = (gnutls_datum_t){0};
-    int fd = conf_open(file, false);
+    int fd = strncmp(file, "fd:", 3) == 0 ? fcntl(atoi(file + 3), F_DUPFD_CLOEXEC, 0)
+                                          : conf_open(file, false);
     if (fd < 0)
         return ERR_CONFIG;
     while (e == ERR_OK && got > 0) {

@@ -129,7 +129,7 @@ void cert_store_free(struct cert_store *s);
  * that are added and those that are judged; with FIPS_REPORT those that are added are warned of. */
 void cert_store_fips(struct cert_store *s, enum fips_mode mode);
 /* Adds the anchor name: CA certificates (PEM, one or more; each must be a CA, v3, and in no other
- * anchor) and CRLs (PEM, may be NULL). A missing, empty or unreadable file (conf_open) is
+ * anchor) and CRLs (PEM, may be NULL); either may be "fd:N", a descriptor that stays open. A missing, empty or unreadable file (conf_open) is
  * ERR_CONFIG, logged with its name; so is a CRL in the name of one of these CAs that none of them
  * signed, one without end and one that is partial. A CRL in another name is for an intermediate CA
  * of that name, and its signature is looked at when it is used. */

@@ -40,7 +40,7 @@ struct cert_store {
 /* The subject for people, scrubbed. */
 void cert_subject_text(gnutls_x509_crt_t crt, char out[static CERT_TEXT]);
 
-/* The whole file (conf_open), with a NUL behind it; the caller frees out->data. */
+/* The whole file (conf_open; "fd:N": what descriptor N reads), with a NUL behind it; the caller frees out->data. */
 enum err cert_read_file(const char *file, gnutls_datum_t *out) MUST_CHECK;
 
 /* Reads the CRLs of an anchor that has its CAs. On failure, too, release is called for. */

@@ -335,7 +335,9 @@ enum err confine_calls(enum confine_process process)
         rc = catch_trap();
     if (rc)
         return rc;
-    snprintf(name, sizeof name, "consign-%s", p->name);
+    /* The client stays consign. */
+    snprintf(name, sizeof name, "consign%s%s", p->others == THREADS ? "" : "-",
+             p->others == THREADS ? "" : p->name);
     struct sock_fprog list = {lists[process].n, lists[process].code};
     if (prctl(PR_SET_NAME, name, 0, 0, 0) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
         syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &list) == 0)

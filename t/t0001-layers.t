@@ -56,7 +56,7 @@ cert_internal.h          common/cert*.c common/checkup_cert.c
 cert_internal.h          common/cert*.c common/cert_trial.h common/checkup_cert.c
 cert_trial.h             common/cert_check.c common/cert_judge.c
 tls_internal.h           common/tls*.c
-token.h                  common/token* common/pin.c common/p11.h common/cert* common/checkup.h client/papers.c pki/* server/keeper_internal.h server/signer.c server/scheme.c server/policy.c server/explain.c server/ticket_key.c
+token.h                  common/token* common/pin.c common/p11.h common/cert* common/checkup.h client/keyring.h pki/* server/keeper_internal.h server/signer.c server/scheme.c server/policy.c server/explain.c server/ticket_key.c
 '
 
 misplaced() {
