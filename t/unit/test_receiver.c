@@ -244,7 +244,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    char command[128];
+    char command[256];
     (void)state;
     snprintf(command, sizeof command, "test -e %s && rm -rf %s", beside, top);
     return system(command);
