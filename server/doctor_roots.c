@@ -18,7 +18,7 @@
 
 enum { SYNCS = 9, BLOCK = 4096, SLOW_MS = 100, FEW_PERCENT = 5 };
 
-enum step { REACHED, BECOMING, OPENING, OWNING, READING, WRITING };
+enum step { REACHED, BECOMING, OPENING, OWNING, FOLDING, READING, WRITING };
 
 /* What the process of the account found. */
 struct found {
@@ -56,6 +56,15 @@ static void measure(int folder, struct found *out)
     out->worst_ms = took[SYNCS - 1];
 }
 
+/* Then names that are refused lead to consign's own folder by another spelling. */
+static bool folds_case(int root)
+{
+    struct stat own, other;
+    return fstatat(root, PATH_SERVICE, &own, AT_SYMLINK_NOFOLLOW) == 0 &&
+           fstatat(root, ".CONSIGN", &other, AT_SYMLINK_NOFOLLOW) == 0 &&
+           own.st_dev == other.st_dev && own.st_ino == other.st_ino;
+}
+
 static enum step look(const struct map_user *user, const struct map_root *root, struct found *out)
 {
     const unsigned writes = FS_CREATE | FS_OVERWRITE | FS_DELETE | FS_RENAME | FS_MKDIR;
@@ -73,6 +82,8 @@ static enum step look(const struct map_user *user, const struct map_root *root, 
     out->inodes_free = v.f_favail;
     if (user->has_account && st.st_uid != user->uid)
         return OWNING;
+    if (folds_case(fd))
+        return FOLDING;
     if (faccessat(fd, ".", R_OK | X_OK, AT_EACCESS) != 0)
         return READING;
     if (root->rights & writes) {
@@ -117,11 +128,14 @@ static void say_failure(struct checkup *c, const char *what, const struct found 
                      "make the folder, let the account through those above it, and give it to it "
                      "(install -d -o ACCOUNT DIR)"},
         [OWNING] = {"does not belong to the account", "chown ACCOUNT DIR"},
+        [FOLDING] = {"lies on a file system that does not tell upper from lower case: whoever may "
+                     "write there gets at consign's own files",
+                     "move the root to another file system"},
         [READING] = {"can't be read by the account", "chmod u+rwx DIR"},
         [WRITING] = {"can't be written by the account, and the rule has rights to",
                      "chmod u+rwx DIR, mount it for writing, or take the rights from the rule"},
     };
-    bool why = f->error && f->failed != OWNING;
+    bool why = f->error && f->failed != OWNING && f->failed != FOLDING;
     checkup_say(c, CHECKUP_FAIL, "root", steps[f->failed].fix, "%s %s%s%s", what,
                 steps[f->failed].text, why ? ": " : "", why ? strerror(f->error) : "");
 }

@@ -112,6 +112,18 @@ test_expect_success 'space and inodes' '
 	fi
 '
 
+# One folder under both names, as where case is folded.
+test_expect_success 'a root that does not tell upper from lower case' '
+	if unshare -m mount -t tmpfs none files/alice 2>/dev/null; then
+		cat >in-mount <<-\EOT &&
+			mkdir files/alice/.consign files/alice/.CONSIGN && mount --bind files/alice/.consign files/alice/.CONSIGN &&
+			chown "${ACCOUNT:-root}:" files/alice/.consign && consignd --config server.conf --doctor >out
+		EOT
+		test_expect_code 78 unshare -m sh in-mount && says fail root "does not tell upper from lower case" &&
+		rmdir files/alice/.consign files/alice/.CONSIGN
+	fi
+'
+
 test_expect_success 'beside a server that runs: it is said, and it goes on' '
 	start_server && server_doctor 0 && says ok server "one runs, and its keeper has the token" &&
 	says ok sessions "not counted" && says ok address "the server has it" && consign whoami alice:
