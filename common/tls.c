@@ -415,7 +415,9 @@ static enum err handshake_step(struct tls *t, int64_t deadline_ms, int *rc)
     if (gnutls_record_get_direction(t->session))
         return tls_wait(t, POLLOUT, deadline_ms, &ready);
     /* GnuTLS says "again" after a record of a long message though the next one may have been taken in. */
-    return t->pulled_from < t->pulled_to ? ERR_OK : tls_wait(t, POLLIN, deadline_ms, &ready);
+    if (t->pulled_from < t->pulled_to)
+        return tls_now_ms() < deadline_ms ? ERR_OK : ERR_TIMEOUT;
+    return tls_wait(t, POLLIN, deadline_ms, &ready);
 }
 
 static enum err handshake_steps(struct tls *t, int64_t deadline_ms, int *rc)

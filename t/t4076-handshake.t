@@ -139,6 +139,10 @@ test_expect_success 'T2: records and hellos that are none' '
 	within 60 python3 "$SOURCE/t/attack/handshake.py" "$PORT" carol.pem carol.key nonsense "$SEED"
 '
 
+test_expect_success 'T2: records without end' '
+	within 120 python3 "$SOURCE/t/attack/handshake.py" "$PORT" carol.pem carol.key floods
+'
+
 test_expect_success 'T2: the keys are changed a thousand times' '
 	{ for i in $(seq 500); do echo K && echo k; done; } >updates && hello -tls1_3 <updates && grep -a -c KEYUPDATE hello.out >count &&
 	test "$(cat count)" -ge 1 && shown carol.pem carol.key && grep -x "WELCOME carol" verdict

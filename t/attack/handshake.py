@@ -4,6 +4,7 @@
 
     handshake.py PORT CERTIFICATE KEY verdict       what the server says to who shows that: WELCOME USER, REFUSED STATUS: reason, EOF
     handshake.py PORT CERTIFICATE KEY pieces        a good one, in records and packets of a byte
+    handshake.py PORT CERTIFICATE KEY floods        records without end
     handshake.py PORT CERTIFICATE KEY nonsense SEED records of TLS and DTLS that are none; damaged hellos
 CERTIFICATE may hold as many as one likes, the first is the client's own."""
 import os
@@ -114,12 +115,38 @@ def nonsense(site, checks, seed):
     checks.that(True, "all ended")
 
 
+def floods(site, checks):
+    """Records without end that say nothing: the connection is ended, long before its deadline."""
+    hello = hello_of(site)
+    for what, first, record in (("change cipher spec", hello, struct.pack(">BHH", 20, 0x303, 1) + b"\1"),
+                                ("change cipher spec, before anything", b"", struct.pack(">BHH", 20, 0x303, 1) + b"\1"),
+                                ("empty handshake records", b"", struct.pack(">BHH", 22, 0x301, 0)),
+                                ("empty records", hello, struct.pack(">BHH", 23, 0x303, 0)),
+                                ("warnings", hello, struct.pack(">BHH", 21, 0x303, 2) + b"\1\x5a"), ("hellos", hello, hello)):
+        s = socket.create_connection(("127.0.0.1", site.port), 30)
+        s.settimeout(30)
+        sent = 0
+        try:
+            s.sendall(first)
+            while sent < 64 << 20:
+                s.sendall(record * 500)
+                sent += 500 * len(record)
+        except ConnectionError:
+            pass
+        except TimeoutError:
+            sent = "no end"
+        checks.that(isinstance(sent, int) and sent < 64 << 20, "not ended:", what, sent)
+        s.close()
+
+
 def run(site, args):
     if args[0] == "verdict":
         return verdict(site)
     checks = Checks()
     if args[0] == "pieces":
         pieces(site, checks)
+    elif args[0] == "floods":
+        floods(site, checks)
     else:
         nonsense(site, checks, int(args[1]))
     return checks.done()
