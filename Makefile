@@ -148,9 +148,10 @@ SEED    ?=
 soak: all $(call having,test) ## random operations and faults against a model; MINUTES=60, SEED=n
 	@BUILD=$(BUILD) MINUTES=$(MINUTES) SEED=$(SEED) t/soak.sh -v
 
-attack: all $(FAULT) $(DISK) $(BUILD)/t/consignd-probe $(FUZZ_BIN) $(call having,test) ## runs what attacks it, and prints what held (t/README.md)
-	@$(MAKE) --no-print-directory $$(t/attack/table.py units $(BUILD))
-	@BUILD=$(BUILD) t/attack/table.py run $(BUILD) $(JOBS)
+CASES ?=
+attack: all $(FAULT) $(DISK) $(BUILD)/t/consignd-probe $(FUZZ_BIN) $(call having,test) ## runs what attacks it, and prints what held (t/README.md); CASES="R3 P": some
+	@$(MAKE) --no-print-directory all $$(CASES="$(CASES)" t/attack/table.py units $(BUILD))
+	@CASES="$(CASES)" BUILD=$(BUILD) t/attack/table.py run $(BUILD) $(JOBS)
 
 check-large: all $(call having,test) ## 200,000 files and one of 64 GiB, both ways, in bounded memory (t/large.sh)
 	@BUILD=$(BUILD) t/large.sh
