@@ -19,6 +19,8 @@ static bool in_order(const struct buf *status, bool scrub)
                                     IPC_STATUS_SWEEP,
                                     IPC_STATUS_CRLS,
                                     IPC_STATUS_CRL,
+                                    IPC_STATUS_GATE,
+                                    IPC_STATUS_PENALTY,
                                     IPC_STATUS_RELOAD,
                                     IPC_STATUS_SCRUB,
                                     IPC_SCRUBBED,
@@ -27,7 +29,7 @@ static bool in_order(const struct buf *status, bool scrub)
     struct ipc_in one;
     struct slice rest = {0};
     static regex_t order[2];
-    static const char *const patterns[] = {"^ab*cd*efg*hijk*$", "^[a-h]*ijk*$"};
+    static const char *const patterns[] = {"^ab*cd*efg*hi*jklm*$", "^[a-j]*klm*$"};
     char letters[4096] = "";
     for (size_t n = 0; n + 1 < sizeof letters && ipc_next(&in, &rest, &one); n++) {
         const uint8_t *at = memchr(types, one.type, sizeof types);
@@ -103,6 +105,8 @@ void fuzz_seeds(void)
     ADD(&b, status_crl, STATUS_CRL, .anchor = text, .issuer = text, .number = text,
         .next_update = 5);
     ADD(&b, status_crl, STATUS_CRL, .next_update = INT64_MAX, .now = UINT64_MAX);
+    ADD(&b, status_gate, STATUS_GATE, .handshakes = 1, .peers = 2);
+    ADD(&b, status_penalty, STATUS_PENALTY, .address = text, .reason = text);
     ADD(&b, status_reload, STATUS_RELOAD, .loaded = 5, .reason = text);
     ADD(&b, status_scrub, STATUS_SCRUB, .run = 1, .began = 2, .user = text);
     ADD(&b, scrubbed, SCRUBBED, .files = 3, .rotten = 1);
