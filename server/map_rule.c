@@ -141,13 +141,10 @@ static bool has_san(const struct map_rule *r, const struct map_san *san)
     return false;
 }
 
-static bool same_sans(const struct map_rule *a, const struct map_rule *b)
+static bool has_sans_of(const struct map_rule *r, const struct map_rule *other)
 {
-    for (size_t i = 0; i < a->n_sans; i++)
-        if (!has_san(b, &a->sans[i]))
-            return false;
-    for (size_t i = 0; i < b->n_sans; i++)
-        if (!has_san(a, &b->sans[i]))
+    for (size_t i = 0; i < other->n_sans; i++)
+        if (!has_san(r, &other->sans[i]))
             return false;
     return true;
 }
@@ -160,8 +157,20 @@ static bool same_dn(const struct cert_dn *a, const struct cert_dn *b)
 static bool same_selectors(const struct map_rule *a, const struct map_rule *b)
 {
     return same_dn(&a->subject, &b->subject) && same_dn(&a->issuer, &b->issuer) &&
-           same_sans(a, b) && a->has_print == b->has_print &&
+           has_sans_of(a, b) && has_sans_of(b, a) && a->has_print == b->has_print &&
            memcmp(a->print, b->print, WIRE_HASH) == 0 && strcmp(a->anchor, b->anchor) == 0;
+}
+
+/* Whether every certificate that r is for is the other's already, which stands above it. */
+static bool is_hidden(const struct map_rule *r, const struct map_rule *other)
+{
+    return other->name.var == MAP_NO_VAR && strcmp(other->anchor, r->anchor) == 0 &&
+           (other->issuer.n == 0 || cert_dn_eq(&other->issuer, &r->issuer)) &&
+           (other->subject.n == 0 || cert_dn_eq(&other->subject, &r->subject) ||
+            cert_dn_match(&other->subject, &r->subject)) &&
+           (!other->has_print ||
+            (r->has_print && memcmp(r->print, other->print, WIRE_HASH) == 0)) &&
+           has_sans_of(r, other);
 }
 
 /* A template's name must come from a part of the certificate that may be anything, of which there is just one. */
@@ -204,6 +213,10 @@ static enum err check_others(const struct map *m, size_t index)
         const struct map_rule *other = &m->rules[i];
         if (same_selectors(other, r))
             return map_rule_fail(r, "the same certificates as [%s]", other->user.name);
+        if (is_hidden(r, other))
+            log_warn("%s:%u: [%s]: matches nothing: its certificates are those of [%s] (line %u), "
+                     "which stands above it",
+                     r->file, r->user.line, r->user.name, other->user.name, other->user.line);
         if (r->name.var != MAP_NO_VAR && other->name.var != MAP_NO_VAR &&
             map_name_clash(&other->name, &r->name))
             return map_rule_fail(

@@ -64,6 +64,14 @@ test_expect_success 'what is refused before any rule is looked at says so' '
 	explained 77 batch.pem list / --at 2060-01-01T00:00:00Z && grep "expired on" explained
 '
 
+test_expect_success 'a rule that can match nothing, as another above it is for all of its certificates, is warned of' '
+	cp map good.map && printf "[%s]\nanchor = acme\nsubject = %s\nroot = /srv\nrights = list\n${ACCOUNT:+account = $ACCOUNT\n}" all "CN=*,O=Some" \
+		hidden "CN=x,O=Some" other "CN=x,O=Other" >>map && consignd --config server.conf --check 2>err &&
+	grep "\[hidden\]: matches nothing: its certificates are those of \[all\]" err && ! grep "\[other\]" err && test "$(grep -c matches.nothing err)" -eq 1 &&
+	printf "[%s]\nanchor = acme\nsubject = %s\nuri = urn:x\nroot = /srv\nrights = list\n${ACCOUNT:+account = $ACCOUNT\n}" more "CN=x,O=Other" >>map &&
+	consignd --config server.conf --check 2>err && grep "\[more\]: matches nothing: its certificates are those of \[other\]" err && cp good.map map
+'
+
 test_expect_success 'questions that are none' '
 	explained 64 batch.pem fly / && explained 65 batch.pem list x && explained 65 batch.pem list /../x && explained 64 batch.pem list / --at now &&
 	explained 64 batch.pem list / --from host.example && test_expect_code 64 consignd --config server.conf --at 2026-11-25T14:00:00Z --check &&
