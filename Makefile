@@ -137,7 +137,7 @@ SCRIPTS := $(wildcard t/t[0-9]*.t)
 CHOSEN  := $(if $(T),$(foreach w,$(T),$(filter $(w) %/$(w) %/$(w).t t/$(w)%,$(TESTS) $(SCRIPTS))),$(TESTS) $(SCRIPTS))
 $(if $(T),$(if $(CHOSEN),,$(error no test is called $(T))))
 
-check: $(filter $(TESTS),$(CHOSEN)) $(if $(filter $(SCRIPTS),$(CHOSEN)),all $(FAULT) $(DISK)) $(if $(filter t/t4002-% t/t404%,$(CHOSEN)),$(BUILD)/t/consignd-probe $(BUILD)/t/landlock-mask) $(if $(filter t/t0005-%,$(CHOSEN)),$(FUZZ_BIN)) $(call having,test) ## builds and runs all tests; T=NAME: some; SANITIZE=1: with sanitizers
+check: $(filter $(TESTS),$(CHOSEN)) $(if $(filter $(SCRIPTS),$(CHOSEN)),all $(FAULT) $(DISK)) $(if $(filter t/t4002-% t/t4020-% t/t404%,$(CHOSEN)),$(BUILD)/t/consignd-probe $(BUILD)/t/landlock-mask) $(if $(filter t/t0005-%,$(CHOSEN)),$(FUZZ_BIN)) $(call having,test) ## builds and runs all tests; T=NAME: some; SANITIZE=1: with sanitizers
 	@BUILD=$(BUILD) \
 	ASAN_OPTIONS=strict_string_checks=1:detect_stack_use_after_return=1:detect_leaks=1 \
 	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \

@@ -100,6 +100,7 @@ struct link {
     const struct tree_engine *engine;
     enum xfer_compress compress;
     uint32_t next_id;
+    uint8_t server_key[WIRE_HASH]; /* fingerprint of the public key that the server was judged by */
     char user[65], session[33], agent[65], rights[257], server[513];
     struct tls_agreed agreed;
     char unapproved[FIPS_NOTE]; /* "" with fips = off */

@@ -7,6 +7,7 @@
 #include "papers.h"
 #include "patience.h"
 #include "receiver.h"
+#include "tls_proof.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -35,6 +36,7 @@ static enum err judge_server(const struct profile *p, struct link *l, struct tls
     if (e == ERR_OK) {
         snprintf(l->server, sizeof l->server, "%s", id.subject_text);
         l->agreed = *tls_agreed(tls);
+        memcpy(l->server_key, id.spki_sha256, sizeof l->server_key);
         if (p->tls.fips != FIPS_OFF)
             tls_agreed_note(&l->agreed, l->engine->name, id.unapproved, l->unapproved);
     }
@@ -90,10 +92,27 @@ static enum err on_refused(const struct frame *f)
                     session);
 }
 
+/* The session is resumed: the server wants to see that we still have the key. */
+static enum err on_challenge(struct link *l, const struct frame *f)
+{
+    struct msg_challenge m;
+    struct tls_proof proof;
+    if (!l->resumed)
+        return chan_unexpected(f, "after a full handshake");
+    if (!CHAN_GET(f, challenge, &m))
+        return chan_malformed(f);
+    enum err e = tls_prove(l->chan.tls, m.nonce, l->server_key, &proof);
+    return e == ERR_OK ? CHAN_SEND(&l->chan, proof, PROOF, .scheme = proof.scheme,
+                                   .signature = slice_of(proof.signature, proof.n))
+                       : e;
+}
+
 static enum err hear_verdict(struct link *l)
 {
     struct frame f;
     enum err e = chan_recv(&l->chan, &f, VERDICT_MS);
+    if (e == ERR_OK && f.type == MSG_CHALLENGE && (e = on_challenge(l, &f)) == ERR_OK)
+        e = chan_recv(&l->chan, &f, VERDICT_MS);
     if (e == ERR_TIMEOUT || (e == ERR_CONN && !log_reason()[0]))
         return log_fail(e, "the server gave no verdict");
     if (e != ERR_OK)

@@ -66,6 +66,7 @@ enum err tls_identity_new(bool server, const struct tls_policy *policy,
     if (rc >= 0) {
         taken = true;
         copied = 0;
+        id->key = key;
     }
 out:
     if (rc < 0) {
@@ -291,11 +292,13 @@ static int set_up(struct tls *t, struct tls_identity *id, const char *host)
         (rc = gnutls_credentials_set(t->session, GNUTLS_CRD_CERTIFICATE, id->cred)) < 0 ||
         (rc = gnutls_alpn_set_protocols(t->session, &alpn, 1, GNUTLS_ALPN_MANDATORY)) < 0)
         return rc;
-    if (id->server)
+    if (id->server) {
         gnutls_certificate_server_set_request(t->session, GNUTLS_CERT_REQUIRE);
-    else if (host && !is_address(host) &&
-             (rc = gnutls_server_name_set(t->session, GNUTLS_NAME_DNS, host, strlen(host))) < 0)
+        tls_keep_messages(t);
+    } else if (host && !is_address(host) &&
+             (rc = gnutls_server_name_set(t->session, GNUTLS_NAME_DNS, host, strlen(host))) < 0) {
         return rc;
+    }
     gnutls_handshake_set_max_packet_length(t->session, HANDSHAKE_MAX);
     gnutls_transport_set_ptr(t->session, t);
     gnutls_transport_set_push_function(t->session, push);
@@ -315,6 +318,7 @@ enum err tls_new(struct tls_identity *id, int fd, const char *host, struct tls *
     }
     t->fd = fd;
     t->server = id->server;
+    t->identity = id;
     /* Requests and their answers are small: without this each waits for the peer's delayed ACK. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if ((rc = set_up(t, id, host)) < 0) {
@@ -332,6 +336,7 @@ void tls_free(struct tls *t)
     if (t->session)
         gnutls_deinit(t->session);
     close(t->fd);
+    buf_release(&t->messages);
     free(t);
 }
 

@@ -3,6 +3,7 @@
 #ifndef CONSIGN_TLS_INTERNAL_H
 #define CONSIGN_TLS_INTERNAL_H
 
+#include "buf.h"
 #include "tls.h"
 
 enum {
@@ -18,11 +19,13 @@ struct tls_identity {
     bool server;
     gnutls_priority_t priority;
     gnutls_certificate_credentials_t cred;
+    gnutls_privkey_t key;        /* of cred */
     struct tls_tickets *tickets; /* a client's; NULL: none are kept */
 };
 
 struct tls {
     int fd;
+    const struct tls_identity *identity;
     gnutls_session_t session;
     uint8_t gather[TLS_GATHER + TLS_RECORD_MAX];
     size_t from, to; /* gather[from, to) waits for the socket */
@@ -37,6 +40,8 @@ struct tls {
     uint64_t in, out;
     struct tls_tickets *tickets; /* of the identity */
     struct tls_agreed agreed;
+    struct buf messages; /* a server's: of its handshake (tls_transcript.h) */
+    bool messages_done;  /* nothing is added to them any more */
 };
 
 /* ---- tls_resume.c ---- */
@@ -47,5 +52,10 @@ void tls_tickets_free(struct tls_tickets *k);
 /* A client's connection before its handshake: uses one of k, when there is one, and lets those that
  * come be kept there. GnuTLS's error, or 0. */
 int tls_tickets_use(struct tls *t, struct tls_tickets *k) MUST_CHECK;
+
+/* ---- tls_proof.c ---- */
+
+/* A server's connection before its handshake: has its messages kept. */
+void tls_keep_messages(struct tls *t);
 
 #endif

@@ -161,6 +161,14 @@ void tls_policy_priority(const struct tls_policy *p, char out[static TLS_PRIORIT
     snprintf(out + end, TLS_PRIORITY - end, ":%%SERVER_PRECEDENCE:%%PROFILE_MEDIUM");
 }
 
+bool tls_policy_signs(const struct tls_policy *p, gnutls_sign_algorithm_t algorithm)
+{
+    for (size_t i = 0; i < COUNT(signatures); i++)
+        if (gnutls_sign_get_id(signatures[i]) == algorithm)
+            return allowed(p, FIPS_SIGNATURE, signatures[i]);
+    return false;
+}
+
 /* ---- what was agreed on ---- */
 
 static void copy_signature(int algorithm, char *out, size_t cap)

@@ -33,6 +33,9 @@ bool tls_policy_check(const struct tls_policy *p, char why[static TLS_WHY]);
 /* GnuTLS's priority string of the policy. */
 void tls_policy_priority(const struct tls_policy *p, char out[static TLS_PRIORITY]);
 
+/* Whether a signature in a handshake may be by that algorithm. */
+bool tls_policy_signs(const struct tls_policy *p, gnutls_sign_algorithm_t algorithm);
+
 /* What a handshake agreed on, by GnuTLS's names; "" where there was none (a resumed session has no
  * signatures). */
 struct tls_agreed {

@@ -63,6 +63,7 @@ static void attach(struct hub *h, struct ipc_in *in)
         return;
     }
     in->n_fds = 0;
+    c->number = m.session;
     ipc_session_text(m.session, c->session);
     log_scrub(c->peer, sizeof c->peer, m.peer.p, m.peer.n);
     c->hub = h;

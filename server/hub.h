@@ -12,7 +12,8 @@
 
 struct hub_client {
     int fd;
-    bool control; /* the master itself: session and peer are then empty */
+    bool control;    /* the master itself: session and peer are then empty */
+    uint64_t number; /* of the session */
     char session[IPC_SESSION_TEXT];
     char peer[65]; /* scrubbed (log.h) */
     void *data;    /* the handler's own */

@@ -3,10 +3,11 @@
  * of ipc.def, at most IPC_FDS descriptors along. Every socketpair joins exactly two processes, so
  * who speaks is known by the socket and never by what is said.
  *
- *   master  - keeper    ATTACH, TICKET_ASK ->  <- KEEPER_UP, KEEPER_FAILED, KEEPER_EVENT, KEEPER_STATUS, TICKET_KEY
+ *   master  - keeper    ATTACH, TICKET_ASK ->  <- KEEPER_UP, KEEPER_FAILED, KEEPER_EVENT, KEEPER_STATUS, TICKET_KEY,
+ *                       VOUCH
  *   master  - scribe    ATTACH, REOPEN, RECORD ->  <- RECORDED
- *   master  - session   <- GRANT  GRANTED, CUT ->
- *   master  - judge     <- JUDGING, VERDICT
+ *   master  - session   <- PROVE  GRANTED, CUT ->
+ *   master  - usher     USHER_ASK ->  <- JUDGING, VERDICT
  *   keeper  - signer    SIGNER_START, SIGNER_SIGN, TICKET_ASK ->  <- SIGNER_UP, SIGNER_FAILED, SIGNER_SIGNED,
  *                       TICKET_KEY
  *   session - keeper    SIGN ->  <- SIGNED       one signature, then the keeper closes
@@ -21,8 +22,10 @@
 
 enum {
     IPC_FDS = 4,
-    IPC_MAX = 192 * 1024,  /* what a socket takes in one message: whole pages, small files */
-    IPC_SMALL = 16 * 1024, /* enough for all but GRANT and what is from or for a store */
+    IPC_MAX = 192 * 1024, /* what a socket takes in one message: whole pages, small files */
+    IPC_SMALL =
+        16 *
+        1024, /* enough for all but PROVE, what is for or from the usher, and from or for a store */
     IPC_SESSION_TEXT = 24,
     GRANT_CHAIN_MAX = 64 * 1024, /* as long as a handshake's message may be */
 };

@@ -42,8 +42,8 @@ static const char *objection(const struct keeper *k, const struct ipc_in *in, st
         return "not an algorithm of TLS 1.3 for this key";
     if (!token_knows(k, *scheme))
         return "this token can't make that signature";
-    if (!scheme_accepts(*scheme, m->data))
-        return "not what a server signs in a handshake";
+    if (!scheme_hash_ok(m->hash))
+        return "not the hash of a handshake";
     return NULL;
 }
 
@@ -81,7 +81,7 @@ static enum hub_next handle(void *arg, struct hub_client *from, const struct ipc
     if (why)
         return refuse(k, from, why);
     k->changed = true;
-    return !is_hopeless(k) && queue_take(k, from, scheme, m.data) ? HUB_KEEP : shed(k, from);
+    return !is_hopeless(k) && queue_take(k, from, scheme, m.hash) ? HUB_KEEP : shed(k, from);
 }
 
 static void gone(void *arg, struct hub_client *client)

@@ -3,11 +3,12 @@
  * and it loads no PKCS#11 module: for each token of the configuration it starts a signer (signer.h)
  * that does. Started by fork and exec (consignd --keeper).
  *
- * A session asks over a socket of its own, once. Signed is only what the keeper recognises as the
- * server's CertificateVerify of TLS 1.3: an algorithm of TLS 1.3 that fits the key and that a token
- * proved, a digest of exactly that algorithm's length (for Ed25519 the whole text, whose context must
- * be the server's). Anything else, and a second request, is logged with the session's peer, refused,
- * and the socket closed.
+ * A session asks over a socket of its own, once, and only for the server's CertificateVerify of TLS 1.3: it
+ * names an algorithm and the transcript hash, and the text that is signed is put together around that by the
+ * signer (scheme.h), so nothing else can even be asked for. An algorithm that does not fit the key or
+ * that no token proved, a hash of another length, and a second request are logged with the session's
+ * peer, refused, and the socket closed. Before a session has its signature, the master is told of it (VOUCH), so
+ * that it can be known later which handshake was this session's.
  *
  * Requests wait in one queue, in the order of their coming: sign-queue of them, each for sign-wait.
  * They go to the first token of the list that is up, as many at once as it has sessions; a later one
@@ -23,6 +24,7 @@
 
 #include "config.h"
 #include "err.h"
+#include "wire.h"
 
 /* Starts a keeper for config (which it reads anew from config_file). *control is the master's end
  * of the control socket, *pid the process. The keeper answers KEEPER_UP there once a token signs, or
@@ -41,9 +43,9 @@ struct keeper_ask {
     unsigned retry_s; /* with ERR_AWAY: after how many seconds to try again, 1 to 31 */
 };
 
-/* Asks for a signature. out gets up to *n bytes; *n is set. ERR_AWAY when no token signs now; ERR_TOKEN
+/* Asks for the server's CertificateVerify over a transcript hash. out gets up to *n bytes; *n is set. ERR_AWAY when no token signs now; ERR_TOKEN
  * when the keeper refuses, is gone or does not answer. */
-enum err keeper_sign(struct keeper_ask *ask, uint32_t algorithm, const void *data, size_t len,
-                     uint8_t *out, size_t *n) MUST_CHECK;
+enum err keeper_sign(struct keeper_ask *ask, uint32_t algorithm, struct slice hash, uint8_t *out,
+                     size_t *n) MUST_CHECK;
 
 #endif

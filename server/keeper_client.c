@@ -41,12 +41,11 @@ static enum err receive(struct keeper_ask *ask, uint8_t *out, size_t *n)
     return ERR_OK;
 }
 
-enum err keeper_sign(struct keeper_ask *ask, uint32_t algorithm, const void *data, size_t len,
-                     uint8_t *out, size_t *n)
+enum err keeper_sign(struct keeper_ask *ask, uint32_t algorithm, struct slice hash, uint8_t *out,
+                     size_t *n)
 {
     ask->retry_s = 0;
-    enum err rc =
-        IPC_SEND(ask->fd, sign, SIGN, .algorithm = algorithm, .data = slice_of(data, len));
+    enum err rc = IPC_SEND(ask->fd, sign, SIGN, .algorithm = algorithm, .hash = hash);
     if (rc == ERR_CONN)
         return log_fail(ERR_TOKEN, "signing: the keeper is gone");
     return rc ? ERR_TOKEN : receive(ask, out, n);

@@ -16,7 +16,7 @@ struct request {
     uint64_t number;           /* in the order of their coming */
     struct hub_client *client; /* NULL: it does not wait for it any more */
     const struct scheme *scheme;
-    uint8_t data[256];
+    uint8_t hash[SCHEME_HASH];
     size_t n;
     int64_t asked_ns;
     int64_t due_ms;   /* then the session is told to try again later */
@@ -89,7 +89,7 @@ struct keeper {
 
 /* Takes a session's request: false when the queue has no room. */
 bool queue_take(struct keeper *k, struct hub_client *from, const struct scheme *scheme,
-                struct slice data);
+                struct slice hash);
 /* Its session is gone. */
 void queue_forget(struct keeper *k, const struct hub_client *client);
 /* Gives what waits to tokens, and sheds what may not wait longer. Before that, puts back what a signer

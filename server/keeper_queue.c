@@ -103,23 +103,23 @@ static void shed(struct keeper *k, struct request *r, int64_t now_ms)
 /* ---- coming and going ---- */
 
 bool queue_take(struct keeper *k, struct hub_client *from, const struct scheme *scheme,
-                struct slice data)
+                struct slice hash)
 {
     const struct config *c = k->config;
     /* A part of the handshake's time is left for telling it. */
     int64_t wait_ms = (int64_t)c->sign_wait_s * 1000, most_ms = (int64_t)c->handshake_s * 750;
     struct request *r = k->waiting.n < c->sign_queue ? calloc(1, sizeof *r) : NULL;
-    if (!r || data.n > sizeof r->data) {
+    if (!r || hash.n > sizeof r->hash) {
         free(r);
         return false;
     }
     *r = (struct request){.number = ++k->next_number,
                           .client = from,
                           .scheme = scheme,
-                          .n = data.n,
+                          .n = hash.n,
                           .asked_ns = tls_now_ns(),
                           .due_ms = tls_now_ms() + (wait_ms < most_ms ? wait_ms : most_ms)};
-    memcpy(r->data, data.p, data.n);
+    memcpy(r->hash, hash.p, hash.n);
     from->data = r;
     put(&k->waiting, r);
     return true;
@@ -154,6 +154,18 @@ void queue_put_back(struct keeper *k, struct token *t)
     }
 }
 
+/* Tells the master what is given to the session, ahead of it; false when that can't be done now. */
+static bool vouch(const struct keeper *k, const struct request *r, struct slice signature)
+{
+    struct ipc_vouch m = {r->client->number, slice_of(r->hash, r->n), signature};
+    struct buf b;
+    buf_init(&b, IPC_SMALL);
+    enum err e =
+        ipc_put_vouch(&b, &m) ? ipc_send(k->control, IPC_VOUCH, &b, NULL, 0, true) : ERR_INTERNAL;
+    buf_release(&b);
+    return e == ERR_OK;
+}
+
 void queue_answer(struct keeper *k, struct token *t, const struct ipc_signer_signed *m)
 {
     struct request **at = &t->given.first;
@@ -168,7 +180,10 @@ void queue_answer(struct keeper *k, struct token *t, const struct ipc_signer_sig
         count_latency(k, r->asked_ns);
     }
     k->changed = true;
-    settle(r, ERR_OK, 0, m->signature);
+    if (r->client && !vouch(k, r, m->signature))
+        shed(k, r, tls_now_ms());
+    else
+        settle(r, ERR_OK, 0, m->signature);
     free(r);
 }
 

@@ -394,7 +394,7 @@ bool token_knows(const struct keeper *k, const struct scheme *s)
 bool token_give(struct keeper *k, struct token *t, struct request *r, int64_t now_ms)
 {
     struct buf b;
-    struct ipc_signer_sign m = {r->number, (uint32_t)r->scheme->algorithm, slice_of(r->data, r->n)};
+    struct ipc_signer_sign m = {r->number, (uint32_t)r->scheme->algorithm, slice_of(r->hash, r->n)};
     r->given_ms = now_ms;
     r->tries++;
     buf_init(&b, IPC_SMALL);

@@ -96,9 +96,17 @@ static void accept_one(struct master *m)
 
 static void on_session(struct master *m, struct sessions_entry *s)
 {
-    if (s->fd >= 0 && sessions_grant(&m->sessions, s, m->policy, m->scribe.control) != ERR_OK)
-        sessions_close(s);
-    judge_granted(&m->judge, s);
+    if (s->fd < 0)
+        return;
+    master_hear_vouches(m); /* what the keeper said of it was said before */
+    enum err e = sessions_show(s);
+    if (e == ERR_OK) {
+        usher_wants(&m->usher);
+        return;
+    }
+    sessions_close(s);
+    if (e == ERR_PROTO) /* none of ours says that */
+        kill(s->pid, SIGKILL);
 }
 
 /* ---- who asks for the status ---- */
@@ -116,7 +124,7 @@ static void on_client(struct master *m, struct status_client *c)
                                      .sessions = &m->sessions,
                                      .housekeeping = &m->housekeeping,
                                      .reload = &m->reload,
-                                     .judge = &m->judge,
+                                     .usher = &m->usher,
                                      .gate = &m->gate,
                                      .keeper = &m->keeper_status,
                                      .address = m->address,
@@ -145,9 +153,9 @@ static void on_scrub(struct master *m)
     housekeeping_event(&m->housekeeping, m->scribe.control);
 }
 
-static void on_judge(struct master *m)
+static void on_usher(struct master *m)
 {
-    judge_event(&m->judge, &m->sessions, m->scribe.control);
+    usher_event(&m->usher, &m->sessions, m->policy, m->scribe.control);
 }
 
 static void tick(struct master *m)
@@ -155,7 +163,7 @@ static void tick(struct master *m)
     int64_t now = tls_now_ms();
     if (!m->drain_until_ms)
         master_watch_files(m, now);
-    judge_tick(&m->judge, &m->sessions, m->policy, now);
+    usher_tick(&m->usher, &m->sessions, m->policy, now);
     crl_alarm_tick(&m->crl_alarm, m->policy, m->scribe.control, now);
     sessions_expire(&m->sessions, m->policy->config, now);
     if (!m->drain_until_ms)
@@ -205,8 +213,8 @@ static void on_signal(struct master *m)
 static void dispatch(struct master *m, void *what)
 {
     void (*const handlers[WATCHES])(struct master *) = {
-        accept_one,       on_signal, master_on_keeper, master_on_coming,
-        master_on_scribe, on_scrub,  on_status,        on_judge};
+        accept_one, on_signal, master_on_keeper, master_on_coming, master_on_scribe,
+        on_scrub,   on_status, on_usher,         master_on_retired};
     for (int i = 0; i < WATCHES; i++) {
         if (what == &master_watches[i]) {
             handlers[i](m);
@@ -303,7 +311,7 @@ static enum err start(struct master *m)
     probe_run("master");
     if ((e = master_bring_scribe(m)) != ERR_OK || (e = master_bring_keeper(m)) != ERR_OK)
         return e;
-    m->housekeeping.epoll = m->judge.epoll = m->epoll;
+    m->housekeeping.epoll = m->usher.epoll = m->epoll;
     return ERR_OK;
 }
 
@@ -324,6 +332,7 @@ static void finish(struct master *m)
         (void)usleep(10 * 1000);
     }
     RECORD(m, "stop", "status", err_name(m->ended), NULL);
+    usher_stop(&m->usher);
     master_drop_helper(m, &m->coming);
     master_drop_helper(m, &m->retired);
     master_drop_helper(m, &m->keeper);
@@ -393,7 +402,7 @@ int master_run(const struct master_options *options, struct policy *policy)
     sessions_init(&m.sessions);
     status_init(&m.status);
     housekeeping_init(&m.housekeeping, policy, -1, &master_watches[WATCH_SCRUB]);
-    judge_init(&m.judge, &master_watches[WATCH_JUDGE]);
+    usher_init(&m.usher, &master_watches[WATCH_USHER]);
     notice_read(&m.notice, &policy->files, tls_now_ms());
     m.reload.loaded = m.started;
     m.ended = own.daemon ? detach(&own) : ERR_OK;

@@ -9,7 +9,11 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { BACKOFF_MS = 200, BACKOFF_MAX_MS = 10 * 1000 };
+enum {
+    BACKOFF_MS = 200,
+    BACKOFF_MAX_MS = 10 * 1000,
+    HEAR_AT_ONCE = 4096, /* more than the socket holds */
+};
 
 void master_helpers_init(struct master *m)
 {
@@ -77,14 +81,15 @@ static void tell_ready(struct master *m)
     close(m->options->ready_fd);
 }
 
-/* A keeper that was replaced stays as long as a handshake that was given a socket to it may take. */
+/* A keeper that was replaced stays as long as a handshake that was given a socket to it may take; it is still heard. */
 static void retire(struct master *m, struct helper old)
 {
     master_drop_helper(m, &m->retired);
     if (old.control < 0)
         return;
-    (void)epoll_ctl(m->epoll, EPOLL_CTL_DEL, old.control, NULL);
     m->retired = old;
+    if (master_watch(m, EPOLL_CTL_MOD, old.control, WATCH_RETIRED, EPOLLIN) != ERR_OK)
+        master_drop_helper(m, &m->retired);
     m->retired_until_ms = tls_now_ms() + (int64_t)m->policy->config->handshake_s * 1000;
 }
 
@@ -94,6 +99,8 @@ static void keeper_up(struct master *m, uint64_t algorithms)
     m->keeper = m->coming;
     m->keeper.algorithms = algorithms;
     m->coming = (struct helper){.control = -1};
+    if (m->policy->coming)
+        tickets_clear(&m->tickets); /* they go with the server's key */
     policy_take_chain(m->policy);
     buf_clear(&m->keeper_status);
     if (master_watch(m, EPOLL_CTL_MOD, m->keeper.control, WATCH_KEEPER, EPOLLIN) != ERR_OK)
@@ -168,24 +175,28 @@ static bool hear_keeper(struct master *m, struct ipc_in *in)
     } else if (in->type == IPC_KEEPER_STATUS && ipc_get_keeper_status(in->body, in->n, &status)) {
         buf_clear(&m->keeper_status);
         buf_put(&m->keeper_status, status.messages.p, status.messages.n);
+    } else if (in->type == IPC_VOUCH) {
+        sessions_vouch(&m->sessions, in->body, in->n);
     } else {
         return in->type == IPC_TICKET_KEY && master_take_ticket_key(m, in);
     }
     return true;
 }
 
-void master_on_keeper(struct master *m)
+/* One message of the keeper; false when there is none. */
+static bool hear_once(struct master *m)
 {
     uint8_t buffer[IPC_SMALL];
     struct ipc_in in;
     /* The event may be of the one that was replaced a moment ago. */
-    enum err e = ipc_recv(m->keeper.control, buffer, sizeof buffer, &in, 0);
+    enum err e = m->keeper.control < 0 ? ERR_TIMEOUT
+                                       : ipc_recv(m->keeper.control, buffer, sizeof buffer, &in, 0);
     if (e == ERR_TIMEOUT)
-        return;
+        return false;
     if (e == ERR_OK) {
         ipc_drop(&in);
         if (hear_keeper(m, &in))
-            return;
+            return true;
     }
     log_error("keeper %d is gone; starting another", (int)m->keeper.pid);
     RECORD(m, "keeper", "status", err_name(ERR_TOKEN), "reason", "gone", NULL);
@@ -193,6 +204,45 @@ void master_on_keeper(struct master *m)
     buf_clear(&m->keeper_status);
     if (m->coming.control < 0)
         retry_later(m, &m->keeper_due_ms);
+    return false;
+}
+
+void master_on_keeper(struct master *m)
+{
+    (void)hear_once(m);
+}
+
+/* Of one that was replaced only its word on signatures counts. */
+static bool hear_retired(struct master *m)
+{
+    uint8_t buffer[IPC_SMALL];
+    struct ipc_in in;
+    enum err e = m->retired.control < 0
+                     ? ERR_TIMEOUT
+                     : ipc_recv(m->retired.control, buffer, sizeof buffer, &in, 0);
+    if (e == ERR_TIMEOUT)
+        return false;
+    if (e != ERR_OK) {
+        master_drop_helper(m, &m->retired);
+        return false;
+    }
+    ipc_drop(&in);
+    if (in.type == IPC_VOUCH)
+        sessions_vouch(&m->sessions, in.body, in.n);
+    return true;
+}
+
+void master_on_retired(struct master *m)
+{
+    (void)hear_retired(m);
+}
+
+void master_hear_vouches(struct master *m)
+{
+    for (int i = 0; i < HEAR_AT_ONCE && hear_once(m); i++)
+        continue;
+    for (int i = 0; i < HEAR_AT_ONCE && hear_retired(m); i++)
+        continue;
 }
 
 void master_on_scribe(struct master *m)

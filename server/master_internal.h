@@ -8,7 +8,6 @@
 #include "gate.h"
 #include "housekeeping.h"
 #include "ipc.h"
-#include "judge.h"
 #include "listen.h"
 #include "log.h"
 #include "master.h"
@@ -17,6 +16,7 @@
 #include "sessions.h"
 #include "status.h"
 #include "tickets.h"
+#include "usher.h"
 
 /* A process that must run as long as the server does: its control socket, what is known of it. */
 struct helper {
@@ -34,7 +34,8 @@ enum watch {
     WATCH_SCRIBE,
     WATCH_SCRUB,
     WATCH_STATUS,
-    WATCH_JUDGE,
+    WATCH_USHER,
+    WATCH_RETIRED,
     WATCHES
 };
 
@@ -70,7 +71,7 @@ struct master {
     bool tickets_held;      /* the keeper that runs knows another configuration of them */
     int64_t drain_until_ms; /* 0: not draining */
     struct housekeeping housekeeping;
-    struct judge judge;
+    struct usher usher;
     struct crash crash;
     struct orphan orphans[ORPHANS];
     unsigned next_orphan;
@@ -143,7 +144,11 @@ enum err master_bring_scribe(struct master *m) MUST_CHECK;
 /* Their sockets are readable. A keeper speaks also while it is well. */
 void master_on_keeper(struct master *m);
 void master_on_coming(struct master *m);
+void master_on_retired(struct master *m);
 void master_on_scribe(struct master *m);
+
+/* Takes what keepers have said so far: their words on signatures come before the sessions that have these. */
+void master_hear_vouches(struct master *m);
 
 /* Starts what is due again. */
 void master_tend_helpers(struct master *m, int64_t now_ms);

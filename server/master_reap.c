@@ -55,7 +55,7 @@ static void identify(struct master *m, struct dead *d)
     d->role = s                                     ? s->pid == d->pid ? "session" : "store"
               : is_helper(m, d->pid)                ? "keeper"
               : d->pid == m->scribe.pid             ? "scribe"
-              : d->pid == m->judge.pid              ? "judge"
+              : d->pid == m->usher.pid              ? "usher"
               : d->pid == m->housekeeping.sweep.pid ? "sweep"
               : d->pid == m->housekeeping.scrub.pid ? "scrub"
                                                     : "process";
@@ -98,7 +98,7 @@ void master_reap(struct master *m)
         struct sessions_entry *s = sessions_reaped(&m->sessions, d.pid);
         bool chore = housekeeping_reaped(&m->housekeeping, m->policy, d.pid, d.status,
                                          m->scribe.control) != NULL;
-        chore |= judge_reaped(&m->judge, &m->sessions, d.pid, m->scribe.control);
+        chore |= usher_reaped(&m->usher, &m->sessions, m->policy, d.pid, m->scribe.control);
         bool ours = s && (s->gave_way || s->expired);
         if (WIFSIGNALED(d.status) && !ours && !(chore && m->drain_until_ms))
             tell(m, &d);

@@ -47,7 +47,7 @@ static void replace(struct master *m, struct policy *fresh, bool anew)
     m->reload.failed = 0;
     m->reload.reason[0] = '\0';
     housekeeping_reload(&m->housekeeping, m->policy);
-    judge_reload(&m->judge, &m->sessions);
+    usher_reload(&m->usher, &m->sessions);
     crl_alarm_reload(&m->crl_alarm);
     if (gate_fit(&m->gate, m->policy->config) != ERR_OK)
         log_warn("no more sessions than before");

@@ -10,13 +10,24 @@
 #ifndef CONSIGND_PROBE_H
 #define CONSIGND_PROBE_H
 
+struct ipc_prove;
+
 #ifdef CONSIGN_PROBE
-/* stage: master, keeper, signer, scribe, session-before, session-after, store, sweep, scrub, judge. */
+/* What a session that was taken over would say to the master instead of the truth, m, or besides it: CONSIGN_PROBE is
+ * lie:WHAT, of the list in probe_lie.c. */
+void probe_lie(int master, struct ipc_prove *m);
+
+/* stage: master, keeper, signer, scribe, session-before, session-after, store, sweep, scrub, usher. */
 void probe_run(const char *stage);
 #else
 static inline void probe_run(const char *stage)
 {
     (void)stage;
+}
+static inline void probe_lie(int master, struct ipc_prove *m)
+{
+    (void)master;
+    (void)m;
 }
 #endif
 

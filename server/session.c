@@ -11,6 +11,7 @@
 #include "scribe.h"
 #include "thrift.h"
 #include "tickets.h"
+#include "tls_proof.h"
 #include "tree.h"
 #include <fcntl.h>
 #include <poll.h>
@@ -27,16 +28,21 @@ enum {
     TICKETS = 2
 };
 
+/* What the usher made of the peer's certificate; for people, but for not_after. */
+struct peer {
+    char subject[513], issuer[513], serial[65], anchor[65];
+    int64_t not_after;
+};
+
 struct session {
     const struct session_start *start;
     const struct config *config;
     struct tls_identity *identity;
     struct tls *shaking; /* the connection, as long as the handshake runs */
     struct chan chan;
-    struct cert_id id;
+    struct peer peer;
     struct map_user *user; /* what is granted; NULL: not yet */
-    size_t rule;
-    const char *told; /* of a refusal, all that the peer may know; NULL: its reason */
+    char told[513];        /* of a refusal, all that the peer may know; "": its reason */
     struct requests *requests;
     struct pace pace; /* of the user, when there is a limit */
     enum err cut;     /* the master said that it has to end, with this status */
@@ -54,10 +60,15 @@ static enum err sign(void *arg, uint32_t algorithm, const void *data, size_t n, 
                      size_t *sig_n)
 {
     const struct session *s = arg;
+    uint8_t hash[SCHEME_HASH];
+    size_t hash_n;
+    enum err e = tls_signed_hash(s->shaking, algorithm, slice_of(data, n), hash, &hash_n);
+    if (e != ERR_OK)
+        return e;
     struct keeper_ask ask = {.fd = s->start->keeper,
                              .timeout_ms = (int)s->config->handshake_s * 1000};
     board_peers_turn(s->start->board, false);
-    enum err e = keeper_sign(&ask, algorithm, data, n, sig, sig_n);
+    e = keeper_sign(&ask, algorithm, slice_of(hash, hash_n), sig, sig_n);
     board_peers_turn(s->start->board, true);
     if (e == ERR_AWAY)
         tls_retry_after(s->shaking, ask.retry_s);
@@ -107,7 +118,7 @@ static enum err accept_tickets(const struct session *s, struct tls *tls)
 /* To who was let in only, and none that would outlive the certificate it stands for. */
 static enum err send_tickets(const struct session *s)
 {
-    int64_t left = (int64_t)s->id.not_after - (int64_t)time(NULL);
+    int64_t left = s->peer.not_after - (int64_t)time(NULL);
     if (!s->start->ticket_key || left < (int64_t)tickets_lifetime(s->config))
         return ERR_OK;
     return tls_send_tickets(s->chan.tls, TICKETS,
@@ -138,36 +149,6 @@ static enum err shake_hands(struct session *s)
     return chan_init(&s->chan, tls, &limits);
 }
 
-/* Who the peer is and which rule is theirs. What a certificate claims is noted before it is judged,
- * for the audit log; id.anchor is only set once it was. */
-static enum err judge(struct session *s)
-{
-    const struct policy *p = s->start->policy;
-    struct cert_id proven;
-    unsigned n;
-    const gnutls_datum_t *chain = tls_peer_chain(s->chan.tls, &n);
-    enum err e = n > 0 ? cert_id_read(&chain[0], &s->id) : ERR_OK;
-    if (e == ERR_OK)
-        e = cert_judge(p->anchors, chain, n, CERT_CLIENT, NULL, time(NULL), &proven);
-    if (e != ERR_OK)
-        return e;
-    cert_id_release(&s->id);
-    s->id = proven;
-    if (s->id.stale)
-        log_warn("anchor %s: a revocation list has run out; it is obeyed all the same (crl-stale)",
-                 s->id.anchor);
-    struct map_asker who = {&s->id, s->start->address, time(NULL)};
-    struct map_answer answer;
-    if ((e = map_ask(p->map, &who, &answer, NULL, NULL)) != ERR_OK) {
-        s->told = answer.told;
-        return e;
-    }
-    s->rule = answer.rule;
-    s->id.until = answer.until < s->id.until ? answer.until : s->id.until;
-    s->user = map_grant(p->map, answer.rule, answer.user);
-    return s->user ? ERR_OK : log_fail(ERR_INTERNAL, "out of memory for a session");
-}
-
 /* What is told of the session in log, audit log and status. */
 static void describe(struct session *s)
 {
@@ -175,7 +156,7 @@ static void describe(struct session *s)
     tls_agreed_text(a, s->agreed);
     if (s->config->tls.fips == FIPS_OFF)
         return;
-    tls_agreed_note(a, engine_of(s)->name, s->id.unapproved, s->unapproved);
+    tls_agreed_note(a, engine_of(s)->name, "", s->unapproved);
     if (s->start->ticket_key)
         fips_note(s->unapproved, "derivation of the keys of tickets");
 }
@@ -195,50 +176,130 @@ static enum err take_grant(struct session *s, struct ipc_in *in)
     return files_ready(&s->requests->files);
 }
 
-/* The verdict, with what it rests on, for the master's judges to come. */
-static enum err send_verdict(struct session *s)
+/* Has the client of a resumed session sign that it has the key (PROTOCOL.md, 1). m borrows from the channel. */
+static enum err challenge(struct session *s, struct msg_proof *m)
 {
-    const struct policy *p = s->start->policy;
+    struct msg_challenge ask;
+    struct frame f;
+    memcpy(ask.nonce, s->start->nonce, sizeof ask.nonce);
+    size_t at = chan_begin(&s->chan, MSG_CHALLENGE);
+    (void)msg_put_challenge(&s->chan.out, &ask);
+    enum err e = chan_end(&s->chan, at);
+    board_peers_turn(s->start->board, true);
+    if (e == ERR_OK)
+        e = chan_recv(&s->chan, &f, (int64_t)s->config->request_s * 1000);
+    board_peers_turn(s->start->board, false);
+    if (e == ERR_TIMEOUT)
+        return log_fail(e, "no PROOF within %llu s", (unsigned long long)s->config->request_s);
+    if (e != ERR_OK)
+        return e;
+    if (f.type != MSG_PROOF)
+        return chan_unexpected(&f, "where PROOF was due");
+    return CHAN_GET(&f, proof, m) ? ERR_OK : chan_malformed(&f);
+}
+
+static enum err put_resumed(struct session *s, struct buf *out)
+{
+    struct ipc_resumed m;
+    struct msg_proof proof;
     struct buf chain;
     unsigned n;
     const gnutls_datum_t *certs = tls_peer_chain(s->chan.tls, &n);
+    enum err e = challenge(s, &proof);
+    if (e == ERR_OK)
+        e = tls_export(s->chan.tls, TLS_RESUMED_LABEL, "", 0, m.exporter);
+    if (e != ERR_OK)
+        return e;
     buf_init(&chain, GRANT_CHAIN_MAX);
     for (unsigned i = 0; i < n; i++)
         wire_put_str(&chain, slice_of(certs[i].data, certs[i].size), UINT16_MAX);
-    enum err e =
-        chain.bad
-            ? log_fail(ERR_AUTH, "the peer's certificates take more than %d bytes", GRANT_CHAIN_MAX)
-            : IPC_SEND(s->start->master, grant, GRANT, .generation = p->generation,
-                       .rule = (uint32_t)s->rule, .user = slice_str(s->user->name),
-                       .until = (uint64_t)s->id.until, .resumed = tls_resumed(s->chan.tls),
-                       .subject = slice_str(s->id.subject_text), .agreed = slice_str(s->agreed),
-                       .unapproved = slice_str(s->unapproved),
-                       .indicator = slice_str(tls_agreed(s->chan.tls)->indicator),
-                       .chain = slice_of(chain.data, chain.len));
+    m.scheme = proof.scheme;
+    m.signature = proof.signature;
+    m.chain = slice_of(chain.data, chain.len);
+    if (chain.bad || !ipc_put_resumed(out, &m))
+        e = log_fail(ERR_AUTH, "the peer's certificates take more than %d bytes", GRANT_CHAIN_MAX);
     buf_release(&chain);
     return e;
 }
 
-/* Has the master start this user's store. */
-static enum err ask_grant(struct session *s)
+static enum err send_proof(const struct session *s, struct slice proof)
+{
+    struct ipc_prove m = {.resumed = tls_resumed(s->chan.tls),
+                          .agreed = slice_str(s->agreed),
+                          .unapproved = slice_str(s->unapproved),
+                          .indicator = slice_str(tls_agreed(s->chan.tls)->indicator),
+                          .proof = proof};
+    struct buf b;
+    probe_lie(s->start->master, &m);
+    buf_init(&b, IPC_MAX);
+    enum err e = ipc_put_prove(&b, &m)
+                     ? ipc_send(s->start->master, IPC_PROVE, &b, NULL, 0, false)
+                     : log_fail(ERR_LIMIT, "the handshake's messages are too long");
+    buf_release(&b);
+    return e == ERR_CONN ? log_fail(ERR_LIMIT, "the server is stopping") : e;
+}
+
+/* What proves who the peer is, for the usher. */
+static enum err show_proof(struct session *s)
+{
+    struct buf b;
+    enum err e = ERR_OK;
+    buf_init(&b, TLS_TRANSCRIPT_MAX);
+    if (!tls_resumed(s->chan.tls))
+        e = send_proof(s, tls_messages(s->chan.tls));
+    else if ((e = put_resumed(s, &b)) == ERR_OK)
+        e = send_proof(s, slice_of(b.data, b.len));
+    buf_release(&b);
+    tls_forget_messages(s->chan.tls);
+    return e;
+}
+
+static void copy(struct slice from, char *to, size_t cap)
+{
+    log_scrub(to, cap, from.p, from.n);
+}
+
+static void take_peer(struct session *s, const struct ipc_granted *m)
+{
+    char unapproved[FIPS_NOTE];
+    copy(m->subject, s->peer.subject, sizeof s->peer.subject);
+    copy(m->issuer, s->peer.issuer, sizeof s->peer.issuer);
+    copy(m->serial, s->peer.serial, sizeof s->peer.serial);
+    copy(m->anchor, s->peer.anchor, sizeof s->peer.anchor);
+    copy(m->told, s->told, sizeof s->told);
+    copy(m->unapproved, unapproved, sizeof unapproved);
+    s->peer.not_after = (int64_t)m->not_after;
+    if (unapproved[0] && s->config->tls.fips != FIPS_OFF)
+        fips_note(s->unapproved, "%s", unapproved);
+}
+
+static enum err take_user(struct session *s, const struct ipc_granted *m)
+{
+    char name[65];
+    s->user = slice_copy(m->user, name, sizeof name)
+                  ? map_grant(s->start->policy->map, m->rule, name)
+                  : NULL;
+    return s->user ? ERR_OK : log_fail(ERR_INTERNAL, "out of memory for a session");
+}
+
+/* Hears what the master makes of it. */
+static enum err hear_grant(struct session *s)
 {
     uint8_t buffer[IPC_SMALL];
     struct ipc_in in;
     struct ipc_granted m;
-    enum err e = send_verdict(s);
-    if (e == ERR_AUTH)
-        return e;
-    if (e == ERR_OK)
-        e = ipc_recv(s->start->master, buffer, sizeof buffer, &in, GRANT_WAIT_MS);
+    enum err e = ipc_recv(s->start->master, buffer, sizeof buffer, &in, GRANT_WAIT_MS);
     if (e != ERR_OK)
         return log_fail(ERR_LIMIT, "the server is stopping or overloaded");
     if (in.type != IPC_GRANTED || !ipc_get_granted(in.body, in.n, &m)) {
-        e = log_fail(ERR_LIMIT, "the server is stopping");
-    } else if (m.status != ERR_OK) {
-        e = log_fail(err_from_wire(m.status), "%.*s", (int)m.reason.n, (const char *)m.reason.p);
-    } else {
-        e = take_grant(s, &in);
+        ipc_drop(&in);
+        return log_fail(ERR_LIMIT, "the server is stopping");
     }
+    take_peer(s, &m);
+    if (m.status != ERR_OK)
+        e = log_fail(err_from_wire(m.status), "%.*s", (int)m.reason.n, (const char *)m.reason.p);
+    else if ((e = take_user(s, &m)) == ERR_OK)
+        e = take_grant(s, &in);
     ipc_drop(&in);
     return e;
 }
@@ -254,11 +315,11 @@ static enum err record_verdict(const struct session *s, enum err e)
     const struct tls_agreed *a = tls_agreed(s->chan.tls);
     bool fips = s->config->tls.fips != FIPS_OFF;
     return scribe_record(s->start->scribe, e == ERR_OK ? "login" : "refused", "status", err_name(e),
-                         "user", s->user ? s->user->name : NULL, "subject",
-                         if_any(s->id.subject_text), "serial", if_any(s->id.serial), "issuer",
-                         if_any(s->id.issuer_text), "anchor", if_any(s->id.anchor), "cipher",
-                         a->suite, "group", if_any(a->group), "signature", if_any(a->signature),
-                         "client_signature", if_any(a->client_signature), "handshake",
+                         "user", s->user ? s->user->name : NULL, "subject", if_any(s->peer.subject),
+                         "serial", if_any(s->peer.serial), "issuer", if_any(s->peer.issuer),
+                         "anchor", if_any(s->peer.anchor), "cipher", a->suite, "group",
+                         if_any(a->group), "signature", if_any(a->signature), "client_signature",
+                         if_any(a->client_signature), "handshake",
                          tls_resumed(s->chan.tls) ? "resumed" : "full", "fips",
                          fips ? fips_mode_name(s->config->tls.fips) : NULL, "not_approved",
                          if_any(s->unapproved), "fips_indicator", fips ? a->indicator : NULL,
@@ -267,7 +328,7 @@ static enum err record_verdict(const struct session *s, enum err e)
 
 static void refuse(struct session *s, enum err e)
 {
-    struct slice reason = slice_str(s->told ? s->told : log_reason());
+    struct slice reason = slice_str(s->told[0] ? s->told : log_reason());
     reason.n = reason.n > 512 ? 512 : reason.n;
     enum err sent = CHAN_SEND(&s->chan, refused, REFUSED, .status = (uint16_t)e,
                               .retry_after = err_retry(e) ? RETRY_AFTER_S : 0,
@@ -415,10 +476,10 @@ static void end(struct session *s, enum err e)
 static enum err authorise(struct session *s)
 {
     board_peers_turn(s->start->board, false);
-    enum err e = judge(s);
     describe(s);
+    enum err e = show_proof(s);
     if (e == ERR_OK)
-        e = ask_grant(s);
+        e = hear_grant(s);
     enum err recorded = record_verdict(s, e);
     if (e == ERR_OK)
         e = recorded;
@@ -427,7 +488,7 @@ static enum err authorise(struct session *s)
                  s->unapproved[0] ? "; not approved: " : "", s->unapproved);
         return e;
     }
-    log_info("refused %s: %s", s->id.subject_text, log_reason());
+    log_info("refused %s: %s", s->peer.subject[0] ? s->peer.subject : "a peer", log_reason());
     refuse(s, e);
     return e;
 }

@@ -9,16 +9,16 @@
 
 struct session_start {
     const struct policy *policy;
-    uint64_t number; /* of this session */
-    char name[33];   /* the same for people: goes into the audit log and to the peer */
-    char peer[64];   /* "ADDRESS:PORT" */
-    const struct sockaddr_storage *address; /* the same */
-    int connection;                         /* the accepted socket */
-    int64_t accepted_ms;                    /* tls_now_ms */
-    int master, keeper, scribe;             /* sockets of its own to each of them */
-    uint64_t algorithms;                    /* what the keeper signs with, as its KEEPER_UP says */
-    uint8_t *ticket_key; /* that of tickets, which the session erases; NULL: none */
-    struct board *board; /* where it says what it is doing */
+    uint64_t number;            /* of this session */
+    char name[33];              /* the same for people: goes into the audit log and to the peer */
+    char peer[64];              /* "ADDRESS:PORT" */
+    int connection;             /* the accepted socket */
+    int64_t accepted_ms;        /* tls_now_ms */
+    int master, keeper, scribe; /* sockets of its own to each of them */
+    uint64_t algorithms;        /* what the keeper signs with, as its KEEPER_UP says */
+    uint8_t nonce[WIRE_HASH];   /* for the client of a resumed session (PROTOCOL.md, CHALLENGE) */
+    uint8_t *ticket_key;        /* that of tickets, which the session erases; NULL: none */
+    struct board *board;        /* where it says what it is doing */
 };
 
 /* The session's life; returns the exit status, which is how it ended (enum err). */

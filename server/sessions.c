@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -26,7 +27,6 @@
 enum {
     GRANT_GRACE_S = 60,         /* beyond the handshake's limit, for the grant */
     LOST_AFTER_MS = 120 * 1000, /* unacknowledged data: the peer is gone */
-    FIRST_JUDGING_S = 60,       /* at the latest, after the session's own verdict */
 };
 
 void sessions_init(struct sessions *t)
@@ -85,10 +85,10 @@ static enum err start(struct sessions_entry *s, struct session_start *t)
     if (e != ERR_OK)
         return e;
     t->number = s->number;
+    memcpy(t->nonce, s->nonce, sizeof t->nonce);
     snprintf(t->name, sizeof t->name, "%s", s->name);
     snprintf(t->peer, sizeof t->peer, "%s", s->peer);
     t->master = pair[1];
-    t->address = &s->address;
     t->board = s->board;
     t->accepted_ms = s->started_ms;
     s->fd = pair[0];
@@ -123,7 +123,9 @@ enum err sessions_start(struct sessions *t, const struct policy *policy, int con
         return log_fail(ERR_INTERNAL, "out of memory for a session");
     }
     s->epoll = -1;
+    buf_init(&s->vouch, IPC_SMALL);
     s->number = ++t->next;
+    s->generation = policy->generation;
     s->address = *address;
     network_of_peer(address, &s->network);
     s->started_ms = tls_now_ms();
@@ -131,7 +133,9 @@ enum err sessions_start(struct sessions *t, const struct policy *policy, int con
     listen_peer(address, s->peer);
     s->board = board_new();
     watch_peer(connection);
-    if ((how.keeper = attach(keeper, s)) >= 0 && (how.scribe = attach(scribe, s)) >= 0)
+    if (getrandom(s->nonce, sizeof s->nonce, 0) != sizeof s->nonce)
+        e = log_fail_errno("random bytes for a session");
+    else if ((how.keeper = attach(keeper, s)) >= 0 && (how.scribe = attach(scribe, s)) >= 0)
         e = start(s, &how);
     else
         log_warn("%s: dropped: the keeper or the scribe does not take new sessions", s->peer);
@@ -152,21 +156,76 @@ enum err sessions_start(struct sessions *t, const struct policy *policy, int con
     return ERR_OK;
 }
 
+/* ---- what proves who the peer is ---- */
+
+static void keep(struct slice said, char *out, size_t cap)
+{
+    log_scrub(out, cap, said.p, said.n);
+}
+
+static enum err keep_bytes(struct sessions_entry *s, struct slice bytes)
+{
+    free(s->proof);
+    s->proof_n = bytes.n;
+    s->proof = malloc(bytes.n ? bytes.n : 1);
+    if (!s->proof)
+        return log_fail(ERR_LIMIT, "out of memory for a session");
+    memcpy(s->proof, bytes.p, bytes.n);
+    return ERR_OK;
+}
+
+enum err sessions_show(struct sessions_entry *s)
+{
+    static uint8_t buffer[IPC_MAX];
+    struct ipc_in in;
+    struct ipc_prove m;
+    enum err e = ipc_recv(s->fd, buffer, sizeof buffer, &in, 0);
+    if (e != ERR_OK)
+        return e;
+    ipc_drop(&in);
+    if (in.type != IPC_PROVE || s->shown || !ipc_get_prove(in.body, in.n, &m))
+        return log_fail(ERR_PROTO, "session %s peer=%s: sent %s to the master%s", s->name, s->peer,
+                        ipc_name(in.type), s->shown ? " again" : "");
+    s->shown = true;
+    s->resumed = m.resumed != 0;
+    keep(m.agreed, s->agreed, sizeof s->agreed);
+    keep(m.unapproved, s->unapproved, sizeof s->unapproved);
+    keep(m.indicator, s->indicator, sizeof s->indicator);
+    return keep_bytes(s, m.proof);
+}
+
+void sessions_vouch(struct sessions *t, const uint8_t *body, size_t n)
+{
+    struct ipc_vouch m;
+    struct sessions_entry *s = t->head;
+    if (!ipc_get_vouch(body, n, &m)) {
+        log_error("the keeper vouches for what is no signature");
+        return;
+    }
+    while (s && s->number != m.session)
+        s = s->next;
+    if (s && s->vouch.len == 0 && !s->shown)
+        buf_put(&s->vouch, body, n);
+}
+
 /* ---- grant ---- */
 
 static enum err may_start(const struct sessions *t, const struct sessions_entry *s,
-                          const struct policy *p, const struct ipc_grant *m, struct map_user **user,
-                          uint64_t *nth)
+                          const struct policy *p, const struct ipc_verdict *m,
+                          struct map_user **user, uint64_t *nth)
 {
-    char name[65];
+    char reason[513], name[65];
     uint64_t same = 0;
-    if (m->generation != p->generation)
+    if (m->status != ERR_OK) {
+        keep(m->reason, reason, sizeof reason);
+        log_take_reason(reason);
+        return err_from_wire(m->status);
+    }
+    if (s->generation != p->generation)
         return log_fail(ERR_LIMIT, "the server has just loaded a new configuration: try again");
-    *user = s->user[0] || !slice_copy(m->user, name, sizeof name)
-                ? NULL
-                : map_grant(p->map, m->rule, name);
+    *user = slice_copy(m->user, name, sizeof name) ? map_grant(p->map, m->rule, name) : NULL;
     if (!*user)
-        return log_fail(ERR_INTERNAL, "a session asked for a grant it can't have");
+        return log_fail(ERR_INTERNAL, "the usher names a rule that is not there");
     for (const struct sessions_entry *o = t->head; o; o = o->next)
         same += strcmp(o->user, (*user)->name) == 0;
     if (same >= (*user)->sessions)
@@ -180,21 +239,20 @@ static enum err may_start(const struct sessions *t, const struct sessions_entry 
     return ERR_OK;
 }
 
-/* Keeps what the verdict rests on; user moves in. Whoever lies about how long it holds is found out at the first judging. */
-static enum err keep_verdict(struct sessions_entry *s, const struct ipc_grant *m,
+void sessions_hold_until(struct sessions_entry *s, uint64_t until)
+{
+    int64_t soonest = (int64_t)time(NULL) + 1;
+    s->due = until < INT64_MAX ? (int64_t)until + 1 : INT64_MAX;
+    s->due = s->due < soonest ? soonest : s->due;
+}
+
+/* Keeps what the verdict rests on; user moves in. */
+static enum err keep_verdict(struct sessions_entry *s, const struct ipc_verdict *m,
                              struct map_user *user)
 {
-    int64_t first = (int64_t)time(NULL) + FIRST_JUDGING_S;
-    map_user_free(s->granted); /* of a grant that failed */
-    free(s->chain);
     s->granted = user;
-    s->chain = malloc(m->chain.n ? m->chain.n : 1);
-    if (!s->chain)
-        return log_fail(ERR_LIMIT, "out of memory for a session");
-    memcpy(s->chain, m->chain.p, m->chain.n);
-    s->chain_n = m->chain.n;
-    s->due = m->until < (uint64_t)first ? (int64_t)m->until + 1 : first;
-    return ERR_OK;
+    sessions_hold_until(s, m->until);
+    return keep_bytes(s, m->chain);
 }
 
 /* How much of the processor a session gets beside others (admission.h), and its store: below what this
@@ -233,12 +291,23 @@ static enum err start_store(const struct policy *p, const struct map_user *user,
 
 /* Never waits: a session that does not take its answers must not hold up all others. pace goes along
  * where there is one. */
-static enum err answer_grant(const struct sessions_entry *s, enum err status, int store, int pace)
+static enum err answer_grant(const struct sessions_entry *s, enum err status,
+                             const struct ipc_verdict *v, const int fds[static 2])
 {
-    int fds[2] = {store, pace};
-    unsigned n = store < 0 ? 0 : pace < 0 ? 1 : 2;
-    struct ipc_granted m = {(uint16_t)status, slice_str(status == ERR_OK ? NULL : log_reason())};
+    unsigned n = fds[0] < 0 ? 0 : fds[1] < 0 ? 1 : 2;
+    struct ipc_granted m = {.status = (uint16_t)status,
+                            .reason = slice_str(status == ERR_OK ? NULL : log_reason()),
+                            .told = v->told,
+                            .rule = v->rule,
+                            .user = v->user,
+                            .not_after = v->not_after,
+                            .subject = v->subject,
+                            .issuer = v->issuer,
+                            .serial = v->serial,
+                            .anchor = v->anchor,
+                            .unapproved = v->unapproved};
     struct buf b;
+    m.reason.n = m.reason.n > 512 ? 512 : m.reason.n;
     buf_init(&b, IPC_MAX);
     enum err e =
         ipc_put_granted(&b, &m) ? ipc_send(s->fd, IPC_GRANTED, &b, fds, n, true) : ERR_INTERNAL;
@@ -247,57 +316,66 @@ static enum err answer_grant(const struct sessions_entry *s, enum err status, in
 }
 
 /* What is granted stands in the audit log by the master's own word before there is a store. */
-static enum err record_grant(const struct sessions_entry *s, const struct ipc_grant *m,
+static enum err record_grant(const struct sessions_entry *s, const struct ipc_verdict *m,
                              const struct map_user *user, int scribe)
 {
-    char subject[513];
-    log_scrub(subject, sizeof subject, m->subject.p, m->subject.n);
+    char subject[513], anchor[65];
+    keep(m->subject, subject, sizeof subject);
+    keep(m->anchor, anchor, sizeof anchor);
     return scribe_record(scribe, "grant", "of", s->name, "user", user->name, "subject", subject,
-                         NULL);
+                         "anchor", anchor, NULL);
 }
 
-static void keep(struct slice said, char *out, size_t cap)
+/* A session that showed another's proof, or none. */
+static void record_lie(const struct sessions_entry *s, int scribe)
 {
-    log_scrub(out, cap, said.p, said.n);
+    if (scribe_record(scribe, "lie", "of", s->name, "address", s->peer, "reason", log_reason(),
+                      NULL) != ERR_OK)
+        log_warn("that a session lied is not in the audit log");
+}
+
+/* The user is let in. */
+static void note_grant(struct sessions *t, struct sessions_entry *s, const struct ipc_verdict *m,
+                       const struct map_user *user)
+{
+    char unapproved[FIPS_NOTE];
+    snprintf(s->user, sizeof s->user, "%s", user->name);
+    keep(m->unapproved, unapproved, sizeof unapproved);
+    if (unapproved[0])
+        fips_note(s->unapproved, "%s", unapproved);
+    t->authorised++;
+    t->granted++;
+    t->resumed += s->resumed;
 }
 
 enum err sessions_grant(struct sessions *t, struct sessions_entry *s, struct policy *policy,
-                        int scribe)
+                        const struct ipc_verdict *m, int scribe)
 {
-    static uint8_t buffer[IPC_MAX]; /* on the stack, each store would keep a copy of it */
-    struct ipc_in in;
-    struct ipc_grant m;
     struct map_user *user = NULL;
-    int store = -1, pace = -1;
+    int fds[2] = {-1, -1};
     uint64_t nth = 0;
-    enum err e = ipc_recv(s->fd, buffer, sizeof buffer, &in, 0);
-    if (e != ERR_OK)
-        return e;
-    ipc_drop(&in);
-    if (in.type != IPC_GRANT || !ipc_get_grant(in.body, in.n, &m))
-        return log_fail(ERR_PROTO, "session %s sent %s to the master", s->name, ipc_name(in.type));
-    if ((e = may_start(t, s, policy, &m, &user, &nth)) == ERR_OK &&
-        (e = record_grant(s, &m, user, scribe)) == ERR_OK)
-        e = policy_pace(policy, user, &pace);
+    enum err e = may_start(t, s, policy, m, &user, &nth);
+    if (e != ERR_OK && m->lied)
+        record_lie(s, scribe);
+    if (e == ERR_OK && (e = record_grant(s, m, user, scribe)) == ERR_OK)
+        e = policy_pace(policy, user, &fds[1]);
     if (e == ERR_OK)
-        e = keep_verdict(s, &m, user);
+        e = keep_verdict(s, m, user);
     else
         map_user_free(user);
     if (e == ERR_OK)
-        e = start_store(policy, user, admission_nice(nth), &store, &s->store);
+        e = start_store(policy, user, admission_nice(nth), &fds[0], &s->store);
     if (e == ERR_OK) {
         weigh(s->pid, admission_nice(nth));
-        t->authorised++;
-        snprintf(s->user, sizeof s->user, "%s", user->name);
-        keep(m.agreed, s->agreed, sizeof s->agreed);
-        keep(m.unapproved, s->unapproved, sizeof s->unapproved);
-        keep(m.indicator, s->indicator, sizeof s->indicator);
-        t->granted++;
-        t->resumed += m.resumed != 0;
+        note_grant(t, s, m, user);
+    } else {
+        free(s->proof); /* no more questions */
+        s->proof = NULL;
     }
-    e = answer_grant(s, e, store, pace);
-    if (store >= 0)
-        close(store);
+    buf_release(&s->vouch);
+    e = answer_grant(s, e, m, fds);
+    if (fds[0] >= 0)
+        close(fds[0]);
     return e;
 }
 
@@ -336,7 +414,8 @@ void sessions_free(struct sessions_entry *s)
     if (s) {
         board_free(s->board);
         map_user_free(s->granted);
-        free(s->chain);
+        free(s->proof);
+        buf_release(&s->vouch);
     }
     free(s);
 }

@@ -19,20 +19,27 @@ struct sessions_entry {
     struct sockaddr_storage address;
     struct network network; /* of address: what counts as one peer */
     bool expired,
-        gave_way;  /* it was killed as its handshake took too long; in all, or for others */
-    char user[65]; /* "" until granted, as what follows; these three are the session's own word */
+        gave_way;        /* it was killed as its handshake took too long; in all, or for others */
+    char user[65];       /* "" until granted */
+    uint64_t generation; /* of the policy that it was forked with */
+    /* What proves who its peer is, for usher.h: what the session showed (once), and what it can't have made up,
+     * the keeper's word on its signature and a nonce. Of one that runs, proof is the peer's certificates. None of
+     * it means anything to the master. */
+    bool shown, resumed;
+    uint8_t *proof;
+    size_t proof_n;
+    struct buf vouch;
+    uint8_t nonce[WIRE_HASH];
+    /* Its own word: */
     char agreed[TLS_AGREED_TEXT];
     char unapproved[FIPS_NOTE];
     char indicator[33];
     int64_t started_ms;
-    /* Of one that was granted, for judge.h: */
+    /* Of one that was granted: */
     pid_t store; /* 0: it ended */
     struct map_user *granted;
-    uint8_t
-        *chain; /* the peer's certificates as the session gave them: of no meaning to the master */
-    size_t chain_n;
-    int64_t due;         /* its verdict has to be made again: seconds since 1970 */
-    uint64_t asked;      /* the judge that has to answer for it; 0: none */
+    int64_t due;         /* its verdict has to be made, or made again: seconds since 1970 */
+    uint64_t asked;      /* the usher that has to answer for it; 0: none */
     int64_t cut_ms;      /* when it was told to end; 0: it was not */
     struct board *board; /* what it is doing */
     struct sessions_entry *next;
@@ -60,11 +67,22 @@ enum err sessions_start(struct sessions *t, const struct policy *policy, int con
                         const struct sockaddr_storage *address, int keeper, uint64_t algorithms,
                         int scribe, uint8_t *ticket_key, struct sessions_entry **out) MUST_CHECK;
 
-/* The session's socket is readable: records and answers its GRANT by forking
- * the store, with what the rule's rate is shared by; scribe is the control socket. An error means that the
- * session does not keep to its part or is gone: the caller closes (sessions_close). */
+/* The session's socket is readable: takes what it shows. ERR_PROTO, logged: it says what it may not; any other
+ * error: it is gone. */
+enum err sessions_show(struct sessions_entry *s) MUST_CHECK;
+
+/* The keeper's VOUCH, n bytes at body: kept for the session that it names. */
+void sessions_vouch(struct sessions *t, const uint8_t *body, size_t n);
+
+/* What the usher found of a session that showed its proof: records and grants by forking the store, with
+ * what the rule's rate is shared by, or refuses; the session is told. scribe is the control socket. An error means
+ * that it was refused, or is gone: the caller closes (sessions_close). */
+struct ipc_verdict;
 enum err sessions_grant(struct sessions *t, struct sessions_entry *s, struct policy *policy,
-                        int scribe) MUST_CHECK;
+                        const struct ipc_verdict *m, int scribe) MUST_CHECK;
+
+/* The verdict holds up to then, seconds since 1970. */
+void sessions_hold_until(struct sessions_entry *s, uint64_t until);
 
 /* Closes the master's end: the session ends once its running request is done. */
 void sessions_close(struct sessions_entry *s);

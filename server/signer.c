@@ -8,6 +8,7 @@
 #include "scheme.h"
 #include "seed.h"
 #include "ticket_key.h"
+#include "tls_proof.h"
 #include "token.h"
 #include <pthread.h>
 #include <signal.h>
@@ -20,13 +21,12 @@ enum {
     START_MS = 10 * 1000, /* what it is to do is sent before it is started */
     GROW_AGAIN_S = 60,
     END_S = 1, /* for an orderly end */
-    DATA_MAX = 256,
 };
 
 struct job {
     uint64_t number;
     uint32_t algorithm;
-    uint8_t data[DATA_MAX];
+    uint8_t hash[SCHEME_HASH];
     size_t n;
 };
 
@@ -48,6 +48,7 @@ struct signer {
     time_t keep_alive_s;
     gnutls_pcert_st leaf;
     struct scheme_key kind;
+    uint8_t server_key[TLS_SERVER_KEY];
     uint64_t proven;
     struct token_pin *pin;
     pthread_mutex_t lock; /* for what follows */
@@ -107,11 +108,13 @@ static enum err do_job(const struct worker *w, const struct job *j)
     const struct scheme *scheme = scheme_find(&s->kind, j->algorithm);
     gnutls_datum_t signature = {0};
     enum err e = ERR_OK;
-    struct slice data = slice_of(j->data, j->n);
-    int rc = scheme ? scheme_sign(scheme, w->key, data, &signature) : GNUTLS_E_INVALID_REQUEST;
+    struct slice hash = slice_of(j->hash, j->n);
+    int rc = scheme ? scheme_sign(scheme, w->key, SCHEME_SERVER, hash, &signature)
+                    : GNUTLS_E_INVALID_REQUEST;
     if (rc < 0)
         e = token_fail(rc, "signing with %s", s->key);
-    else if (scheme_verify(scheme, s->leaf.pubkey, data, &signature) < 0)
+    else if (scheme_verify(scheme, s->leaf.pubkey, SCHEME_SERVER, hash,
+                           slice_of(signature.data, signature.size)) < 0)
         e = log_fail(ERR_TOKEN, "signing with %s: the token made a wrong signature", s->key);
     enum err sent =
         IPC_SEND(s->control, signer_signed, SIGNER_SIGNED, .number = j->number,
@@ -236,7 +239,7 @@ static enum err take_start(struct signer *s, const struct ipc_signer_start *m, c
 static enum err make_ticket_key(const struct signer *s, const struct ipc_ticket_ask *ask,
                                 uint8_t *key)
 {
-    const struct ticket_source from = {s->ticket_key, s->key, s->allow_extractable};
+    const struct ticket_source from = {s->ticket_key, s->key, s->server_key, s->allow_extractable};
     return ticket_key_make(&from, ask->epoch, ask->length, key);
 }
 
@@ -262,6 +265,8 @@ static enum err load(struct signer *s, const struct ipc_signer_start *m, gnutls_
         e = token_match(*key, &s->leaf, s->key);
     if (e == ERR_OK)
         e = scheme_key_of(&s->leaf, s->key, &s->kind);
+    if (e == ERR_OK)
+        e = tls_server_key(&s->leaf, s->server_key);
     if (e == ERR_OK)
         e = scheme_rehearse(*key, &s->leaf, s->key, &s->proven);
     if (e == ERR_OK && s->ticket_key)
@@ -316,15 +321,15 @@ static enum err take_job(struct signer *s, const struct ipc_in *in)
     struct ipc_signer_sign m;
     enum err e = ERR_OK;
     if (in->type != IPC_SIGNER_SIGN || !ipc_get_signer_sign(in->body, in->n, &m) ||
-        m.data.n > DATA_MAX)
+        !scheme_hash_ok(m.hash))
         return log_fail(ERR_PROTO, "signer: malformed request of the keeper");
     pthread_mutex_lock(&s->lock);
     if (s->n_jobs == SIGNER_SESSIONS) {
         e = ERR_PROTO;
     } else {
         struct job *j = &s->jobs[(s->first + s->n_jobs++) % SIGNER_SESSIONS];
-        *j = (struct job){.number = m.number, .algorithm = m.algorithm, .n = m.data.n};
-        memcpy(j->data, m.data.p, m.data.n);
+        *j = (struct job){.number = m.number, .algorithm = m.algorithm, .n = m.hash.n};
+        memcpy(j->hash, m.hash.p, m.hash.n);
         pthread_cond_signal(&s->work);
     }
     pthread_mutex_unlock(&s->lock);

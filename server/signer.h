@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* A signer: the process that loads the PKCS#11 module of one token, and the only one that does. The
- * keeper starts it (consignd --signer), tells it key, module and PIN, and then gives it digests to
- * sign; what may be signed is the keeper's to judge.
+ * keeper starts it (consignd --signer), tells it key, module and PIN, and then gives it transcript hashes;
+ * around each it puts the text of a server's CertificateVerify, and signs nothing else (scheme.h).
  *
  * It logs in at its start and never out, and holds a pool of sessions: as many threads with a handle
  * of the key each, since GnuTLS has one session and one mutex a key. The first is there when it says

@@ -254,10 +254,10 @@ static void put_gate(struct buf *out, const struct status_view *v)
 static void put_reload(struct buf *out, const struct status_view *v)
 {
     const struct status_reload *r = v->reload;
-    const struct judge *j = v->judge;
+    const struct usher *u = v->usher;
     PUT(out, status_reload, STATUS_RELOAD, .loaded = (uint64_t)r->loaded,
-        .failed = (uint64_t)r->failed, .reason = slice_str(r->reason), .judged = j->judged,
-        .cut = j->cut, .killed = j->killed);
+        .failed = (uint64_t)r->failed, .reason = slice_str(r->reason), .judged = u->judged,
+        .cut = u->cut, .killed = u->killed);
 }
 
 /* There is always one, though nothing may be known of it yet. */

@@ -12,8 +12,8 @@
 #include "config.h"
 #include "gate.h"
 #include "housekeeping.h"
-#include "judge.h"
 #include "sessions.h"
+#include "usher.h"
 
 enum { STATUS_CLIENTS = 16 };
 
@@ -42,7 +42,7 @@ struct status_view {
     const struct sessions *sessions;
     const struct housekeeping *housekeeping;
     const struct status_reload *reload;
-    const struct judge *judge;
+    const struct usher *usher;
     const struct gate *gate;
     const struct buf
         *keeper; /* its own messages (ipc.def, KEEPER_STATUS); empty: nothing is known */

@@ -12,10 +12,11 @@ _Static_assert((int)TOKEN_HMAC == (int)TLS_TICKET_KEY, "HMAC-SHA512 gives a key 
 static enum err derive(const struct ticket_source *from, uint64_t epoch, uint32_t length,
                        uint8_t *out)
 {
-    static const char label[] = "consign ticket key 1";
+    static const char label[] = "consign ticket key 2";
     struct buf b;
-    buf_init(&b, 64);
+    buf_init(&b, 128);
     buf_put(&b, label, sizeof label);
+    buf_put(&b, from->server_key, TLS_SERVER_KEY);
     wire_put_u64(&b, epoch);
     wire_put_u32(&b, length);
     enum err e = b.bad ? log_fail(ERR_INTERNAL, "out of memory for a key of tickets")

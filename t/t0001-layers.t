@@ -29,7 +29,7 @@ allowed='
 <p11-kit/pkcs11.h>       common/token*.c common/p11.h pki/*
 p11.h                    common/p11* pki/*
 <gnutls/x509.h>          common/cert* common/token* pki/*
-<gnutls/abstract.h>      common/cert* common/token* common/tls* server/policy.h server/scheme.h pki/*
+<gnutls/abstract.h>      common/cert* common/token* common/tls* server/policy.h common/scheme.h pki/*
 <gnutls/gnutls.h>        common/cert* common/fips.c common/token* common/tls* pki/*
 <intel-ipsec-mb.h>       common/tree_engine.c
 <zlib.h>                 common/part_header.c common/fs_slot.c common/deflate_engine.c
@@ -56,7 +56,7 @@ cert_internal.h          common/cert*.c common/checkup_cert.c
 cert_internal.h          common/cert*.c common/cert_trial.h common/checkup_cert.c
 cert_trial.h             common/cert_check.c common/cert_judge.c
 tls_internal.h           common/tls*.c
-token.h                  common/token* common/pin.c common/p11.h common/cert* common/checkup.h client/keyring.h pki/* server/keeper_internal.h server/signer.c server/scheme.c server/policy.c server/explain.c server/ticket_key.c
+token.h                  common/token* common/pin.c common/p11.h common/cert* common/checkup.h client/keyring.h pki/* server/keeper_internal.h server/signer.c common/scheme.c common/tls_proof.c server/policy.c server/explain.c server/ticket_key.c
 '
 
 misplaced() {
@@ -76,7 +76,7 @@ misplaced() {
 }
 
 # The modules of common/, each of which may include those before it.
-order='err buf wire text log confine fips health path walk conf partner deflate gauge hole tree codec msg claims part token p11 cert checkup meta fs tls pace chan patience lane share match old xfer'
+order='err buf wire text log confine fips health path walk conf partner deflate gauge hole tree codec msg claims part token p11 cert checkup meta fs scheme tls pace chan patience lane share match old xfer'
 
 upward() {
 	includes | awk -v order="$order" '

@@ -19,7 +19,7 @@ sessions() {
 		for fd_ in "/proc/$child_/fd"/*; do
 			case $(readlink "$fd_") in */server.audit) continue 2 ;; esac
 		done
-		grep -qa -e --keeper "/proc/$child_/cmdline" || echo "$child_"
+		grep -qa -e --keeper "/proc/$child_/cmdline" || grep -q consign-usher "/proc/$child_/comm" || echo "$child_"
 	done
 }
 

@@ -79,7 +79,7 @@ test_expect_success 'each process is what it should be while a session lives' '
 	grep -c "NoNewPrivs:1 Seccomp:2" look >confined && test "$(cat confined)" -ge 3 &&
 	! grep "NoNewPrivs:0" look &&
 	if test -n "$ACCOUNT"; then
-		test "$(grep -c "Uid:65534 CapEff:0000000000000000 NoNewPrivs:1 Seccomp:2" look)" -eq 2
+		test "$(grep -c "Uid:65534 CapEff:0000000000000000 NoNewPrivs:1 Seccomp:2" look)" -eq 3
 	fi &&
 	! grep -E "^   /(etc|.*/(map|pin|.*\\.conf))" look
 '

@@ -43,18 +43,18 @@ test_expect_success 'a site whose server tries things' '
 	cat >during.sh <<-END
 		kill -HUP \$(cat probe.pid) &&
 		PATH=$BUILD:\$PATH timeout 30 consignd --config probe.conf --scrub -q &&
-		timeout 20 sh -c "until grep -q \"probe judge:core\" probe.log && grep -q \"probe sweep:core\" probe.log; do sleep 0.05; done"
+		timeout 20 sh -c "until grep -q \"probe usher:core\" probe.log && grep -q \"probe sweep:core\" probe.log; do sleep 0.05; done"
 	END
 '
 
 test_expect_success 'every process tries everything, and goes on serving' '
 	server_as "" all && all_live && consign whoami alice: &&
-	for stage in session-before session-after store scrub sweep judge scribe master keeper signer; do
+	for stage in session-before session-after store scrub sweep usher scribe master keeper signer; do
 		tried $stage >tried && cat tried && test "$(cut -d " " -f 1 tried | sort -u | wc -l)" -ge 24 || return 1
 	done
 '
 
-for stage in session-before session-after store scrub sweep judge scribe; do
+for stage in session-before session-after store scrub sweep usher scribe; do
 	test_expect_success "$stage: nothing of it is allowed" '
 		tried $stage >tried && test -s tried && ! grep ALLOWED tried &&
 		for what in socket exec fork kill trace listen memory code mount bpf ring namespace fault module clock \
@@ -64,7 +64,7 @@ for stage in session-before session-after store scrub sweep judge scribe; do
 	'
 done
 
-for stage in session-before session-after judge; do
+for stage in session-before session-after usher; do
 	test_expect_success "$stage: not a file can be opened" '
 		tried $stage >tried && test "$(grep -c "^open:.* killed" tried)" -eq 5
 	'
@@ -235,7 +235,7 @@ test_expect_success ROOT 'ABI 2: nothing of it is allowed inside; transfers, ren
 	server_as 2 all && grep "confinement: Landlock ABI 2: files, renaming; seccomp" probe.log &&
 	all_live && consign put big alice:/two && consign mkdir alice:/d && consign mv alice:/two alice:/d/two &&
 	consign get alice:/d/two two && cmp big two &&
-	for stage in session-before session-after store scrub sweep judge scribe; do
+	for stage in session-before session-after store scrub sweep usher scribe; do
 		tried $stage >tried && test -s tried && ! grep ALLOWED tried || return 1
 	done
 '

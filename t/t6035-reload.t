@@ -45,7 +45,7 @@ shown() {
 
 keeper() {
 	for child_ in $(pgrep -P "$SERVER_PID"); do
-		grep -qa -e --keeper "/proc/$child_/cmdline" && echo "$child_"
+		if grep -qa -e --keeper "/proc/$child_/cmdline"; then echo "$child_"; fi
 	done
 }
 

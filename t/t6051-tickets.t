@@ -120,18 +120,26 @@ test_expect_success 'one whose anchor is trusted no more' '
 # ---- keys ----
 
 test_expect_success 'two servers with one key in the token take each others tickets, and go on after a restart' '
-	site_server second && conf second.conf server tickets yes && conf second.conf server ticket-key "$(cat url)" &&
+	site_server second && cp second.conf other.conf && conf second.conf server certificate server.pem &&
+	conf second.conf server key "$(key_of_ server.issued)" &&
+	conf second.conf server tickets yes && conf second.conf server ticket-key "$(cat url)" &&
 	peer bob -sess_out t3 && was full && first=$PORT && start_server second && peer bob -sess_in t3 && was resumed && told "consignd/.*bob" &&
 	peer bob -sess_out t4 && was full && PORT=$first && peer bob -sess_in t4 && was resumed && told "consignd/.*bob" &&
 	restart_server && peer bob -sess_in t4 && was resumed && told "consignd/.*bob"
 '
 
-test_expect_success 'with another key, with epochs of another length or with none they do not: a full handshake follows' '
+test_expect_success 'with another key for tickets, with epochs of another length or with none they do not: a full handshake follows' '
 	first=$PORT && for how in "ticket-key $(hmac_key second tickets)" "ticket-epoch 7h" "ticket-key"; do
 		conf second.conf server ticket-key "$(cat url)" && conf second.conf server ticket-epoch "" &&
 		conf second.conf server "${how%% *}" "$(echo "$how" | sed -n "s/^[^ ]* //p")" && restart_server second &&
 		peer bob -sess_in t4 && was full && told "consignd/.*bob" || return 1
 	done && PORT=$first && SERVER_PID=$(cat server.pid)
+'
+
+test_expect_success 'nor does a server whose own key is another' '
+	first=$PORT && conf other.conf server tickets yes && conf other.conf server ticket-key "$(cat url)" &&
+	conf other.conf server audit other.audit && start_server other && peer bob -sess_in t4 && was full &&
+	told "consignd/.*bob" && stop_server other && PORT=$first && SERVER_PID=$(cat server.pid)
 '
 
 # tickets_are STATE: waits until the status says so
@@ -183,7 +191,8 @@ test_expect_success 'neither tickets nor their keys are in any file' '
 	find . -newer mark -type f ! -path "./files/*" ! -name "server.*" ! -name err ! -name written ! -path "./softhsm/*" >written && cat written &&
 	test_must_be_empty written &&
 	length=28800 && epoch=$(($(date +%s) / length)) &&
-	perl -e "print pack q(a*xQ>L>), q(consign ticket key 1), $epoch, $length" >text &&
+	spki=$(openssl x509 -in server.pem -pubkey -noout | openssl pkey -pubin -outform DER | openssl dgst -sha256 -r | cut -c1-64) &&
+	perl -e "print pack q(a*xH*Q>L>), q(consign ticket key 2), q($spki), $epoch, $length" >text &&
 	pkcs11-tool --module "$SOFTHSM_MODULE" --token-label server --login --pin 2468 --sign -m SHA512-HMAC --label tickets \
 		--input-file text --output-file derived >/dev/null && test "$(wc -c <derived)" = 64 &&
 	perl -0777 -e "\$key = <>; print unpack q(H*), \$key" derived >derived.hex && mkdir kept && mv derived derived.hex kept &&

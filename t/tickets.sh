@@ -2,17 +2,19 @@
 # shellcheck shell=sh
 # For the scripts about resumed sessions: a peer that is not ours. Sourced after lib.sh and xfer.sh.
 #
-#   peer USER OPTION...  openssl's client with USER-file.pem and its key (file_key), and these options (-sess_out FILE,
-#                        -sess_in FILE); what it says and hears is in peer.out
+#   peer USER [lie=FIELD] OPTION...  openssl's client with USER-file.pem and its key (file_key), and these options (-sess_out
+#                        FILE, -sess_in FILE); what it says and hears is in peer.out. It proves that it has the key where it has to,
+#                        by a proof with that FIELD wrong where so told (peer.py)
 #   was full|resumed     how its handshake was
 #   told TEXT            the server's verdict was WELCOME, or REFUSED, with that text
 #   hmac_key TOKEN LABEL a key for HMAC in that token, which can't be read out; prints its URL
 #   reload               has the server read all anew, and waits for it
 
-# A request before HELLO makes the server end the connection.
 peer() {
-	user_=$1 && shift
-	printf '\000\000\000\001\020' | within 20 openssl s_client -connect "127.0.0.1:$PORT" -alpn consign/1 -tls1_3 -ign_eof \
+	user_=$1 lie_= && shift
+	case $1 in lie=*) lie_=$1 && shift ;; esac
+	within 20 python3 "$SOURCE/t/peer.py" "$(key_of_ "$user_.issued")" ${lie_:+"$lie_"} openssl s_client \
+		-connect "127.0.0.1:$PORT" -alpn consign/1 -tls1_3 -ign_eof -keymatexport EXPORTER-consign-resumed -keymatexportlen 32 \
 		-CAfile ca/ca.pem -cert "$user_-file.pem" -key "$(key_of_ "$user_.issued")" "$@" >peer.out 2>peer.err || :
 	grep -a -v '^    [0-9a-f]* - ' peer.out | tr -c '[:print:]\n' . | tail -n 30 >&2
 }

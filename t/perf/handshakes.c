@@ -16,11 +16,10 @@
  * Whoever starts it takes the time. The server's certificate is not judged. */
 #include "chan.h"
 #include "log.h"
-#include "tls.h"
+#include "tls_proof.h"
 #include "token.h"
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -56,29 +55,53 @@ static enum err connect_to(const struct sockaddr_in *to, int *fd)
     return ERR_OK;
 }
 
-/* The handshake, and the first bytes of the verdict. */
+/* What a resumed session asks for: that we have the key still. */
+static enum err prove(struct chan *c, const struct frame *f)
+{
+    struct msg_challenge m;
+    struct tls_proof proof;
+    uint8_t server_key[TLS_SERVER_KEY];
+    gnutls_pcert_st leaf;
+    unsigned n;
+    const gnutls_datum_t *chain = tls_peer_chain(c->tls, &n);
+    if (!CHAN_GET(f, challenge, &m) || n == 0 ||
+        gnutls_pcert_import_x509_raw(&leaf, &chain[0], GNUTLS_X509_FMT_DER, 0) < 0)
+        return log_fail(ERR_PROTO, "a challenge that is none");
+    enum err e = tls_server_key(&leaf, server_key);
+    gnutls_pcert_deinit(&leaf);
+    if (e == ERR_OK)
+        e = tls_prove(c->tls, m.nonce, server_key, &proof);
+    return e == ERR_OK ? CHAN_SEND(c, proof, PROOF, .scheme = proof.scheme,
+                                   .signature = slice_of(proof.signature, proof.n))
+                       : e;
+}
+
+/* The handshake, and the verdict. */
 static enum err visit(struct tls_identity *id, const struct sockaddr_in *to, bool resumed)
 {
+    struct chan_limits limits = {LIMIT_MS, 1};
+    struct chan c;
+    struct frame f;
     struct tls *tls;
-    uint8_t verdict[1024];
-    size_t got = 0;
-    short ready;
     int fd;
-    int64_t end_ms = tls_now_ms() + LIMIT_MS;
     enum err e = connect_to(to, &fd);
-    if (e != ERR_OK)
+    if (e != ERR_OK || (e = tls_new(id, fd, NULL, &tls)) != ERR_OK)
         return e;
-    if ((e = tls_new(id, fd, NULL, &tls)) != ERR_OK)
+    if ((e = tls_handshake(tls, tls_now_ms() + LIMIT_MS)) != ERR_OK) {
+        tls_free(tls);
         return e;
-    e = tls_handshake(tls, end_ms);
-    while (e == ERR_OK && (e = tls_read(tls, verdict, sizeof verdict, &got)) == ERR_BUSY)
-        e = tls_wait(tls, POLLIN, end_ms, &ready);
-    if (e == ERR_OK && got == 0)
-        e = log_fail(ERR_CONN, "the server closed without a verdict");
+    }
+    if ((e = chan_init(&c, tls, &limits)) != ERR_OK)
+        return e;
+    e = chan_recv(&c, &f, LIMIT_MS);
+    if (e == ERR_OK && f.type == MSG_CHALLENGE && (e = prove(&c, &f)) == ERR_OK)
+        e = chan_recv(&c, &f, LIMIT_MS);
+    if (e == ERR_OK && f.type != MSG_WELCOME)
+        e = log_fail(ERR_AUTH, "the server did not let us in");
     if (e == ERR_OK && tls_resumed(tls) != resumed)
         e = log_fail(ERR_TLS, "the session was%s resumed", resumed ? " not" : "");
-    tls_bye(tls);
-    tls_free(tls);
+    chan_bye(&c);
+    chan_release(&c);
     return e;
 }
 

@@ -310,23 +310,23 @@ static void a_bundle_holds_what_was_added(void **state)
     uint8_t buffer[IPC_MAX];
     struct ipc_in in, one;
     struct slice rest = {0};
-    struct ipc_sign m = {.data = slice_of(pool, 200)}, got;
+    struct ipc_signed m = {.signature = slice_of(pool, 200)}, got;
     struct buf b;
     uint32_t n = 0;
     (void)state;
     open_pair(pair);
     buf_init(&b, IPC_SMALL - 1);
-    while (IPC_ADD(&b, sign, SIGN, &m))
-        m.algorithm = ++n;
+    while (IPC_ADD(&b, signed, SIGNED, &m))
+        m.retry = (uint16_t)++n;
     assert_true(n > 70 && n < 82 && !b.bad);
     assert_int_equal(ipc_send_bundle(pair[0], &b), ERR_OK);
     assert_int_equal(b.len, 0);
     assert_int_equal(ipc_send_bundle(pair[0], &b), ERR_OK);
     assert_int_equal(ipc_recv(pair[1], buffer, IPC_SMALL, &in, 0), ERR_OK);
     for (uint32_t i = 0; i < n; i++) {
-        assert_true(ipc_next(&in, &rest, &one) && one.type == IPC_SIGN);
-        assert_true(ipc_get_sign(one.body, one.n, &got) && got.algorithm == i);
-        assert_true(slice_eq(got.data, m.data));
+        assert_true(ipc_next(&in, &rest, &one) && one.type == IPC_SIGNED);
+        assert_true(ipc_get_signed(one.body, one.n, &got) && got.retry == i);
+        assert_true(slice_eq(got.signature, m.signature));
     }
     assert_true(!ipc_next(&in, &rest, &one) && rest.n == 0);
     assert_int_equal(ipc_recv(pair[1], buffer, IPC_SMALL, &in, 0), ERR_TIMEOUT);
