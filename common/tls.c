@@ -296,7 +296,7 @@ static int set_up(struct tls *t, struct tls_identity *id, const char *host)
         gnutls_certificate_server_set_request(t->session, GNUTLS_CERT_REQUIRE);
         tls_keep_messages(t);
     } else if (host && !is_address(host) &&
-             (rc = gnutls_server_name_set(t->session, GNUTLS_NAME_DNS, host, strlen(host))) < 0) {
+               (rc = gnutls_server_name_set(t->session, GNUTLS_NAME_DNS, host, strlen(host))) < 0) {
         return rc;
     }
     gnutls_handshake_set_max_packet_length(t->session, HANDSHAKE_MAX);
