@@ -44,6 +44,16 @@ struct tls {
     bool messages_done;  /* nothing is added to them any more */
 };
 
+/* ---- tls_socket.c ---- */
+
+/* Hands what is gathered to the socket: 0, or -1 with errno. */
+int tls_drain(struct tls *t);
+
+/* GnuTLS's transport. */
+ssize_t tls_push(gnutls_transport_ptr_t ptr, const void *data, size_t n);
+ssize_t tls_pull(gnutls_transport_ptr_t ptr, void *data, size_t n);
+int tls_pull_timeout(gnutls_transport_ptr_t ptr, unsigned ms);
+
 /* ---- tls_resume.c ---- */
 
 /* What a client has to resume sessions by. NULL is allowed. */
