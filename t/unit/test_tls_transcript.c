@@ -100,7 +100,8 @@ static const char *read_bytes(const uint8_t *p, size_t n, struct tls_transcript 
     free(copy);
     copy = malloc(n ? n : 1);
     assert_non_null(copy);
-    memcpy(copy, p, n);
+    if (n)
+        memcpy(copy, p, n);
     const char *why = tls_transcript_read(slice_of(copy, n), t);
     if (!n) {
         free(copy);
