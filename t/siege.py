@@ -7,9 +7,10 @@
                                           anew when it is ended, until FILE exists
     siege.py hold PORT COUNT CERTIFICATE KEY FILE
                                           COUNT sessions, authorised and greeted, held until FILE exists
+    siege.py insist PORT CERTIFICATE KEY  one session, which goes on sending whatever it is told
 
 FROM: they come from so many addresses, 127.9.0.1 and on. The last line says how it went: garbage, how many were
-connected; slow, how many were ended by the server; hold, before it waits, what each was told: WELCOME, or
+connected; insist, what it was told; slow, how many were ended by the server; hold, before it waits, what each was told: WELCOME, or
 REFUSED with reason."""
 import os
 import selectors
@@ -103,8 +104,20 @@ def hold(port, count, certificate, key, file):
         time.sleep(0.05)
 
 
+def insist(port, certificate, key):
+    server = rawclient.Server(port, certificate, key)
+    print(server.frame()[0])
+    end = time.monotonic() + LIMIT
+    try:
+        while time.monotonic() < end:
+            server.socket.sendall(rawclient.message(["PING"]) * 100)
+            time.sleep(0.05)
+    except OSError:
+        pass
+
+
 def main():
-    work = {"garbage": garbage, "slow": slow, "hold": hold}[sys.argv[1]]
+    work = {"garbage": garbage, "slow": slow, "hold": hold, "insist": insist}[sys.argv[1]]
     work(*(int(a) if a.isdigit() else a for a in sys.argv[2:]))
 
 

@@ -92,6 +92,10 @@ test_expect_success 'silence after the verdict: ended with a word' '
 	raw WAIT WAIT >out && grep "^WELCOME" out && grep "^ERROR TIMEOUT no HELLO within 1 s" out
 '
 
+test_expect_success 'half a greeting, and silence: likewise' '
+	raw WAIT "RAW 0000002003" WAIT >out && grep "^ERROR TIMEOUT no HELLO within 1 s" out && serves
+'
+
 test_expect_success 'silence after a request: ended later, with a word' '
 	raw WAIT "HELLO agent=x" "PING id=1" WAIT WAIT >out && grep "^DONE OK" out &&
 	grep "^ERROR TIMEOUT idle for 2 s" out && serves

@@ -61,7 +61,7 @@ test_expect_success 'another peer is not concerned, nor who is exempt' '
 
 test_expect_success 'it ends, with a count; and begins anew with the next failures' '
 	soon "is gate.peers_shut_out 0" && soon "grep -q \"\\\"penalty\\\".*127.9.0.1.*ended.*\\\"connections\\\":\\\"[1-9][0-9]*\\\"\" server.audit" &&
-	siege garbage $PORT 80 1 >out && soon "is gate.penalties.0.times 2"
+	siege garbage $PORT 80 1 >out && soon "is gate.penalties.0.address 127.9.0.1"
 '
 
 test_expect_success 'a reload that exempts a peer counts at once' '
@@ -86,6 +86,12 @@ test_expect_success 'a crowd that is slow for nobody but itself is served, one a
 	restart_server && mkdir crowd && seq 12 | xargs -P 12 -I N sh -c "
 		timeout 60 consign whoami alice: >crowd/N; echo \$? >crowd/N.status" &&
 	test "$(cat crowd/*.status | grep -cx 0)" = 12 && is dropped 0
+'
+
+test_expect_success 'who is refused and goes on sending does not keep its session' '
+	consign-pki issue client CN=eve --file-key --pin "$SOFTHSM_PIN_FILE" --out eve.pem >eve.issued &&
+	within 30 python3 "$SOURCE/t/siege.py" insist $PORT eve.pem "$(key_of_ eve.issued)" >out && grep -x REFUSED out &&
+	soon "is gate.handshakes 0" && ! grep "not authorised in time" server.log
 '
 
 test_expect_success 'more connections than a peer may have: a bounded trace of them' '
