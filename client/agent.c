@@ -70,7 +70,7 @@ static enum err put_out(int fd, const struct buf *b, const int *fds, unsigned n)
         h->cmsg_len = CMSG_LEN(n * sizeof(int));
         memcpy(CMSG_DATA(h), fds, n * sizeof(int));
     }
-    ssize_t rc;
+    ssize_t rc = -1;
     while (!b->bad && (rc = sendmsg(fd, &m, MSG_NOSIGNAL)) < 0 && errno == EINTR)
         continue;
     return !b->bad && rc == (ssize_t)b->len ? ERR_OK : ERR_CONN;
@@ -245,7 +245,9 @@ static _Noreturn void live(const struct profile *p, int fd)
     unsigned n;
     s = (struct serving){.profile = p, .fd = fd, .anchors = look_at(p->ca, p->crl)};
     enum err e = keyring_open(&s.keys, p), told = tell(&s, e, -1, e == ERR_OK);
-    while (e == ERR_OK && told == ERR_OK && (e = take_in(fd, s.buffer, &in, fds, &n)) == ERR_OK) {
+    if (told != ERR_OK)
+        e = told;
+    while (e == ERR_OK && take_in(fd, s.buffer, &in, fds, &n) == ERR_OK) {
         while (n > 0)
             close(fds[--n]);
         e = serve_one(&s, in);
