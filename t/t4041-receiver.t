@@ -53,7 +53,7 @@ test_expect_success 'it ends well, and the agent with it' '
 test_expect_success 'a key in a file is in the agent alone' '
 	file_key alice && conf "$CLIENT_CONF" relayed certificate "$TRASH/alice-file.pem" &&
 	conf "$CLIENT_CONF" relayed key "$(key_of_ alice.issued)" && rm here/big && held consign get relayed:/big here/ &&
-	if test_have_prereq ROOT; then
+	if test_have_prereq ROOT && test_have_prereq PLAIN; then
 		key=$(key_of_ alice.issued) && openssl pkey -in "$key" -outform DER -out key.der &&
 		cat >search.py <<-\END &&
 			import re, sys
