@@ -101,3 +101,15 @@ void text_hex(const uint8_t *p, size_t n, char *out)
     }
     out[2 * n] = '\0';
 }
+
+void text_base64(const uint8_t *p, size_t n, char *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < n; i += 3) {
+        uint32_t bits = (uint32_t)p[i] << 16 | (uint32_t)(i + 1 < n ? p[i + 1] : 0) << 8 |
+                        (i + 2 < n ? p[i + 2] : 0);
+        for (unsigned k = 0; k < 4; k++)
+            *out++ = i + k > n ? '=' : digits[bits >> (18 - 6 * k) & 63];
+    }
+    *out = '\0';
+}

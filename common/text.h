@@ -28,4 +28,8 @@ void text_size(uint64_t bytes, char out[static TEXT_SIZE]);
 /* Lower-case hex of n bytes and a NUL to out (2 * n + 1 bytes). */
 void text_hex(const uint8_t *p, size_t n, char *out);
 
+/* Base64 (RFC 4648, 4) of n bytes and a NUL to out. */
+#define TEXT_BASE64(n) (((n) + 2) / 3 * 4 + 1)
+void text_base64(const uint8_t *p, size_t n, char *out);
+
 #endif

@@ -44,6 +44,8 @@ static const struct command commands[] = {
      export_run},
     {"check", "[FILE | DIR | URL ...]", "Say what of a deployment is not approved",
      "fips dir module json", 0, -1, check_run},
+    {"audit", "verify LOG...", "Check that an audit log is whole", "cert head live json", 2, -1,
+     audit_run},
     {"token", "init LABEL | list | show TOKEN | bench TOKEN",
      "Make a token, list tokens and what is in them, measure one",
      "module token pin so-pin json label type sessions seconds", 1, 2, tokens_run},

@@ -29,9 +29,12 @@ struct options {
     char *subject, *name, *out, *reason, *not_before, *not_after;
     char *parent, *parent_pin, *anchor, *crl, *host, *at, *password;
     char *fingerprint, *partners, *root, *rights, *account;
+    char *cert;
+    char **head;
     char **san, **permit, **exclude, **user, **endpoint, **crl_from;
     int days, within, path_length, sessions, seconds;
-    int file_key, new_key, server, client, ca, all, check, p12, json, fips, raw, allow_extractable;
+    int file_key, new_key, server, client, ca, all, check, p12, json, fips, raw, allow_extractable,
+        live;
 };
 
 struct command {
@@ -59,6 +62,7 @@ enum err partner_run(const struct options *o, const char *const *args, int n) MU
 enum err keys_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err random_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err check_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
+enum err audit_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 enum err tokens_run(const struct options *o, const char *const *args, int n) MUST_CHECK;
 
 #endif

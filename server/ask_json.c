@@ -156,6 +156,28 @@ static bool json_sweep(struct buf *b, const struct ask_item *item)
     return true;
 }
 
+static bool json_audit(struct buf *b, const struct ask_item *item)
+{
+    struct ipc_status_audit m;
+    if (!ipc_get_status_audit(item->body, item->n, &m))
+        return false;
+    begin(b, "audit", "{");
+    string(b, "log", m.log);
+    string(b, "sinks", m.sinks);
+    string(b, "policy", slice_str(m.require ? "require" : "best"));
+    string(b, "status", slice_str(err_name(err_from_wire(m.status))));
+    number(b, "seq", m.seq);
+    number(b, "head_seq", m.head_seq);
+    number(b, "head_time", m.head_time);
+    begin(b, "head_signed", m.head_signed ? "true" : "false");
+    number(b, "late_since", m.late_since);
+    string(b, "late_reason", m.late_reason);
+    number(b, "lost", m.lost);
+    number(b, "sinks_lost", m.sinks_lost);
+    text_put(b, "}");
+    return true;
+}
+
 static bool json_crls(struct buf *b, const struct ask_item *item)
 {
     struct ipc_status_crls m;
@@ -298,6 +320,7 @@ static const struct row {
     {IPC_STATUS_KEEPER, json_keeper},
     {IPC_STATUS_TOKEN, json_token},
     {IPC_STATUS_SWEEP, json_sweep},
+    {IPC_STATUS_AUDIT, json_audit},
     {IPC_STATUS_CRLS, json_crls},
     {IPC_STATUS_CRL, json_crl},
     {IPC_STATUS_GATE, json_gate},

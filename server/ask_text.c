@@ -132,6 +132,29 @@ static bool text_sweep(const struct ask_item *item)
     return true;
 }
 
+static bool text_audit(const struct ask_item *item)
+{
+    struct ipc_status_audit m;
+    struct shown a, b;
+    char head[TIME_TEXT], late[TIME_TEXT];
+    if (!ipc_get_status_audit(item->body, item->n, &m))
+        return false;
+    time_text(m.head_time, head);
+    printf("audit log %s, %s; line %" PRIu64 ", %s head at line %" PRIu64 " %s; policy %s\n",
+           show(&a, m.log), show(&b, m.sinks), m.seq, m.head_signed ? "signed" : "unsigned",
+           m.head_seq, head, m.require ? "require" : "best");
+    if (m.late_since) {
+        time_text(m.late_since, late);
+        printf("  no head since %s: %s\n", late, show(&a, m.late_reason));
+    }
+    if (m.status != ERR_OK)
+        printf("  records can't be written: %s\n", err_text(err_from_wire(m.status)));
+    if (m.lost || m.sinks_lost)
+        printf("  lost %" PRIu64 " records, and %" PRIu64 " lines of the other sinks\n", m.lost,
+               m.sinks_lost);
+    return true;
+}
+
 static bool text_crls(const struct ask_item *item)
 {
     struct ipc_status_crls m;
@@ -254,6 +277,7 @@ static const struct row {
     {IPC_STATUS_KEEPER, text_keeper},
     {IPC_STATUS_TOKEN, text_token},
     {IPC_STATUS_SWEEP, text_sweep},
+    {IPC_STATUS_AUDIT, text_audit},
     {IPC_STATUS_CRLS, text_crls},
     {IPC_STATUS_CRL, text_crl},
     {IPC_STATUS_GATE, text_gate},

@@ -29,6 +29,8 @@ enum kind {
     PIN,
     BOOL,
     REQUIRE,
+    BEST,
+    SINKS,
     FIPS,
     GROUPS,
     COUNT,
@@ -58,6 +60,16 @@ static const struct key {
     {"server", "map", PATH, AT(map), 0, 0},
     {"server", "partners", PATH, AT(partners), 0, 0},
     {"server", "audit", PATH, AT(audit), 0, 0},
+    {"server", "audit-policy", BEST, AT(audit_best), 0, 0},
+    {"server", "audit-sync", BOOL, AT(audit_sync), 0, 0},
+    {"server", "audit-sink", SINKS, 0, 0, 0},
+    {"server", "audit-head-records", COUNT, AT(audit_head_records), 0, UINT32_MAX},
+    {"server", "audit-head-interval", SECONDS, AT(audit_head_s), 0, YEAR_S},
+    {"server", "sign-key", REFERENCE, AT(sign.key), 0, 0},
+    {"server", "sign-cert", PATH, AT(sign_certificate), 0, 0},
+    {"server", "sign-module", PATH, AT(sign.module), 0, 0},
+    {"server", "sign-module-env", TEXT, AT(sign.module_env), 0, 0},
+    {"server", "sign-pin", PIN, AT(sign.pin), 0, 0},
     {"server", "pid-file", PATH, AT(pid_file), 0, 0},
     {"server", "status", PATH, AT(status), 0, 0},
     {"server", "session-user", TEXT, AT(session_user), 0, 0},
@@ -171,6 +183,33 @@ static enum err take_networks(const struct conf_at *at, const char *value, struc
     return conf_fail(at, "\"%s\" is no network: ADDRESS or ADDRESS/BITS is wanted", bad);
 }
 
+/* "journald syslog:/dev/log file": words, those of sockets with a path where it is another one. */
+static enum err take_sinks(const struct conf_at *at, const char *value, struct config *c)
+{
+    static const char journald[] = "/run/systemd/journal/socket", syslog[] = "/dev/log";
+    enum err e = ERR_OK;
+    while (e == ERR_OK && *(value += strspn(value, " "))) {
+        size_t n = strcspn(value, " "), name = strcspn(value, ": ");
+        bool j = name == 8 && strncmp(value, "journald", name) == 0;
+        bool s = name == 6 && strncmp(value, "syslog", name) == 0;
+        char path[108] = "";
+        if (n - name > sizeof path || (n > name && value[name + 1] != '/'))
+            return conf_fail(at, "the path of a socket is absolute, and at most 107 bytes");
+        if (n > name)
+            snprintf(path, sizeof path, "%.*s", (int)(n - name - 1), value + name + 1);
+        if (j || s)
+            e = conf_string(at,
+                            n > name ? path
+                            : j      ? journald
+                                     : syslog,
+                            true, j ? &c->audit_journald : &c->audit_syslog);
+        else if (n != 4 || strncmp(value, "file", n) != 0)
+            return conf_fail(at, "\"%.*s\" is neither file nor journald nor syslog", (int)n, value);
+        value += n;
+    }
+    return e;
+}
+
 static enum err take_value(const struct key *k, const struct conf_at *at, const char *value,
                            void *to)
 {
@@ -198,10 +237,13 @@ static enum err take_value(const struct key *k, const struct conf_at *at, const 
             e = conf_fail(at, "out of range");
         return e;
     case REQUIRE:
-        *(bool *)to = strcmp(value, "require") == 0;
-        return *(bool *)to || strcmp(value, "best") == 0
+    case BEST:
+        *(bool *)to = strcmp(value, k->kind == BEST ? "best" : "require") == 0;
+        return *(bool *)to || strcmp(value, k->kind == BEST ? "require" : "best") == 0
                    ? ERR_OK
                    : conf_fail(at, "\"%s\" is neither require nor best", value);
+    case SINKS:
+        return take_sinks(at, value, to);
     case FIPS:
         return fips_mode_parse(value, to)
                    ? ERR_OK
@@ -279,6 +321,8 @@ static enum err begin_token(struct reading *r, const struct conf_at *at, const c
                              c->tokens[0].name);
     if (!is_name(name))
         return conf_fail(at, "a token's name is 1 to 64 letters, digits, and . _ -");
+    if (strcmp(name, "sign") == 0)
+        return conf_fail(at, "this is what the token of sign-key is called");
     if (c->n_tokens == CONFIG_TOKENS)
         return conf_fail(at, "more than %d tokens", CONFIG_TOKENS);
     r->token = &c->tokens[c->n_tokens];
@@ -365,6 +409,8 @@ static void set_defaults(struct config *c)
     c->drain_s = 60;
     c->part_expiry_s = 7 * 86400;
     c->scrub_rate = 32 << 20;
+    c->audit_head_records = 1000;
+    c->audit_head_s = 300;
 }
 
 static enum err default_text(char **at, const char *value)
@@ -389,6 +435,13 @@ static enum err check(struct config *c)
         return log_fail(ERR_CONFIG, "%s: [server] groups: %s", c->file, why);
     if (c->ticket_key && strncmp(c->ticket_key, "pkcs11:", 7) != 0)
         return log_fail(ERR_CONFIG, "%s: [server] ticket-key: a pkcs11: URL is wanted", c->file);
+    if (!c->sign.key != !c->sign_certificate)
+        return log_fail(ERR_CONFIG, "%s: [server] sign-key and sign-cert go together", c->file);
+    if (c->sign.key && strcmp(c->sign.key, c->tokens[0].key) == 0)
+        return log_fail(ERR_CONFIG,
+                        "%s: [server] sign-key: the key of the server's certificate signs "
+                        "nothing but handshakes; make another one",
+                        c->file);
     if (c->tickets && c->tls.fips == FIPS_REQUIRE)
         return log_fail(
             ERR_CONFIG,
@@ -413,22 +466,32 @@ static enum err check(struct config *c)
     return config_accounts_find(c);
 }
 
-/* What a [token NAME] does not say is as in [server]. */
+static enum err fill_token(struct config_token *t, const struct config_token *first)
+{
+    char **own[] = {&t->module, &t->module_env, &t->pin};
+    char *const theirs[] = {first->module, first->module_env, first->pin};
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (theirs[i] && default_text(own[i], theirs[i]) != ERR_OK)
+            return ERR_INTERNAL;
+    t->sessions = t->sessions ? t->sessions : first->sessions;
+    t->keep_alive_s = t->keep_alive_s ? t->keep_alive_s : first->keep_alive_s;
+    return ERR_OK;
+}
+
+/* What a [token NAME] does not say is as in [server]; and so of the key of statements, which signs now and then. */
 static enum err fill_tokens(struct config *c)
 {
     const struct config_token *first = &c->tokens[0];
-    for (struct config_token *t = c->tokens + 1; t < c->tokens + c->n_tokens; t++) {
-        char **own[] = {&t->module, &t->module_env, &t->pin};
-        char *const theirs[] = {first->module, first->module_env, first->pin};
+    enum err e = ERR_OK;
+    for (struct config_token *t = c->tokens + 1; e == ERR_OK && t < c->tokens + c->n_tokens; t++) {
         if (!t->key)
             return log_fail(ERR_CONFIG, "%s: [token %s] key is missing", c->file, t->name);
-        for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
-            if (theirs[i] && default_text(own[i], theirs[i]) != ERR_OK)
-                return ERR_INTERNAL;
-        t->sessions = t->sessions ? t->sessions : first->sessions;
-        t->keep_alive_s = t->keep_alive_s ? t->keep_alive_s : first->keep_alive_s;
+        e = fill_token(t, first);
     }
-    return ERR_OK;
+    c->sign.sessions = 1;
+    if (e == ERR_OK && c->sign.key && (e = default_text(&c->sign.name, "sign")) == ERR_OK)
+        e = fill_token(&c->sign, first);
+    return e;
 }
 
 enum err config_load(const char *file, struct config **out)
@@ -466,21 +529,26 @@ enum err config_load(const char *file, struct config **out)
     return ERR_OK;
 }
 
+static void free_token(const struct config_token *t)
+{
+    char *own[] = {t->name, t->key, t->module, t->module_env, t->pin};
+    for (size_t j = 0; j < sizeof own / sizeof own[0]; j++)
+        free(own[j]);
+}
+
 void config_free(struct config *c)
 {
     if (!c)
         return;
-    char *texts[] = {c->file,   c->listen,   c->certificate,  c->map,
-                     c->audit,  c->pid_file, c->session_user, c->token_user,
-                     c->status, c->partners, c->ticket_key};
+    char *texts[] = {c->file,         c->listen,          c->certificate,  c->map,
+                     c->audit,        c->pid_file,        c->session_user, c->token_user,
+                     c->status,       c->partners,        c->ticket_key,   c->audit_journald,
+                     c->audit_syslog, c->sign_certificate};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         free(texts[i]);
-    for (size_t i = 0; i < c->n_tokens; i++) {
-        struct config_token *t = &c->tokens[i];
-        char *own[] = {t->name, t->key, t->module, t->module_env, t->pin};
-        for (size_t j = 0; j < sizeof own / sizeof own[0]; j++)
-            free(own[j]);
-    }
+    for (size_t i = 0; i < c->n_tokens; i++)
+        free_token(&c->tokens[i]);
+    free_token(&c->sign);
     for (size_t i = 0; i < c->n_anchors; i++) {
         free(c->anchors[i].name);
         free(c->anchors[i].ca);

@@ -45,11 +45,17 @@ struct config {
     char *certificate; /* PEM chain, leaf first */
     bool allow_extractable;
     char *map;
-    char *partners;     /* folder; NULL: none */
-    char *audit;        /* file; NULL: standard output */
-    char *pid_file;     /* NULL: none */
-    char *status;       /* socket; NULL: beside the audit log (status.h) */
-    char *session_user; /* account of the sessions when started as root; default "nobody" */
+    char *partners;                            /* folder; NULL: none */
+    char *audit;                               /* file; NULL: standard output */
+    bool audit_best;                           /* audit-policy = best: go on without records */
+    bool audit_sync;                           /* records are on the disk before they count */
+    uint64_t audit_head_records, audit_head_s; /* a head after so many, or so long; 0: not */
+    char *audit_journald, *audit_syslog;       /* sockets of other sinks; NULL: not one */
+    char *sign_certificate;   /* of the key of statements, sign; NULL: there is none */
+    struct config_token sign; /* its name is "sign" */
+    char *pid_file;           /* NULL: none */
+    char *status;             /* socket; NULL: beside the audit log (status.h) */
+    char *session_user;       /* account of the sessions when started as root; default "nobody" */
     uid_t session_uid;
     gid_t session_gid;
     char *token_user; /* account of keeper and signers when started as root; NULL: root's own */

@@ -66,6 +66,7 @@ static void attach(struct hub *h, struct ipc_in *in)
     c->number = m.session;
     ipc_session_text(m.session, c->session);
     log_scrub(c->peer, sizeof c->peer, m.peer.p, m.peer.n);
+    c->service = m.session == 0;
     c->hub = h;
     c->next = &h->control;
     c->prev = h->control.prev;
@@ -129,9 +130,13 @@ static void drain(struct hub *h, int drain_ms)
     int64_t end = now_ms() + drain_ms;
     bool idle = false;
     epoll_ctl(h->epoll, EPOLL_CTL_DEL, h->control.fd, NULL);
-    while (!idle && now_ms() < end)
+    int wait_ms;
+    while (!idle && now_ms() < end) {
+        if (h->work->tend && h->work->tend(h->work->arg, &wait_ms) == HUB_STOP)
+            return;
         if (turn(h, 0, &idle) != HUB_KEEP)
             return;
+    }
 }
 
 /* Rounds until control closes or the work says so. */
@@ -173,6 +178,15 @@ enum err hub_run(int control, size_t max, int drain_ms, hub_fn *handle, void *ar
 {
     const struct hub_work work = {.handle = handle, .fd = -1, .arg = arg};
     return hub_serve(control, max, drain_ms, &work);
+}
+
+void hub_tell(struct hub *hub, uint8_t type, const struct buf *body)
+{
+    for (struct hub_client *c = hub->control.next, *after; c != &hub->control; c = after) {
+        after = c->next;
+        if (!c->service && hub_answer(c, type, body) != HUB_KEEP)
+            detach(hub, c);
+    }
 }
 
 enum hub_next hub_answer(const struct hub_client *to, uint8_t type, const struct buf *body)

@@ -14,6 +14,7 @@ struct hub_client {
     int fd;
     bool control;    /* the master itself: session and peer are then empty */
     uint64_t number; /* of the session */
+    bool service;    /* no session, but another process of the server's (ATTACH of session 0) */
     char session[IPC_SESSION_TEXT];
     char peer[65]; /* scrubbed (log.h) */
     void *data;    /* the handler's own */
@@ -53,6 +54,9 @@ enum err hub_serve(int control, size_t max, int drain_ms, const struct hub_work 
 
 /* Ends with a client. */
 void hub_close(struct hub_client *client);
+
+/* Tells all sessions. Only where they may be closed: those that do not take it are. */
+void hub_tell(struct hub *hub, uint8_t type, const struct buf *body);
 
 /* Answers a client without ever waiting for it: HUB_CLOSE (logged) when it does not take the
  * answer. */

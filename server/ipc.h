@@ -5,13 +5,14 @@
  *
  *   master  - keeper    ATTACH, TICKET_ASK ->  <- KEEPER_UP, KEEPER_FAILED, KEEPER_EVENT, KEEPER_STATUS, TICKET_KEY,
  *                       VOUCH
- *   master  - scribe    ATTACH, REOPEN, RECORD ->  <- RECORDED
+ *   master  - scribe    ATTACH, REOPEN, RECORD, KEEPER_LINK, AUDIT_ASK ->  <- RECORDED, STATUS_AUDIT
+ *   scribe  - keeper    HEAD_ASK ->  <- STATEMENT
  *   master  - session   <- PROVE  GRANTED, CUT ->
  *   master  - usher     USHER_ASK ->  <- JUDGING, VERDICT
  *   keeper  - signer    SIGNER_START, SIGNER_SIGN, TICKET_ASK ->  <- SIGNER_UP, SIGNER_FAILED, SIGNER_SIGNED,
  *                       TICKET_KEY
  *   session - keeper    SIGN ->  <- SIGNED       one signature, then the keeper closes
- *   session - scribe    RECORD, BUNDLE ->  <- RECORDED
+ *   session - scribe    RECORD, BUNDLE ->  <- RECORDED, AUDIT_STATE
  *   session - store     ST_*, BUNDLE ->  <- ST_INFO, ST_PART, ST_ITEMS, ANSWER, BUNDLE
  */
 #ifndef CONSIGND_IPC_H

@@ -75,6 +75,8 @@ static enum hub_next handle(void *arg, struct hub_client *from, const struct ipc
     const struct scheme *scheme = NULL;
     if (from->control)
         return ticket_ask(k, in) ? HUB_KEEP : HUB_CLOSE;
+    if (from->service)
+        return statement_take(k, from, in);
     if (from->data)
         return refuse(k, from, "it asked more than once");
     const char *why = objection(k, in, &m, &scheme);
@@ -87,6 +89,7 @@ static enum hub_next handle(void *arg, struct hub_client *from, const struct ipc
 static void gone(void *arg, struct hub_client *client)
 {
     queue_forget(arg, client);
+    statement_forget(arg, client);
 }
 
 /* ---- time ---- */
@@ -97,6 +100,10 @@ static void gone(void *arg, struct hub_client *client)
 static enum err first_failure(const struct keeper *k)
 {
     enum err e = ERR_OK;
+    if (k->sign && k->sign->state == TOKEN_REFUSED) {
+        log_take_reason(k->sign->reason);
+        return k->sign->status;
+    }
     for (const struct token *t = k->tokens; t < k->tokens + k->n_tokens; t++) {
         if (t->state == TOKEN_UP || t->state == TOKEN_STARTING ||
             (t->state == TOKEN_DOWN && t->starts == 0))
@@ -141,16 +148,16 @@ static int pin_descriptor(const struct config_token *t)
 /* What the PINs need stays open: descriptors, a terminal. */
 static enum err sift_descriptors(const struct config *c, int control, bool *needs_stdin)
 {
-    int keep[CONFIG_TOKENS + 1] = {control};
+    int keep[CONFIG_TOKENS + 2] = {control};
     *needs_stdin = false;
-    for (size_t i = 0; i < c->n_tokens; i++) {
-        int pin = keep[i + 1] = pin_descriptor(&c->tokens[i]);
+    for (size_t i = 0; i <= c->n_tokens; i++) {
+        const struct config_token *t = i < c->n_tokens ? &c->tokens[i] : &c->sign;
+        int pin = keep[i + 1] = pin_descriptor(t);
         if (pin == control)
             return log_fail(ERR_CONFIG, "pin = fd:%d: that descriptor is taken; use another", pin);
-        *needs_stdin |=
-            pin == STDIN_FILENO || (c->tokens[i].pin && strcmp(c->tokens[i].pin, "prompt") == 0);
+        *needs_stdin |= pin == STDIN_FILENO || (t->pin && strcmp(t->pin, "prompt") == 0);
     }
-    return confine_start(keep, (unsigned)c->n_tokens + 1);
+    return confine_start(keep, (unsigned)c->n_tokens + 2);
 }
 
 /* The terminal's signals are the master's; the keeper ends with it, by the control socket or,
@@ -178,9 +185,13 @@ static enum err prepare(const struct config *c, int control)
 static enum err load(struct keeper *k)
 {
     const char *name = k->config->certificate;
+    const char *other = k->config->sign_certificate;
     enum err e = token_load_chain(name, &k->chain, &k->n_chain);
     if (e == ERR_OK)
         e = scheme_key_of(&k->chain[0], name, &k->kind);
+    if (e == ERR_OK && other &&
+        (e = token_load_chain(other, &k->sign_chain, &k->n_sign_chain)) == ERR_OK)
+        e = scheme_key_of(&k->sign_chain[0], other, &k->sign_kind);
     return e == ERR_OK ? token_init_all(k) : e;
 }
 
@@ -215,6 +226,7 @@ int keeper_main(const struct config *config, int control)
     token_release_all(&k);
     queue_release(&k.waiting);
     token_free_chain(k.chain, k.n_chain);
+    token_free_chain(k.sign_chain, k.n_sign_chain);
     return err_exit(e);
 }
 

@@ -56,6 +56,13 @@ struct token {
     uint64_t seeds, unhealthy; /* its random bytes went into the pool, or failed a health test */
 };
 
+/* The one statement that is asked for; keeper_statement.c. */
+struct statement {
+    struct hub_client *client; /* NULL: nobody waits */
+    uint64_t number;           /* of the request */
+    const struct scheme *scheme;
+};
+
 enum { LATENCIES = 96 };
 
 struct counts {
@@ -71,8 +78,13 @@ struct keeper {
     gnutls_pcert_st *chain;
     unsigned n_chain;
     struct scheme_key kind;
-    struct token tokens[CONFIG_TOKENS];
-    size_t n_tokens;
+    struct token tokens[CONFIG_TOKENS + 1];
+    size_t n_tokens;    /* for handshakes; behind them that of statements, where there is one */
+    struct token *sign; /* that one; NULL: none */
+    gnutls_pcert_st *sign_chain;
+    unsigned n_sign_chain;
+    struct scheme_key sign_kind;
+    struct statement statement;
     const struct token *in_use; /* the first that is up; NULL: none */
     bool served;                /* the master was told that there is one */
     uint64_t told;              /* the algorithms that it was told of */
@@ -100,6 +112,9 @@ void queue_put_back(struct keeper *k, struct token *t);
 void queue_answer(struct keeper *k, struct token *t, const struct ipc_signer_signed *m);
 /* When queue_tend has something to do next; INT64_MAX: nothing is known of. */
 int64_t queue_next_ms(const struct keeper *k);
+/* Gives the signer of t a request that nobody in the queue waits for: its number, 0 when it is lost now. */
+uint64_t queue_direct(struct keeper *k, struct token *t, const struct scheme *scheme,
+                      struct slice data);
 /* Forgets all without a word. */
 void queue_release(struct queue *q);
 /* Sends an answer of status and closes nothing. */
@@ -124,6 +139,16 @@ bool token_give(struct keeper *k, struct token *t, struct request *r, int64_t no
 /* Gives its signer up: kills it and starts another later. */
 void token_lose(struct keeper *k, struct token *t, enum err status, const char *reason);
 void token_release_all(struct keeper *k);
+
+/* ---- keeper_statement.c: what the other key signs ---- */
+
+/* A request of one of the server's own processes, over a socket of its own. */
+enum hub_next statement_take(struct keeper *k, struct hub_client *from,
+                             const struct ipc_in *in) MUST_CHECK;
+/* What the signer says to a request, and that it is lost with all that it had. */
+void statement_signed(struct keeper *k, const struct ipc_signer_signed *m);
+void statement_lost(struct keeper *k);
+void statement_forget(struct keeper *k, const struct hub_client *client);
 
 /* ---- keeper_ticket.c ---- */
 

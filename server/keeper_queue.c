@@ -125,6 +125,21 @@ bool queue_take(struct keeper *k, struct hub_client *from, const struct scheme *
     return true;
 }
 
+uint64_t queue_direct(struct keeper *k, struct token *t, const struct scheme *scheme,
+                      struct slice data)
+{
+    struct request *r = t->given.n < t->sessions ? calloc(1, sizeof *r) : NULL;
+    if (!r || data.n > sizeof r->data) {
+        free(r);
+        return 0;
+    }
+    *r = (struct request){.number = ++k->next_number, .scheme = scheme, .n = data.n};
+    memcpy(r->data, data.p, data.n);
+    uint64_t number = r->number;
+    put(&t->given, r);
+    return token_give(k, t, r, tls_now_ms()) ? number : 0;
+}
+
 void queue_forget(struct keeper *k, const struct hub_client *client)
 {
     struct request *r = client->data;

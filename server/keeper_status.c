@@ -114,11 +114,18 @@ static bool send_status(const struct keeper *k)
         .signatures = c->signatures, .p50 = count_percentile(c, 500),
         .p99 = count_percentile(c, 990), .forbidden = c->forbidden, .shed_full = c->shed_full,
         .shed_late = c->shed_late);
-    for (const struct token *t = k->tokens; t < k->tokens + k->n_tokens; t++)
+    for (const struct token *t = k->tokens; t < k->tokens + k->n_tokens + (k->sign != NULL); t++)
         put_token(&out, k, t);
     bool sent = send_control(k, IPC_KEEPER_STATUS, &out);
     buf_release(&out);
     return sent;
+}
+
+/* The server is not said to serve before it is known whether the key of statements is refused. */
+static bool undecided(const struct token *sign)
+{
+    return sign &&
+           (sign->state == TOKEN_STARTING || (sign->state == TOKEN_DOWN && sign->starts == 0));
 }
 
 /* The first token that is up is the one in use. */
@@ -127,7 +134,7 @@ static void tell_in_use(struct keeper *k)
     const struct token *now = NULL;
     for (const struct token *t = k->tokens; !now && t < k->tokens + k->n_tokens; t++)
         now = t->state == TOKEN_UP ? t : NULL;
-    if (now == k->in_use)
+    if (now == k->in_use || (!k->served && undecided(k->sign)))
         return;
     k->in_use = now;
     if (!now)

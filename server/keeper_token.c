@@ -23,7 +23,9 @@ enum {
     AT_ONCE = 2 * SIGNER_SESSIONS, /* messages of one signer taken before others have their turn */
 };
 
-#define EACH_TOKEN(k, t) for (struct token *t = (k)->tokens; t < (k)->tokens + (k)->n_tokens; t++)
+/* That of statements, too. */
+#define EACH_TOKEN(k, t)                                                                           \
+    for (struct token *t = (k)->tokens; t < (k)->tokens + (k)->n_tokens + ((k)->sign != NULL); t++)
 
 /* ---- PINs ---- */
 
@@ -60,10 +62,12 @@ static enum err read_pin(struct keeper *k, struct token *t)
 enum err token_init_all(struct keeper *k)
 {
     k->n_tokens = k->config->n_tokens;
+    k->sign = k->config->sign.key ? &k->tokens[k->n_tokens] : NULL;
     EACH_TOKEN(k, t)
     {
-        *t = (struct token){
-            .config = &k->config->tokens[t - k->tokens], .fd = -1, .backoff_ms = BACKOFF_MS};
+        const struct config_token *c =
+            t == k->sign ? &k->config->sign : &k->config->tokens[t - k->tokens];
+        *t = (struct token){.config = c, .fd = -1, .backoff_ms = BACKOFF_MS};
         enum err e = t->config->pin && (token_is_url(t->config->key) || ticket_key(k, t))
                          ? read_pin(k, t)
                          : ERR_OK;
@@ -83,7 +87,7 @@ enum err token_init_all(struct keeper *k)
 static enum err send_start(const struct keeper *k, const struct token *t)
 {
     const struct config_token *c = t->config;
-    const gnutls_datum_t *leaf = &k->chain[0].cert;
+    const gnutls_datum_t *leaf = &(t == k->sign ? k->sign_chain : k->chain)[0].cert;
     struct ipc_signer_start m = {.allow_extractable = k->config->allow_extractable,
                                  .sessions = (uint16_t)c->sessions,
                                  .keep_alive_s = (uint32_t)c->keep_alive_s,
@@ -135,11 +139,11 @@ static void kill_signer(struct keeper *k, struct token *t)
     k->dying++;
 }
 
-static bool is_signer(const struct keeper *k, pid_t pid)
+static bool is_signer(struct keeper *k, pid_t pid)
 {
-    for (const struct token *t = k->tokens; t < k->tokens + k->n_tokens; t++)
-        if (t->fd >= 0 && t->pid == pid)
-            return true;
+    EACH_TOKEN(k, t)
+    if (t->fd >= 0 && t->pid == pid)
+        return true;
     return false;
 }
 
@@ -196,6 +200,8 @@ void token_lose(struct keeper *k, struct token *t, enum err status, const char *
     k->changed = true;
     k->status_due_ms = 0;
     queue_put_back(k, t);
+    if (t == k->sign)
+        statement_lost(k);
 }
 
 /* Those that do nothing end by themselves and in order; what hangs is killed by its own alarm, or by
@@ -220,7 +226,7 @@ void token_release_all(struct keeper *k)
     }
     EACH_TOKEN(k, t)
     {
-        for (struct token *o = t + 1; o < k->tokens + k->n_tokens; o++)
+        for (struct token *o = t + 1; o <= k->tokens + k->n_tokens; o++)
             if (o->pin == t->pin)
                 o->pin = NULL;
         token_pin_free(t->pin);
@@ -266,6 +272,8 @@ static void on_signed(struct keeper *k, struct token *t, const struct ipc_signer
     }
     t->backoff_ms = BACKOFF_MS;
     queue_answer(k, t, m);
+    if (t == k->sign)
+        statement_signed(k, m);
 }
 
 static void on_failed(struct keeper *k, struct token *t, const struct ipc_signer_failed *m)
@@ -319,8 +327,8 @@ static bool hear_one(struct keeper *k, struct token *t)
 
 static void hear(struct keeper *k)
 {
-    struct epoll_event ready[CONFIG_TOKENS];
-    int n = epoll_wait(k->epoll, ready, CONFIG_TOKENS, 0);
+    struct epoll_event ready[CONFIG_TOKENS + 1];
+    int n = epoll_wait(k->epoll, ready, CONFIG_TOKENS + 1, 0);
     for (int i = 0; i < n; i++)
         for (int m = 0; m < AT_ONCE && hear_one(k, ready[i].data.ptr); m++)
             continue;
@@ -364,7 +372,7 @@ void token_tend_all(struct keeper *k, int64_t now_ms)
 int64_t token_next_ms(const struct keeper *k)
 {
     int64_t next = k->dying ? tls_now_ms() + REAP_MS : INT64_MAX;
-    for (const struct token *t = k->tokens; t < k->tokens + k->n_tokens; t++) {
+    for (const struct token *t = k->tokens; t < k->tokens + k->n_tokens + (k->sign != NULL); t++) {
         int64_t due = t->state == TOKEN_UP        ? patience_ms(k, t)
                       : t->state == TOKEN_REFUSED ? INT64_MAX
                                                   : t->due_ms;
@@ -377,9 +385,9 @@ int64_t token_next_ms(const struct keeper *k)
 
 struct token *token_for(struct keeper *k, const struct scheme *s)
 {
-    EACH_TOKEN(k, t)
-    if (t->state == TOKEN_UP && (t->algorithms & scheme_bit(s)))
-        return t;
+    for (struct token *t = k->tokens; t < k->tokens + k->n_tokens; t++)
+        if (t->state == TOKEN_UP && (t->algorithms & scheme_bit(s)))
+            return t;
     return NULL;
 }
 

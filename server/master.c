@@ -120,6 +120,7 @@ static void on_client(struct master *m, struct status_client *c)
 {
     int64_t tickets_until;
     const char *tickets = master_tickets_state(m, &tickets_until);
+    struct buf audit;
     const struct status_view view = {.policy = m->policy,
                                      .sessions = &m->sessions,
                                      .housekeeping = &m->housekeeping,
@@ -127,6 +128,7 @@ static void on_client(struct master *m, struct status_client *c)
                                      .usher = &m->usher,
                                      .gate = &m->gate,
                                      .keeper = &m->keeper_status,
+                                     .audit = &audit,
                                      .address = m->address,
                                      .started = m->started,
                                      .started_ms = m->started_ms,
@@ -137,7 +139,11 @@ static void on_client(struct master *m, struct status_client *c)
     if (!status_asked(&m->status, c, &ask))
         return;
     if (!ask.scrub) {
+        buf_init(&audit, IPC_SMALL);
+        if (!scribe_status(m->scribe.control, &audit))
+            log_warn("the scribe does not say how it is");
         status_answer(&m->status, c, &view);
+        buf_release(&audit);
         return;
     }
     enum err e = m->drain_until_ms
@@ -315,6 +321,20 @@ static enum err start(struct master *m)
     return ERR_OK;
 }
 
+/* The scribe has the last head of the audit log signed, so the keeper outlives it. */
+static void end_scribe(struct master *m)
+{
+    pid_t pid = m->scribe.control >= 0 ? m->scribe.pid : 0;
+    siginfo_t left;
+    master_drop_helper(m, &m->scribe);
+    for (int64_t until = tls_now_ms() + 2 * END_WAIT_MS; pid > 0 && tls_now_ms() < until;) {
+        left.si_pid = 0;
+        if (waitid(P_PID, (id_t)pid, &left, WEXITED | WNOHANG | WNOWAIT) < 0 || left.si_pid == pid)
+            return;
+        (void)usleep(5 * 1000);
+    }
+}
+
 /* Ends what is still there: sessions first, so that the scribe can write their last words. */
 static void finish(struct master *m)
 {
@@ -335,8 +355,8 @@ static void finish(struct master *m)
     usher_stop(&m->usher);
     master_drop_helper(m, &m->coming);
     master_drop_helper(m, &m->retired);
+    end_scribe(m);
     master_drop_helper(m, &m->keeper);
-    master_drop_helper(m, &m->scribe);
     for (int64_t until = tls_now_ms() + END_WAIT_MS; tls_now_ms() < until;) {
         master_reap(m);
         if (waitid(P_ALL, 0, &left, WEXITED | WNOHANG | WNOWAIT) < 0)

@@ -50,12 +50,37 @@ enum err master_bring_keeper(struct master *m)
     return e;
 }
 
+/* Gives the scribe a socket to the keeper, for the heads of the audit log. It does without until there is one. */
+static void link_scribe(const struct master *m)
+{
+    int pair[2];
+    struct buf b;
+    struct ipc_attach a = {0, slice_str("scribe")};
+    if (m->keeper.control < 0 || m->scribe.control < 0 || ipc_pair(pair) != ERR_OK)
+        return;
+    buf_init(&b, IPC_SMALL);
+    if (!ipc_put_attach(&b, &a) ||
+        ipc_send(m->keeper.control, IPC_ATTACH, &b, &pair[0], 1, true) != ERR_OK)
+        log_warn("the keeper does not take the scribe");
+    buf_clear(&b);
+    if (ipc_send(m->scribe.control, IPC_KEEPER_LINK, &b, &pair[1], 1, true) != ERR_OK)
+        log_warn("the scribe does not take the keeper");
+    buf_release(&b);
+    close(pair[0]);
+    close(pair[1]);
+}
+
 enum err master_bring_scribe(struct master *m)
 {
     m->scribe_due_ms = 0;
-    enum err e = scribe_start(m->policy->config->audit, &m->scribe.control, &m->scribe.pid);
+    struct scribe_how how;
+    scribe_how(m->policy->config, &how);
+    scribe_require(!how.best);
+    enum err e = scribe_start(&how, &m->scribe.control, &m->scribe.pid);
     if (e == ERR_OK)
         e = master_watch(m, EPOLL_CTL_ADD, m->scribe.control, WATCH_SCRIBE, EPOLLIN);
+    if (e == ERR_OK)
+        link_scribe(m);
     /* It said that it is ready, as a keeper does. */
     if (e == ERR_OK)
         m->backoff_ms = BACKOFF_MS;
@@ -106,6 +131,7 @@ static void keeper_up(struct master *m, uint64_t algorithms)
     if (master_watch(m, EPOLL_CTL_MOD, m->keeper.control, WATCH_KEEPER, EPOLLIN) != ERR_OK)
         master_stop(m, ERR_INTERNAL);
     retire(m, old);
+    link_scribe(m);
     m->backoff_ms = BACKOFF_MS;
     m->tickets_held = false;
     m->tickets_due_ms = 0;

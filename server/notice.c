@@ -29,7 +29,7 @@ static uint64_t mix_file(uint64_t h, const char *ref)
 
 uint64_t notice_files(const struct config *c)
 {
-    const char *own[] = {c->file, c->map, c->certificate};
+    const char *own[] = {c->file, c->map, c->certificate, c->sign_certificate, c->sign.key};
     uint64_t h = UINT64_C(14695981039346656037);
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
         h = mix_file(h, own[i]);

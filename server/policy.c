@@ -55,6 +55,34 @@ static enum err check_rates(const struct policy *p)
     return ERR_OK;
 }
 
+static bool same_public(const gnutls_pcert_st *a, const gnutls_pcert_st *b)
+{
+    gnutls_datum_t x = {NULL, 0}, y = {NULL, 0};
+    bool same = gnutls_pubkey_export2(a->pubkey, GNUTLS_X509_FMT_DER, &x) < 0 ||
+                gnutls_pubkey_export2(b->pubkey, GNUTLS_X509_FMT_DER, &y) < 0 ||
+                (x.size == y.size && memcmp(x.data, y.data, x.size) == 0);
+    gnutls_free(x.data);
+    gnutls_free(y.data);
+    return same;
+}
+
+/* The certificate of the key of statements: of another key than the server's, whose signatures are of handshakes alone. */
+static enum err load_sign(struct policy *p)
+{
+    const struct config *c = p->config;
+    if (!c->sign_certificate)
+        return ERR_OK;
+    enum err e = token_load_chain(c->sign_certificate, &p->sign_chain, &p->n_sign_chain);
+    if (e == ERR_OK && same_public(&p->sign_chain[0], &p->chain[0]))
+        e = log_fail(ERR_CONFIG,
+                     "%s: sign-cert %s: its key is that of the server's certificate, which signs "
+                     "nothing but handshakes; make another one",
+                     c->file, c->sign_certificate);
+    return e != ERR_OK
+               ? e
+               : cert_chain_fips(p->sign_chain, p->n_sign_chain, c->tls.fips, c->sign_certificate);
+}
+
 enum err policy_load(const char *config_file, uint64_t generation, struct policy **out)
 {
     struct policy *p = calloc(1, sizeof *p);
@@ -72,7 +100,8 @@ enum err policy_load(const char *config_file, uint64_t generation, struct policy
         (e = load_partners(p)) == ERR_OK && (e = check_rates(p)) == ERR_OK &&
         (e = token_load_chain(p->config->certificate, &p->chain, &p->n_chain)) == ERR_OK &&
         (e = cert_chain_fips(p->chain, p->n_chain, p->config->tls.fips, p->config->certificate)) ==
-            ERR_OK) {
+            ERR_OK &&
+        (e = load_sign(p)) == ERR_OK) {
         *out = p;
         return ERR_OK;
     }
@@ -88,6 +117,7 @@ void policy_free(struct policy *p)
     token_free_chain(p->coming, p->n_coming);
     for (size_t i = 0; i < p->n_paces; i++)
         close(p->paces[i].fd);
+    token_free_chain(p->sign_chain, p->n_sign_chain);
     free(p->paces);
     map_free(p->map);
     cert_store_free(p->anchors);
@@ -127,9 +157,18 @@ static bool same_leaf(const gnutls_pcert_st *a, const gnutls_pcert_st *b)
     return a->cert.size == b->cert.size && memcmp(a->cert.data, b->cert.data, a->cert.size) == 0;
 }
 
+static bool same_sign(const struct policy *a, const struct policy *b)
+{
+    if (!a->sign_chain || !b->sign_chain)
+        return !a->sign_chain && !b->sign_chain;
+    return same_leaf(a->sign_chain, b->sign_chain) &&
+           same_token(&a->config->sign, &b->config->sign);
+}
+
 bool policy_pair(struct policy *fresh, struct policy *old)
 {
-    if (same_leaf(fresh->chain, old->chain) && same_key(fresh->config, old->config))
+    if (same_leaf(fresh->chain, old->chain) && same_key(fresh->config, old->config) &&
+        same_sign(fresh, old))
         return false;
     fresh->coming = fresh->chain;
     fresh->n_coming = fresh->n_chain;

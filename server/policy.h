@@ -26,6 +26,8 @@ struct policy {
     unsigned n_chain;
     gnutls_pcert_st *coming; /* a newer one, until a keeper has its key; NULL: none */
     unsigned n_coming;
+    gnutls_pcert_st *sign_chain; /* of the key of statements; NULL: there is none */
+    unsigned n_sign_chain;
     uint64_t files; /* how its files looked when they were read (notice.h) */
 };
 

@@ -302,6 +302,8 @@ enum err requests_serve(struct requests *r)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (rows[i].type != f.type)
             continue;
+        if (f.type != MSG_PING && (e = scribe_ready(r->records.fd)) != ERR_OK)
+            return e;
         /* Requests are carried out and answered in order. */
         if ((e = requests_settle_before(r, f.type)) != ERR_OK)
             return e;

@@ -20,7 +20,7 @@ static bool is_name(struct slice s)
 
 static bool is_own(struct slice key)
 {
-    static const char *const own[] = {"time", "seq", "session", "peer", "event"};
+    static const char *const own[] = {"time", "seq", "prev", "session", "peer", "event"};
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
         if (slice_eq(key, slice_str(own[i])))
             return true;
@@ -37,12 +37,11 @@ static void put_pair(struct buf *out, const char *key, struct slice value)
 
 static void put_head(struct buf *out, const struct scribe_facts *f)
 {
-    struct tm tm;
-    char day[32], text[96];
-    gmtime_r(&f->time.tv_sec, &tm);
-    strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(text, sizeof text, "{\"time\":\"%s.%06ldZ\",\"seq\":%" PRIu64, day,
-             f->time.tv_nsec / 1000, f->seq);
+    char time[AUDIT_TIME], prev[AUDIT_HEX + 1], text[160];
+    audit_time(&f->time, time);
+    text_hex(f->prev, WIRE_HASH, prev);
+    snprintf(text, sizeof text, "{\"time\":\"%s\",\"seq\":%" PRIu64 ",\"prev\":\"%s\"", time,
+             f->seq, prev);
     text_put(out, text);
     if (f->session[0])
         put_pair(out, "session", slice_str(f->session));

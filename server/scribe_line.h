@@ -3,16 +3,18 @@
 #ifndef CONSIGND_SCRIBE_LINE_H
 #define CONSIGND_SCRIBE_LINE_H
 
+#include "audit.h"
 #include "ipc.h"
 #include <time.h>
 
 /* The longest record there can be, with every byte of it escaped, fits. */
-enum { SCRIBE_LINE_MAX = 64 * 1024 };
+enum { SCRIBE_LINE_MAX = AUDIT_LINE_MAX };
 
 /* What the scribe knows by itself. session and peer may be "": then they are left out. */
 struct scribe_facts {
     struct timespec time;
     uint64_t seq;
+    const uint8_t *prev; /* hash of the line before, WIRE_HASH bytes */
     const char *session;
     const char *peer;
 };

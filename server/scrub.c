@@ -290,10 +290,13 @@ static enum err run(const struct policy *policy, const char *only, struct scrub 
 enum err scrub_run(const struct policy *policy, const char *only, struct scrub *s,
                    void (*each)(const struct scrub *s))
 {
-    const char *audit = policy->config->audit;
+    struct scribe_how how;
     int scribe = -1, status;
     pid_t pid = 0;
-    enum err e = audit ? scribe_start(audit, &scribe, &pid) : ERR_OK;
+    scribe_how(policy->config, &how);
+    how.sign = false; /* there is no keeper */
+    scribe_require(!how.best);
+    enum err e = how.file ? scribe_start(&how, &scribe, &pid) : ERR_OK;
     if (e != ERR_OK)
         return e;
     e = run(policy, only, s, scribe, each);

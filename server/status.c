@@ -278,6 +278,7 @@ static void put_all(struct buf *out, const struct status_view *v)
     put_keeper(out, v->keeper);
     PUT(out, status_sweep, STATUS_SWEEP, (uint64_t)w->began, (uint64_t)w->ended, w->removed,
         w->failed);
+    buf_put(out, v->audit->data, v->audit->len);
     put_crls(out, v);
     put_gate(out, v);
     put_reload(out, v);

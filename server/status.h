@@ -46,6 +46,7 @@ struct status_view {
     const struct gate *gate;
     const struct buf
         *keeper; /* its own messages (ipc.def, KEEPER_STATUS); empty: nothing is known */
+    const struct buf *audit; /* the scribe's (STATUS_AUDIT); empty: it did not answer */
     const char *address;
     int64_t started; /* seconds since 1970 */
     int64_t started_ms;

@@ -22,7 +22,7 @@ none() {
 
 # Who may include which header of the system's: files by shell pattern.
 allowed='
-<gnutls/crypto.h>        common/token_patience.c common/tree_engine.c common/cert_id.c client/hash.c pki/*
+<gnutls/crypto.h>        server/keeper_statement.c common/token_patience.c common/tree_engine.c common/cert_id.c client/hash.c pki/*
 <gnutls/pkcs11.h>        common/token*.c pki/*
 <p11-kit/p11-kit.h>      common/p11.c common/token*.c pki/*
 <p11-kit/uri.h>          common/p11.c
@@ -52,6 +52,7 @@ send_internal.h          common/send*.c
 recv_internal.h          common/recv*.c
 requests_internal.h      server/requests*.c
 map_internal.h           server/map*.c
+scribe_internal.h        server/scribe*.c
 cert_internal.h          common/cert*.c common/checkup_cert.c
 cert_internal.h          common/cert*.c common/cert_trial.h common/checkup_cert.c
 cert_trial.h             common/cert_check.c common/cert_judge.c

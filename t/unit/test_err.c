@@ -59,6 +59,7 @@ static void published_statuses_keep_their_numbers(void **state)
     assert_int_equal(ERR_CORRUPT, 18);
     assert_int_equal(ERR_INTERNAL, 23);
     assert_int_equal(ERR_AWAY, 24);
+    assert_int_equal(ERR_AUDIT, 25);
 }
 
 static void exits_are_of_sysexits(void **state)
@@ -88,7 +89,7 @@ static void texts_are_lower_case_without_full_stop(void **state)
 static void unknown_statuses_are_internal(void **state)
 {
     (void)state;
-    static const uint16_t unknown[] = {25, 26, 100, 255, 256, 32768, 65535};
+    static const uint16_t unknown[] = {26, 27, 100, 255, 256, 32768, 65535};
     for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++)
         assert_int_equal(err_from_wire(unknown[i]), ERR_INTERNAL);
     assert_string_equal(err_name((enum err)9999), "INTERNAL");
