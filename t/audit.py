@@ -25,7 +25,7 @@ if how == "insert":
     out += lines[at - 1:]
 else:
     for i, line in enumerate(lines[at - 1:]):
-    X b'"event":"head"' in line:
+        if how in ("drop-heads", "other") and b'"event":"head"' in line:
             continue
         prev = sha(out[-1]) if out else b"0" * 64
         seq = b"%d" % (len(out) + 1)

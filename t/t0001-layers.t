@@ -77,7 +77,7 @@ misplaced() {
 }
 
 # The modules of common/, each of which may include those before it.
-order='err buf wire text log confine fips health path walk conf partner deflate gauge hole tree codec msg claims part token p11 cert checkup meta fs scheme tls pace chan patience lane share match old xfer'
+order='err buf wire text log confine fips health path walk conf partner deflate gauge hole tree audit codec msg claims part token p11 cert checkup meta fs scheme tls pace chan patience lane share match old xfer'
 
 upward() {
 	includes | awk -v order="$order" '

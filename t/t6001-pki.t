@@ -307,14 +307,14 @@ test_expect_success 'usage errors end with 64, --help with 0' '
 	test_expect_code 64 consign-pki init --dir x --type dsa --pin pin &&
 	test_expect_code 64 consign-pki crl --dir ca --days 0x &&
 	consign-pki --help >out && grep "^  issue" out &&
-	for c in init issue csr sign renew revoke crl list expiry show verify export token key partner random; do
+	for c in init issue csr sign renew revoke crl list expiry show verify audit export token key partner random; do
 		consign-pki $c --help >out && grep -q "^Usage: consign-pki $c" out || return 1
 	done
 '
 
 MAN=$SOURCE/contrib/man/consign-pki.1
 test_expect_success 'the manual and --help name the same commands and options' '
-	for c in init issue csr sign renew revoke crl list expiry show verify export token key partner random; do
+	for c in init issue csr sign renew revoke crl list expiry show verify audit export token key partner random; do
 		grep -q "^\.Cm $c" "$MAN" || return 1
 		consign-pki $c --help | grep -o -e "--[a-z-]*" || return 1
 	done | grep -e "^--" | sort -u >told &&
