@@ -5,7 +5,7 @@
 #   audit_key NAME       a key for statements in the token of NAME.conf, its certificate sign.pem, and both in NAME.conf
 #   puts PREFIX N        N uploads by alice, each recorded
 #   rotate_log TO        moves server.audit there and has the server open it anew
-#   scribe_pid           of the server that runs
+#   scribe_pid [FILE]    of the server that runs, with FILE open (server.audit)
 #   verify ARGUMENT...   consign-pki audit verify
 #   bad [--with FILE...] [OPTION...]   log, after the files, is bad: exit status 65, with the output in out
 #   bad_file FILE        the same of FILE alone
@@ -28,9 +28,10 @@ rotate_log() {
 }
 
 scribe_pid() {
+	file_=${1:-server.audit}
 	pgrep -P "$SERVER_PID" | while read -r pid_; do
 		for fd_ in "/proc/$pid_/fd"/*; do
-			case $(readlink "$fd_") in */server.audit) echo "$pid_" ;; esac
+			case $(readlink "$fd_") in */"$file_") echo "$pid_" ;; esac
 		done
 	done | sort -u
 }
