@@ -22,10 +22,17 @@ struct log_file {
     uint64_t first; /* number of its first line; 0: none */
 };
 
+enum { KEYS = 64 };
+
+struct key {
+    gnutls_pubkey_t pub;
+    uint8_t fingerprint[WIRE_HASH];
+};
+
 struct audit {
     const struct options *o;
-    gnutls_pubkey_t key; /* NULL: signatures are not checked */
-    uint8_t fingerprint[WIRE_HASH];
+    struct key keys[KEYS];
+    size_t n_keys; /* 0: signatures are not checked */
     struct log_file *files;
     size_t n_files;
     char **names; /* of head files */
@@ -38,24 +45,42 @@ struct audit {
 
 /* ---- signatures ---- */
 
-static enum err load_key(struct audit *a)
+static enum err load_key(struct key *k, const char *file)
 {
     gnutls_datum_t pem = {NULL, 0};
     gnutls_x509_crt_t crt = NULL;
     size_t n = WIRE_HASH;
-    enum err e = file_read(a->o->cert, &pem);
+    enum err e = file_read(file, &pem);
     if (e != ERR_OK)
         return e;
-    bool good = gnutls_pubkey_init(&a->key) >= 0 && gnutls_x509_crt_init(&crt) >= 0 &&
+    bool good = gnutls_pubkey_init(&k->pub) >= 0 && gnutls_x509_crt_init(&crt) >= 0 &&
                 ((gnutls_x509_crt_import(crt, &pem, GNUTLS_X509_FMT_PEM) >= 0 &&
-                  gnutls_pubkey_import_x509(a->key, crt, 0) >= 0) ||
-                 gnutls_pubkey_import(a->key, &pem, GNUTLS_X509_FMT_PEM) >= 0) &&
-                gnutls_pubkey_get_key_id(a->key, GNUTLS_KEYID_USE_SHA256, a->fingerprint, &n) >= 0;
+                  gnutls_pubkey_import_x509(k->pub, crt, 0) >= 0) ||
+                 gnutls_pubkey_import(k->pub, &pem, GNUTLS_X509_FMT_PEM) >= 0) &&
+                gnutls_pubkey_get_key_id(k->pub, GNUTLS_KEYID_USE_SHA256, k->fingerprint, &n) >= 0;
     if (crt)
         gnutls_x509_crt_deinit(crt);
     gnutls_free(pem.data);
-    return good ? ERR_OK
-                : log_fail(ERR_CONFIG, "%s: neither a certificate nor a public key", a->o->cert);
+    return good ? ERR_OK : log_fail(ERR_CONFIG, "%s: neither a certificate nor a public key", file);
+}
+
+static enum err load_keys(struct audit *a)
+{
+    enum err e = ERR_OK;
+    for (char **file = a->o->cert; e == ERR_OK && file && *file; file++) {
+        if (a->n_keys == KEYS)
+            return log_fail(ERR_USAGE, "--cert: more than %d", KEYS);
+        e = load_key(&a->keys[a->n_keys++], *file);
+    }
+    return e;
+}
+
+static gnutls_pubkey_t find_key(const struct audit *a, const uint8_t fingerprint[static WIRE_HASH])
+{
+    for (size_t i = 0; i < a->n_keys; i++)
+        if (memcmp(fingerprint, a->keys[i].fingerprint, WIRE_HASH) == 0)
+            return a->keys[i].pub;
+    return NULL;
 }
 
 static enum audit_verdict verify(void *arg, const struct audit_head *head, struct slice line)
@@ -65,16 +90,17 @@ static enum audit_verdict verify(void *arg, const struct audit_head *head, struc
     struct slice algorithm, signature;
     uint8_t key[WIRE_HASH];
     gnutls_datum_t data = {(uint8_t *)text, (unsigned)audit_head_text(head, text)}, raw = {NULL, 0};
-    if (!a->key)
+    if (a->n_keys == 0)
         return AUDIT_NO_KEY;
     if (!audit_get_hash(line, "key", key) || !audit_get(line, "algorithm", &algorithm) ||
         !audit_get(line, "signature", &signature) || !slice_copy(algorithm, name, sizeof name))
         return AUDIT_WRONG;
-    if (memcmp(key, a->fingerprint, WIRE_HASH) != 0)
+    gnutls_pubkey_t pub = find_key(a, key);
+    if (!pub)
         return AUDIT_OTHER_KEY;
     gnutls_datum_t base64 = {(uint8_t *)(uintptr_t)signature.p, (unsigned)signature.n};
     bool good = gnutls_base64_decode2(&base64, &raw) >= 0 &&
-                gnutls_pubkey_verify_data2(a->key, gnutls_sign_get_id(name), 0, &data, &raw) >= 0;
+                gnutls_pubkey_verify_data2(pub, gnutls_sign_get_id(name), 0, &data, &raw) >= 0;
     gnutls_free(raw.data);
     return good ? AUDIT_GOOD : AUDIT_WRONG;
 }
@@ -236,7 +262,7 @@ static void judge(struct audit *a)
         return;
     if (s->lines == 0)
         snprintf(text, sizeof text, "there is no line");
-    else if (a->key && s->signed_heads == 0)
+    else if (a->n_keys && s->signed_heads == 0)
         snprintf(text, sizeof text, "no head is signed");
     else if (a->o->live && s->signed_heads > 0 && !s->closed && s->interval &&
              age > 2 * s->interval + 60)
@@ -263,7 +289,7 @@ static void print(const struct audit *a)
                ",\"signed_heads\":%" PRIu64 ",\"unsigned_heads\":%" PRIu64 ",\"head_seq\":%" PRIu64
                ",\"head_time\":%" PRIu64 ",\"signatures_checked\":%s,\"closed\":%s,\"findings\":[",
                verdict, s->log, s->first, s->last, s->signed_heads, s->unsigned_heads, s->head_seq,
-               s->head_time, a->key ? "true" : "false", s->closed ? "true" : "false");
+               s->head_time, a->n_keys ? "true" : "false", s->closed ? "true" : "false");
         fwrite(a->json.data, 1, a->json.len, stdout);
         printf("]}\n");
         return;
@@ -273,7 +299,7 @@ static void print(const struct audit *a)
     printf("       %" PRIu64 " signed heads%s, the last of line %" PRIu64 " at %s; %" PRIu64
            " unsigned; %" PRIu64 " lines behind it%s\n",
            s->signed_heads,
-           a->key || !s->signed_heads ? "" : " (signatures not checked: no --cert)", s->head_seq,
+           a->n_keys || !s->signed_heads ? "" : " (signatures not checked: no --cert)", s->head_seq,
            head, s->unsigned_heads, s->last - s->head_seq, s->closed ? ", closed" : "");
 }
 
@@ -305,8 +331,9 @@ static void release(struct audit *a)
     free(a->names);
     free(a->proofs);
     free(a->files);
-    if (a->key)
-        gnutls_pubkey_deinit(a->key);
+    for (size_t i = 0; i < a->n_keys; i++)
+        if (a->keys[i].pub)
+            gnutls_pubkey_deinit(a->keys[i].pub);
     buf_release(&a->json);
 }
 
@@ -331,8 +358,8 @@ enum err audit_run(const struct options *o, const char *const *args, int n)
             a.files[a.n_files++].name = args[i + 1];
     if (e == ERR_OK && a.n_files == 0)
         e = log_fail(ERR_USAGE, "audit verify: wants LOG...");
-    if (e == ERR_OK && o->cert)
-        e = load_key(&a);
+    if (e == ERR_OK)
+        e = load_keys(&a);
     if (e == ERR_OK)
         e = gather_heads(&a);
     if (e == ERR_OK)

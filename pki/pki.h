@@ -29,8 +29,7 @@ struct options {
     char *subject, *name, *out, *reason, *not_before, *not_after;
     char *parent, *parent_pin, *anchor, *crl, *host, *at, *password;
     char *fingerprint, *partners, *root, *rights, *account;
-    char *cert;
-    char **head;
+    char **cert, **head;
     char **san, **permit, **exclude, **user, **endpoint, **crl_from;
     int days, within, path_length, sessions, seconds;
     int file_key, new_key, server, client, ca, all, check, p12, json, fips, raw, allow_extractable,

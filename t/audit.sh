@@ -2,7 +2,7 @@
 # shellcheck shell=sh
 # For the scripts about the audit log. Sourced after lib.sh and xfer.sh.
 #
-#   audit_key NAME       a key for statements in the token of NAME.conf, its certificate sign.pem, and both in NAME.conf
+#   audit_key NAME [CERT]  a key for statements in the token of NAME.conf, its certificate CERT (sign.pem), and both in NAME.conf
 #   puts PREFIX N        N uploads by alice, each recorded
 #   rotate_log TO        moves server.audit there and has the server open it anew
 #   scribe_pid [FILE]    of the server that runs, with FILE open (server.audit)
@@ -14,8 +14,8 @@
 
 audit_key() {
 	consign-pki issue client "CN=$1 statements,O=Site" --token "$1" --key-pin "$SOFTHSM_PIN_FILE" --label "$1-sign" \
-		--out sign.pem >sign.issued && conf "$1.conf" server sign-key "$(key_of_ sign.issued)" &&
-		conf "$1.conf" server sign-cert sign.pem
+		--out "${2:-sign.pem}" >sign.issued && conf "$1.conf" server sign-key "$(key_of_ sign.issued)" &&
+		conf "$1.conf" server sign-cert "${2:-sign.pem}"
 }
 
 puts() {
