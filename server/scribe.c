@@ -8,6 +8,7 @@
 #include "tls.h"
 
 #include <linux/capability.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { READY_MS = 10 * 1000, DRAIN_MS = 2 * 1000, SINK_MS = 20, WAIT_MAX_MS = 60 * 1000 };
+enum {
+    READY_MS = 10 * 1000,
+    DRAIN_MS = 2 * 1000,
+    SINK_MS = 20,
+    SINKS_END_MS = 1000,
+    WAIT_MAX_MS = 60 * 1000
+};
 
 /* ---- answers ---- */
 
@@ -31,14 +38,15 @@ static enum hub_next answer(const struct hub_client *to, enum err status)
     return next;
 }
 
-/* What is gathered is written, then all that asked are told. */
-static void answer_all(struct scribe *s)
+/* What is gathered is written, then all that asked are told. close: those that do not take it are closed; where they
+ * may not be, their sockets tell. */
+static void answer_all(struct scribe *s, bool close)
 {
     scribe_settle(s);
     for (size_t i = 0; i < s->n_waiting; i++) {
         struct hub_client *c = s->waiting[i].client;
         s->waiting[i].client = NULL;
-        if (c && answer(c, s->waiting[i].status) != HUB_KEEP && !c->control)
+        if (c && answer(c, s->waiting[i].status) != HUB_KEEP && close && !c->control)
             hub_close(c);
     }
     s->n_waiting = s->settled = 0;
@@ -128,7 +136,7 @@ static bool heed_master(struct scribe *s, const struct hub_client *from, const s
     } else if (in->type == IPC_KEEPER_LINK && in->n_fds == 1) {
         heads_link(s, in->fds[0]);
     } else if (in->type == IPC_AUDIT_ASK) {
-        answer_all(s); /* in the order of what was asked */
+        answer_all(s, false); /* in the order of what was asked */
         *next = answer_status(s, from);
     } else {
         return false;
@@ -147,7 +155,7 @@ static enum hub_next handle(void *arg, struct hub_client *from, const struct ipc
     if (from->control && heed_master(s, from, in, &next))
         return next;
     if (s->n_waiting == sizeof s->waiting / sizeof s->waiting[0])
-        answer_all(s);
+        answer_all(s, false);
     struct waiting *w = &s->waiting[s->n_waiting++];
     *w = (struct waiting){.client = from};
     bool whole = in->n_fds == 0;
@@ -166,7 +174,7 @@ static enum hub_next tend(void *arg, int *wait_ms)
 {
     struct scribe *s = arg;
     int64_t now = tls_now_ms();
-    answer_all(s);
+    answer_all(s, true);
     if (s->broken != ERR_OK && now >= s->again_ms)
         (void)scribe_mend(s);
     heads_tend(s, now);
@@ -233,9 +241,10 @@ static _Noreturn void live(struct scribe *s)
     if (!rc)
         rc = hub_serve(s->control, SIZE_MAX, DRAIN_MS, &work);
     s->hub = NULL;
-    answer_all(s);
+    answer_all(s, false);
     heads_end(s);
-    (void)sinks_tend(s);
+    for (int64_t until = tls_now_ms() + SINKS_END_MS; sinks_tend(s) && tls_now_ms() < until;)
+        (void)poll(NULL, 0, SINK_MS / 4);
     sinks_close(s);
     buf_release(&s->lines);
     _exit(err_exit(rc));

@@ -22,7 +22,7 @@ fill() {
 	cat /dev/zero >small/ballast 2>/dev/null
 	# The rest of the last page of the log is still free.
 	n_=0
-	while consign -q ls alice:/ >/dev/null 2>&1; do
+	while within 20 consign -q ls alice:/ >/dev/null 2>&1; do
 		n_=$((n_ + 1)) && test $n_ -lt 200 || return 1
 	done
 }
@@ -54,20 +54,20 @@ test_expect_success 'a full disk: what is asked is refused, in words, and before
 '
 
 test_expect_success 'with room it goes on by itself, and the log says how many are missing' '
-	rm small/ballast && soon "consign -q put f alice:/second" && grep "\"event\":\"gap\",\"lost\":\"[1-9]" small/audit &&
+	rm small/ballast && soon "within 20 consign -q put f alice:/second" && grep "\"event\":\"gap\",\"lost\":\"[1-9]" small/audit &&
 	json_lines small/audit && test "$(status status)" = OK && test "$(status lost)" -gt 0 &&
 	{ verify small/audit >out; code=$?; cat out; } && test $code -eq 1 && grep "^lost .*gap: [1-9]" out
 '
 
 test_expect_success 'a transfer that runs while the disk becomes full is not acknowledged, and says why' '
-	start_relay && relay_hold up 1500000 && { consign put big relayed:/running >out 2>err & CLIENT=$!; } &&
+	start_relay && relay_hold up 1500000 && { within 60 consign put big relayed:/running >out 2>err & CLIENT=$!; } &&
 	relay_held && fill && relay_do go && { wait $CLIENT; code=$?; cat err; } && test $code -eq 75 && grep -i "audit log" err &&
 	rm small/ballast && stop_relay
 '
 
 test_expect_success 'of many files those that are acknowledged are in the log' '
-	mkdir many && for i in $(seq 5000); do echo $i >many/$i; done && soon "consign -q ls alice:/" &&
-	{ consign --json put -r many alice:/many >out 2>err; code=$?; } && test $code -eq 75 && { grep "\"status\":\"OK\"" out >ok || :; } &&
+	mkdir many && for i in $(seq 5000); do echo $i >many/$i; done && soon "within 20 consign -q ls alice:/" &&
+	{ within 60 consign --json put -r many alice:/many >out 2>err; code=$?; } && test $code -eq 75 && { grep "\"status\":\"OK\"" out >ok || :; } &&
 	test "$(wc -l <ok)" -gt 100 && perl -MJSON::PP -ne "
 		BEGIN { open L, q(<), q(small/audit) or die; while (<L>) { \$o = decode_json(\$_); \$in{\$o->{path}} = 1 if (\$o->{event} // q()) eq q(put) } }
 		\$o = decode_json(\$_); (\$p = \$o->{to} // q()) =~ s/^alice://; \$o->{event} eq q(result) && !\$in{\$p} and die qq(\$_)" ok
@@ -75,7 +75,7 @@ test_expect_success 'of many files those that are acknowledged are in the log' '
 
 test_expect_success 'the server starts with a full log, and refuses' '
 	fill && stop_server && start_server && refused put f alice:/third && fresh_log &&
-	soon "consign -q put f alice:/third" && grep /third small/audit
+	soon "within 20 consign -q put f alice:/third" && grep /third small/audit
 '
 
 test_expect_success 'best: it goes on, and all say so' '
@@ -92,9 +92,9 @@ test_expect_success 'best: with room the log says how many are missing' '
 '
 
 test_expect_success 'best: a scribe that is killed does not end a session' '
-	start_relay && relay_hold up 1500000 && { consign put big relayed:/without >out 2>err & CLIENT=$!; } &&
+	start_relay && relay_hold up 1500000 && { within 60 consign put big relayed:/without >out 2>err & CLIENT=$!; } &&
 	relay_held && kill -9 $(scribe_pid small/audit) && relay_do go && wait $CLIENT && same_file big files/alice/without &&
-	soon "grep \"not in the audit log\" server.log" && stop_relay && soon "consign -q put f alice:/another"
+	soon "grep \"not in the audit log\" server.log" && stop_relay && soon "within 20 consign -q put f alice:/another"
 '
 
 test_expect_success 'a log that is removed is made anew, and what is gone is found' '

@@ -2,6 +2,7 @@
 #include "../../server/ipc.h"
 #include "../../server/scribe.h"
 #include "../../server/scribe_line.h"
+#include "confine.h"
 #include "log.h"
 
 #include <errno.h>
@@ -501,7 +502,7 @@ static int set_up(void **state)
 {
     (void)state;
     snprintf(folder, sizeof folder, "/tmp/consign-scribe-XXXXXX");
-    if (!mkdtemp(folder))
+    if (!mkdtemp(folder) || confine_prepare() != ERR_OK)
         return -1;
     snprintf(path, sizeof path, "%s/audit.log", folder);
     snprintf(aside, sizeof aside, "%s/audit.log.1", folder);
