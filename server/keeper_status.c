@@ -121,11 +121,11 @@ static bool send_status(const struct keeper *k)
     return sent;
 }
 
-/* The server is not said to serve before it is known whether the key of statements is refused. */
-static bool undecided(const struct token *sign)
+/* At the start nobody is served before the key of statements is up, or away; one that is refused ends the keeper. */
+static bool holds_up(const struct token *sign)
 {
-    return sign &&
-           (sign->state == TOKEN_STARTING || (sign->state == TOKEN_DOWN && sign->starts == 0));
+    return sign && (sign->state == TOKEN_STARTING || sign->state == TOKEN_REFUSED ||
+                    (sign->state == TOKEN_DOWN && sign->starts == 0));
 }
 
 /* The first token that is up is the one in use. */
@@ -134,7 +134,7 @@ static void tell_in_use(struct keeper *k)
     const struct token *now = NULL;
     for (const struct token *t = k->tokens; !now && t < k->tokens + k->n_tokens; t++)
         now = t->state == TOKEN_UP ? t : NULL;
-    if (now == k->in_use || (!k->served && undecided(k->sign)))
+    if (now == k->in_use || (!k->served && holds_up(k->sign)))
         return;
     k->in_use = now;
     if (!now)
