@@ -4,6 +4,7 @@
 #include "../../server/keeper.h"
 #include "../../server/signer.h"
 #include "../../server/spawn.h"
+#include "audit.h"
 #include "log.h"
 
 #include <dlfcn.h>
@@ -750,6 +751,116 @@ static void arbitrary_bytes_get_nothing(void **state)
     assert_true(stop(r, "session 7-9, peer 192.0.2.7:1: ", 0) >= ROUNDS);
 }
 
+/* ---- statements ---- */
+
+static int attach_service(struct running r)
+{
+    int pair[2];
+    assert_int_equal(ipc_pair(pair), ERR_OK);
+    assert_int_equal(IPC_SEND_FDS(r.control, attach, ATTACH, &pair[1], 1, .session = 0,
+                                  .peer = slice_str("scribe")),
+                     ERR_OK);
+    close(pair[1]);
+    return pair[0];
+}
+
+static struct running start_stating(const struct identity *id)
+{
+    struct config c = plain_config(&ids[P256]);
+    c.sign = (struct config_token){.name = (char *)(uintptr_t) "sign",
+                                   .key = (char *)(uintptr_t)id->key,
+                                   .sessions = 1,
+                                   .keep_alive_s = 60};
+    c.sign_certificate = (char *)(uintptr_t)id->certificate;
+    return start_up(&c);
+}
+
+#define LOG_NAME "00112233445566778899aabbccddeeff"
+
+static enum err ask_head(int fd, const char *log, uint64_t seq)
+{
+    return IPC_SEND(fd, head_ask, HEAD_ASK, .log = slice_str(log), .seq = seq, .hash = {0xab},
+                    .time = 1795626370);
+}
+
+/* Whatever the key, what is signed is the keeper's own text of what was asked, and nothing else. */
+static void a_statement_is_the_keepers_own_text(void **state)
+{
+    static uint8_t buffer[IPC_SMALL];
+    struct ipc_in in;
+    struct ipc_statement m;
+    char name[65], text[AUDIT_HEAD_TEXT];
+    struct audit_head h = {.log = LOG_NAME, .hash = {0xab}, .time = 1795626370};
+    (void)state;
+    for (int i = P384; i < IDS; i++) {
+        struct running r = start_stating(&ids[i]);
+        int fd = attach_service(r);
+        for (h.seq = 1; h.seq < 4; h.seq++) {
+            assert_int_equal(ask_head(fd, LOG_NAME, h.seq), ERR_OK);
+            assert_int_equal(ipc_recv(fd, buffer, sizeof buffer, &in, 20000), ERR_OK);
+            assert_true(in.type == IPC_STATEMENT && ipc_get_statement(in.body, in.n, &m));
+            assert_int_equal(m.status, ERR_OK);
+            assert_true(slice_copy(m.algorithm, name, sizeof name));
+            const gnutls_datum_t d = {(uint8_t *)text, (unsigned)audit_head_text(&h, text)},
+                                 s = {(uint8_t *)(uintptr_t)m.signature.p, (unsigned)m.signature.n};
+            assert_true(
+                gnutls_pubkey_verify_data2(ids[i].pub, gnutls_sign_get_id(name), 0, &d, &s) >= 0);
+            text[d.size - 2] ^= 1;
+            assert_true(
+                gnutls_pubkey_verify_data2(ids[i].pub, gnutls_sign_get_id(name), 0, &d, &s) < 0);
+        }
+        close(fd);
+        assert_int_equal(stop(r, "no head", 0), 0);
+    }
+}
+
+/* A session gets no statement, the scribe no handshake, and nobody a text of their own. */
+static void statements_are_not_for_sessions_nor_handshakes_for_the_scribe(void **state)
+{
+    static uint8_t buffer[IPC_SMALL];
+    uint8_t signature[2048];
+    struct ipc_in in;
+    struct ipc_signed m;
+    size_t n = sizeof signature;
+    static const char *const names[] = {"", "0011", "00112233445566778899AABBCCDDEEFF",
+                                        "00112233445566778899aabbccddee\n\n"};
+    (void)state;
+    struct running r = start_stating(&ids[P384]);
+    int fd = attach(r);
+    assert_int_equal(ask_head(fd, LOG_NAME, 1), ERR_OK);
+    assert_int_equal(ipc_recv(fd, buffer, sizeof buffer, &in, 20000), ERR_OK);
+    assert_true(in.type == IPC_SIGNED && ipc_get_signed(in.body, in.n, &m));
+    assert_int_equal(m.status, ERR_DENIED);
+    assert_int_equal(ipc_recv(fd, buffer, sizeof buffer, &in, 20000), ERR_CONN);
+    close(fd);
+    fd = attach_service(r);
+    assert_int_not_equal(sign_by(fd, ids[P256].algorithm, data, 32, signature, &n), ERR_OK);
+    close(fd);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        fd = attach_service(r);
+        assert_int_equal(ask_head(fd, names[i], 1), ERR_OK);
+        assert_int_equal(ipc_recv(fd, buffer, sizeof buffer, &in, 20000), ERR_CONN);
+        close(fd);
+    }
+    assert_int_equal(stop(r, "what is no head", 0), 5);
+}
+
+static void without_a_key_there_are_no_statements(void **state)
+{
+    static uint8_t buffer[IPC_SMALL];
+    struct ipc_in in;
+    struct ipc_statement m;
+    (void)state;
+    struct running r = start_with(&ids[P256]);
+    int fd = attach_service(r);
+    assert_int_equal(ask_head(fd, LOG_NAME, 1), ERR_OK);
+    assert_int_equal(ipc_recv(fd, buffer, sizeof buffer, &in, 20000), ERR_OK);
+    assert_true(in.type == IPC_STATEMENT && ipc_get_statement(in.body, in.n, &m));
+    assert_int_equal(m.status, ERR_CONFIG);
+    close(fd);
+    assert_int_equal(stop(r, "no head", 0), 0);
+}
+
 static void too_many_sessions_are_refused(void **state)
 {
     enum { MAX = 2 * 2 + 64 };
@@ -887,6 +998,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_flood_gets_one_signature_at_most),
         cmocka_unit_test(a_session_that_asks_without_end_starves_nobody),
         cmocka_unit_test(arbitrary_bytes_get_nothing),
+        cmocka_unit_test(a_statement_is_the_keepers_own_text),
+        cmocka_unit_test(statements_are_not_for_sessions_nor_handshakes_for_the_scribe),
+        cmocka_unit_test(without_a_key_there_are_no_statements),
         cmocka_unit_test(too_many_sessions_are_refused),
         cmocka_unit_test(what_it_can_not_start_with_is_told),
         cmocka_unit_test(a_refused_pin_counts_more_than_what_may_pass),

@@ -430,6 +430,86 @@ static void rotation(void **state)
     stop(r);
 }
 
+static void set_limit(rlim_t size, struct rlimit *old)
+{
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, old), 0);
+    struct rlimit small = {size, old->rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+}
+
+/* Before it does anything, and after it can do it again. */
+static void a_session_hears_that_records_can_not_be_written(void **state)
+{
+    struct rlimit old;
+    (void)state;
+    fresh();
+    set_limit(600, &old);
+    struct running r = start(path);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    int fd = attach(r, 1, "p"), other = attach(r, 2, "q");
+    assert_int_equal(scribe_record(other, "x", NULL), ERR_OK);
+    assert_int_equal(scribe_ready(other), ERR_OK);
+    while (scribe_record(fd, "y", NULL) == ERR_OK)
+        continue;
+    assert_int_equal(scribe_ready(fd), ERR_AUDIT);
+    assert_int_equal(scribe_ready(other), ERR_AUDIT);
+    assert_int_equal(truncate(path, 0), 0);
+    for (int i = 0; i < 500 && scribe_ready(other) != ERR_OK; i++)
+        usleep(20000);
+    assert_int_equal(scribe_ready(other), ERR_OK);
+    assert_int_equal(scribe_record(other, "z", NULL), ERR_OK);
+    stop(r);
+    assert_int_equal(scribe_ready(other), ERR_AUDIT);
+    close(fd);
+    close(other);
+    assert_json(path);
+    assert_non_null(strstr(read_log(path), "\"event\":\"gap\",\"lost\":\"1\""));
+}
+
+static void with_best_a_record_that_is_lost_is_no_error(void **state)
+{
+    struct rlimit old;
+    struct scribe_how how = {.file = path, .best = true, .sync = true};
+    struct running r;
+    (void)state;
+    fresh();
+    set_limit(600, &old);
+    assert_int_equal(scribe_start(&how, &r.control, &r.pid), ERR_OK);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(scribe_record(r.control, "x", NULL), ERR_OK);
+    assert_int_equal(truncate(path, 0), 0);
+    assert_int_equal(scribe_record(r.control, "y", NULL), ERR_OK);
+    stop(r);
+    assert_json(path);
+    assert_non_null(strstr(read_log(path), "\"event\":\"gap\",\"lost\":\"1"));
+    assert_non_null(strstr(text, "\"event\":\"y\""));
+    scribe_require(false);
+    assert_int_equal(scribe_record(r.control, "z", NULL), ERR_OK);
+    scribe_require(true);
+    assert_int_equal(scribe_record(r.control, "z", NULL), ERR_AUDIT);
+}
+
+/* As if the clock had been set back since the last line was written. */
+static void a_clock_that_was_set_back_is_recorded(void **state)
+{
+    (void)state;
+    fresh();
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f,
+            "{\"time\":\"2099-01-01T00:00:00.000000Z\",\"seq\":7,\"prev\":\"%064d\","
+            "\"event\":\"x\"}\n",
+            0);
+    assert_int_equal(fclose(f), 0);
+    struct running r = start(path);
+    assert_int_equal(scribe_record(r.control, "after", NULL), ERR_OK);
+    stop(r);
+    assert_non_null(strstr(read_log(path), "\"seq\":8,\"event\":\"clock\",\"was\":\"2099-01-01T"));
+    assert_non_null(strstr(text, "\"seq\":10,\"event\":\"after\""));
+    assert_int_equal(count_lines(text), 3);
+}
+
 static enum err start_on(const char *file, int *control, pid_t *pid)
 {
     struct scribe_how how = {.file = file};
@@ -534,6 +614,9 @@ int main(void)
         cmocka_unit_test(standard_output_is_a_log_too),
         cmocka_unit_test(a_torn_last_line_does_not_swallow_the_next),
         cmocka_unit_test(rotation),
+        cmocka_unit_test(a_session_hears_that_records_can_not_be_written),
+        cmocka_unit_test(with_best_a_record_that_is_lost_is_no_error),
+        cmocka_unit_test(a_clock_that_was_set_back_is_recorded),
         cmocka_unit_test(only_a_regular_file_is_a_log),
         cmocka_unit_test(the_end_drains_what_sessions_sent),
         cmocka_unit_test(it_is_confined_and_no_signal_of_a_stop_ends_it),
