@@ -3,7 +3,7 @@
  * of ipc.def, at most IPC_FDS descriptors along. Every socketpair joins exactly two processes, so
  * who speaks is known by the socket and never by what is said.
  *
- *   master  - keeper    ATTACH, TICKET_ASK ->  <- KEEPER_UP, KEEPER_FAILED, KEEPER_EVENT, KEEPER_STATUS, TICKET_KEY,
+ *   master  - keeper    ATTACH, TICKET_ASK ->  <- KEEPER_UP, KEEPER_FAILED, KEEPER_EVENT, KEEPER_REFUSED, KEEPER_STATUS, TICKET_KEY,
  *                       VOUCH
  *   master  - scribe    ATTACH, REOPEN, RECORD, KEEPER_LINK, AUDIT_ASK ->  <- RECORDED, STATUS_AUDIT
  *   scribe  - keeper    HEAD_ASK ->  <- STATEMENT

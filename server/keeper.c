@@ -27,6 +27,7 @@ static enum hub_next refuse(struct keeper *k, const struct hub_client *from, con
     log_warn("session %s, peer %s: will not sign: %s", from->session, from->peer, why);
     k->counts.forbidden++;
     k->changed = true;
+    status_refused(k, from, why);
     (void)!queue_tell(from, ERR_DENIED, 0, (struct slice){0});
     return HUB_CLOSE;
 }

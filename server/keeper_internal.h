@@ -164,6 +164,8 @@ void count_latency(struct keeper *k, int64_t asked_ns);
 uint64_t count_percentile(const struct counts *c, unsigned per_thousand);
 /* Tells the master what has changed: which tokens sign and with what; now and then, the counts. */
 void status_tend(struct keeper *k, int64_t now_ms);
+/* What was not signed, for the audit log. */
+void status_refused(const struct keeper *k, const struct hub_client *from, const char *why);
 /* A token's change, for the audit log. */
 void status_event(const struct keeper *k, const struct token *t, const char *state,
                   const char *reason);

@@ -63,6 +63,16 @@ static struct slice cut(const char *text, size_t max)
     return slice_of(text ? text : "", text ? strnlen(text, max) : 0);
 }
 
+void status_refused(const struct keeper *k, const struct hub_client *from, const char *why)
+{
+    struct buf b;
+    struct ipc_keeper_refused m = {slice_str(from->session), cut(from->peer, 64), cut(why, 256)};
+    buf_init(&b, IPC_SMALL);
+    if (ipc_put_keeper_refused(&b, &m))
+        send_control(k, IPC_KEEPER_REFUSED, &b);
+    buf_release(&b);
+}
+
 void status_event(const struct keeper *k, const struct token *t, const char *state,
                   const char *reason)
 {

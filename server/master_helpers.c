@@ -135,10 +135,12 @@ static void keeper_up(struct master *m, uint64_t algorithms)
     m->backoff_ms = BACKOFF_MS;
     m->tickets_held = false;
     m->tickets_due_ms = 0;
-    if (!m->served)
+    if (!m->served) {
         tell_ready(m);
-    else
+    } else {
         log_info("keeper %d is up", (int)m->keeper.pid);
+        RECORD(m, "keeper", "status", err_name(ERR_OK), NULL);
+    }
     m->served = true;
 }
 
@@ -188,16 +190,29 @@ static void on_event(struct master *m, const struct ipc_keeper_event *e)
                NULL);
 }
 
+/* For the audit log: a session of ours asks for no such thing. */
+static void on_refused(struct master *m, const struct ipc_keeper_refused *r)
+{
+    char session[25], peer[65], reason[257];
+    if (slice_copy(r->session, session, sizeof session) &&
+        slice_copy(r->peer, peer, sizeof peer) && slice_copy(r->reason, reason, sizeof reason))
+        RECORD(m, "forbidden", "of", session, "address", peer, "reason", reason, NULL);
+}
+
 /* False: not what a keeper says. */
 static bool hear_keeper(struct master *m, struct ipc_in *in)
 {
     struct ipc_keeper_up up;
     struct ipc_keeper_event event;
+    struct ipc_keeper_refused refused;
     struct ipc_keeper_status status;
     if (in->type == IPC_KEEPER_UP && ipc_get_keeper_up(in->body, in->n, &up)) {
         m->keeper.algorithms = up.algorithms;
     } else if (in->type == IPC_KEEPER_EVENT && ipc_get_keeper_event(in->body, in->n, &event)) {
         on_event(m, &event);
+    } else if (in->type == IPC_KEEPER_REFUSED &&
+               ipc_get_keeper_refused(in->body, in->n, &refused)) {
+        on_refused(m, &refused);
     } else if (in->type == IPC_KEEPER_STATUS && ipc_get_keeper_status(in->body, in->n, &status)) {
         buf_clear(&m->keeper_status);
         buf_put(&m->keeper_status, status.messages.p, status.messages.n);
