@@ -315,20 +315,13 @@ static const struct row {
     uint8_t type;
     bool (*show)(struct buf *b, const struct ask_item *item);
 } rows[] = {
-    {IPC_STATUS_SERVER, json_server},
-    {IPC_STATUS_SESSION, json_session},
-    {IPC_STATUS_KEEPER, json_keeper},
-    {IPC_STATUS_TOKEN, json_token},
-    {IPC_STATUS_SWEEP, json_sweep},
-    {IPC_STATUS_AUDIT, json_audit},
-    {IPC_STATUS_CRLS, json_crls},
-    {IPC_STATUS_CRL, json_crl},
-    {IPC_STATUS_GATE, json_gate},
-    {IPC_STATUS_PENALTY, json_penalty},
-    {IPC_STATUS_RELOAD, json_reload},
-    {IPC_STATUS_SCRUB, json_scrub},
-    {IPC_SCRUBBED, json_counts},
-    {IPC_ROT, json_finding},
+    {IPC_STATUS_SERVER, json_server}, {IPC_STATUS_SESSION, json_session},
+    {IPC_STATUS_KEEPER, json_keeper}, {IPC_STATUS_TOKEN, json_token},
+    {IPC_STATUS_SWEEP, json_sweep},   {IPC_STATUS_AUDIT, json_audit},
+    {IPC_STATUS_CRLS, json_crls},     {IPC_STATUS_CRL, json_crl},
+    {IPC_STATUS_GATE, json_gate},     {IPC_STATUS_PENALTY, json_penalty},
+    {IPC_STATUS_RELOAD, json_reload}, {IPC_STATUS_SCRUB, json_scrub},
+    {IPC_SCRUBBED, json_counts},      {IPC_ROT, json_finding},
 };
 
 bool ask_json(struct buf *b, const struct ask_item *item)

@@ -272,20 +272,13 @@ static const struct row {
     uint8_t type;
     bool (*show)(const struct ask_item *item);
 } rows[] = {
-    {IPC_STATUS_SERVER, text_server},
-    {IPC_STATUS_SESSION, text_session},
-    {IPC_STATUS_KEEPER, text_keeper},
-    {IPC_STATUS_TOKEN, text_token},
-    {IPC_STATUS_SWEEP, text_sweep},
-    {IPC_STATUS_AUDIT, text_audit},
-    {IPC_STATUS_CRLS, text_crls},
-    {IPC_STATUS_CRL, text_crl},
-    {IPC_STATUS_GATE, text_gate},
-    {IPC_STATUS_PENALTY, text_penalty},
-    {IPC_STATUS_RELOAD, text_reload},
-    {IPC_STATUS_SCRUB, text_scrub},
-    {IPC_SCRUBBED, text_counts},
-    {IPC_ROT, text_finding},
+    {IPC_STATUS_SERVER, text_server}, {IPC_STATUS_SESSION, text_session},
+    {IPC_STATUS_KEEPER, text_keeper}, {IPC_STATUS_TOKEN, text_token},
+    {IPC_STATUS_SWEEP, text_sweep},   {IPC_STATUS_AUDIT, text_audit},
+    {IPC_STATUS_CRLS, text_crls},     {IPC_STATUS_CRL, text_crl},
+    {IPC_STATUS_GATE, text_gate},     {IPC_STATUS_PENALTY, text_penalty},
+    {IPC_STATUS_RELOAD, text_reload}, {IPC_STATUS_SCRUB, text_scrub},
+    {IPC_SCRUBBED, text_counts},      {IPC_ROT, text_finding},
 };
 
 bool ask_text(const struct ask_item *item)

@@ -194,8 +194,8 @@ static void on_event(struct master *m, const struct ipc_keeper_event *e)
 static void on_refused(struct master *m, const struct ipc_keeper_refused *r)
 {
     char session[25], peer[65], reason[257];
-    if (slice_copy(r->session, session, sizeof session) &&
-        slice_copy(r->peer, peer, sizeof peer) && slice_copy(r->reason, reason, sizeof reason))
+    if (slice_copy(r->session, session, sizeof session) && slice_copy(r->peer, peer, sizeof peer) &&
+        slice_copy(r->reason, reason, sizeof reason))
         RECORD(m, "forbidden", "of", session, "address", peer, "reason", reason, NULL);
 }
 
