@@ -38,11 +38,24 @@ static enum hub_next answer(const struct hub_client *to, enum err status)
     return next;
 }
 
+static void tell_sessions(struct scribe *s)
+{
+    struct buf body;
+    struct ipc_audit_state m = {.status = (uint16_t)s->broken};
+    s->tell = false;
+    buf_init(&body, IPC_SMALL);
+    if (s->hub && ipc_put_audit_state(&body, &m))
+        hub_tell(s->hub, IPC_AUDIT_STATE, &body);
+    buf_release(&body);
+}
+
 /* What is gathered is written, then all that asked are told. close: those that do not take it are closed; where they
  * may not be, their sockets tell. */
 static void answer_all(struct scribe *s, bool close)
 {
     scribe_settle(s);
+    if (close && s->tell) /* before one of them can tell another */
+        tell_sessions(s);
     for (size_t i = 0; i < s->n_waiting; i++) {
         struct hub_client *c = s->waiting[i].client;
         s->waiting[i].client = NULL;
@@ -58,17 +71,6 @@ static void gone(void *arg, struct hub_client *client)
     for (size_t i = 0; i < s->n_waiting; i++)
         if (s->waiting[i].client == client)
             s->waiting[i].client = NULL;
-}
-
-static void tell_sessions(struct scribe *s)
-{
-    struct buf body;
-    struct ipc_audit_state m = {.status = (uint16_t)s->broken};
-    s->tell = false;
-    buf_init(&body, IPC_SMALL);
-    if (s->hub && ipc_put_audit_state(&body, &m))
-        hub_tell(s->hub, IPC_AUDIT_STATE, &body);
-    buf_release(&body);
 }
 
 static enum hub_next answer_status(const struct scribe *s, const struct hub_client *to)
