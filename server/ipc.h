@@ -9,7 +9,7 @@
  *   scribe  - keeper    HEAD_ASK ->  <- STATEMENT
  *   master  - session   <- PROVE  GRANTED, CUT ->
  *   master  - usher     USHER_ASK ->  <- JUDGING, VERDICT
- *   keeper  - signer    SIGNER_START, SIGNER_SIGN, TICKET_ASK ->  <- SIGNER_UP, SIGNER_FAILED, SIGNER_SIGNED,
+ *   keeper  - signer    SIGNER_START, SIGNER_SIGN, SIGNER_STATE, TICKET_ASK ->  <- SIGNER_UP, SIGNER_FAILED, SIGNER_SIGNED,
  *                       TICKET_KEY
  *   session - keeper    SIGN ->  <- SIGNED       one signature, then the keeper closes
  *   session - scribe    RECORD, BUNDLE ->  <- RECORDED, AUDIT_STATE

@@ -17,6 +17,8 @@ struct request {
     struct hub_client *client; /* NULL: it does not wait for it any more */
     const struct scheme *scheme;
     uint8_t hash[SCHEME_HASH];
+    uint8_t text[256]; /* a statement instead */
+    size_t n_text;
     size_t n;
     int64_t asked_ns;
     int64_t due_ms;   /* then the session is told to try again later */
@@ -114,7 +116,7 @@ void queue_answer(struct keeper *k, struct token *t, const struct ipc_signer_sig
 int64_t queue_next_ms(const struct keeper *k);
 /* Gives the signer of t a request that nobody in the queue waits for: its number, 0 when it is lost now. */
 uint64_t queue_direct(struct keeper *k, struct token *t, const struct scheme *scheme,
-                      struct slice data);
+                      struct slice text);
 /* Forgets all without a word. */
 void queue_release(struct queue *q);
 /* Sends an answer of status and closes nothing. */

@@ -126,15 +126,15 @@ bool queue_take(struct keeper *k, struct hub_client *from, const struct scheme *
 }
 
 uint64_t queue_direct(struct keeper *k, struct token *t, const struct scheme *scheme,
-                      struct slice data)
+                      struct slice text)
 {
     struct request *r = t->given.n < t->sessions ? calloc(1, sizeof *r) : NULL;
-    if (!r || data.n > sizeof r->data) {
+    if (!r || text.n > sizeof r->text) {
         free(r);
         return 0;
     }
-    *r = (struct request){.number = ++k->next_number, .scheme = scheme, .n = data.n};
-    memcpy(r->data, data.p, data.n);
+    *r = (struct request){.number = ++k->next_number, .scheme = scheme, .n_text = text.n};
+    memcpy(r->text, text.p, text.n);
     uint64_t number = r->number;
     put(&t->given, r);
     return token_give(k, t, r, tls_now_ms()) ? number : 0;

@@ -6,7 +6,6 @@
 
 #include "audit.h"
 #include "log.h"
-#include <gnutls/crypto.h>
 #include <string.h>
 
 /* ---- answers ---- */
@@ -45,29 +44,14 @@ static const struct scheme *choose(const struct keeper *k)
     return NULL;
 }
 
-/* What the signer gets: the digest that goes with the algorithm, or the text. */
-static bool digest(const struct scheme *s, struct slice text, uint8_t out[static 64],
-                   struct slice *data)
-{
-    gnutls_digest_algorithm_t hash = s->digest == 32   ? GNUTLS_DIG_SHA256
-                                     : s->digest == 48 ? GNUTLS_DIG_SHA384
-                                                       : GNUTLS_DIG_SHA512;
-    *data = s->digest ? slice_of(out, s->digest) : text;
-    return !s->digest || gnutls_hash_fast(hash, text.p, text.n, out) >= 0;
-}
-
 static enum hub_next sign(struct keeper *k, struct hub_client *from, struct slice text)
 {
     const struct scheme *s = k->sign->state == TOKEN_UP ? choose(k) : NULL;
-    uint8_t hash[64];
-    struct slice data;
     if (!s)
         return refuse(from, ERR_AWAY, k->sign->reason[0] ? k->sign->reason : "not up yet");
     if (k->statement.client)
         return refuse(from, ERR_BUSY, "one at a time");
-    if (!digest(s, text, hash, &data))
-        return refuse(from, ERR_INTERNAL, "no digest");
-    uint64_t number = queue_direct(k, k->sign, s, data);
+    uint64_t number = queue_direct(k, k->sign, s, text);
     if (!number)
         return refuse(from, ERR_AWAY, "the signer takes nothing more");
     k->statement = (struct statement){from, number, s};

@@ -89,6 +89,7 @@ static enum err send_start(const struct keeper *k, const struct token *t)
     const struct config_token *c = t->config;
     const gnutls_datum_t *leaf = &(t == k->sign ? k->sign_chain : k->chain)[0].cert;
     struct ipc_signer_start m = {.allow_extractable = k->config->allow_extractable,
+                                 .statements = t == k->sign,
                                  .sessions = (uint16_t)c->sessions,
                                  .keep_alive_s = (uint32_t)c->keep_alive_s,
                                  .key = slice_str(c->key),
@@ -402,12 +403,15 @@ bool token_knows(const struct keeper *k, const struct scheme *s)
 bool token_give(struct keeper *k, struct token *t, struct request *r, int64_t now_ms)
 {
     struct buf b;
-    struct ipc_signer_sign m = {r->number, (uint32_t)r->scheme->algorithm, slice_of(r->hash, r->n)};
+    uint32_t algorithm = (uint32_t)r->scheme->algorithm;
+    struct ipc_signer_sign m = {r->number, algorithm, slice_of(r->hash, r->n)};
+    struct ipc_signer_state text = {r->number, algorithm, slice_of(r->text, r->n_text)};
+    uint8_t type = r->n_text ? IPC_SIGNER_STATE : IPC_SIGNER_SIGN;
     r->given_ms = now_ms;
     r->tries++;
     buf_init(&b, IPC_SMALL);
-    enum err e = ipc_put_signer_sign(&b, &m) ? ipc_send(t->fd, IPC_SIGNER_SIGN, &b, NULL, 0, true)
-                                             : ERR_INTERNAL;
+    bool put = r->n_text ? ipc_put_signer_state(&b, &text) : ipc_put_signer_sign(&b, &m);
+    enum err e = put ? ipc_send(t->fd, type, &b, NULL, 0, true) : ERR_INTERNAL;
     buf_release(&b);
     if (e == ERR_OK)
         return true;

@@ -23,10 +23,12 @@ enum {
     END_S = 1, /* for an orderly end */
 };
 
+enum { DATA_MAX = 256 };
+
 struct job {
     uint64_t number;
     uint32_t algorithm;
-    uint8_t hash[SCHEME_HASH];
+    uint8_t data[DATA_MAX]; /* a hash, or the text of a statement */
     size_t n;
 };
 
@@ -44,6 +46,8 @@ struct signer {
     char *key, *module;
     char *ticket_key; /* NULL: none */
     bool allow_extractable;
+    bool
+        statements; /* signs texts that the keeper wrote, and else hashes of handshakes, never both */
     unsigned wanted; /* sessions */
     time_t keep_alive_s;
     gnutls_pcert_st leaf;
@@ -102,19 +106,36 @@ static enum err say_failed(const struct signer *s, enum err status)
                     .reason = reason(512));
 }
 
+/* 0 or more, or GnuTLS's error. The signature is verified by whom it is for: *good. */
+static int sign(const struct signer *s, const struct worker *w, const struct job *j,
+                gnutls_datum_t *signature, bool *good)
+{
+    const struct scheme *scheme = scheme_find(&s->kind, j->algorithm);
+    const gnutls_datum_t text = {(uint8_t *)(uintptr_t)j->data, (unsigned)j->n};
+    struct slice hash = slice_of(j->data, j->n);
+    if (!scheme)
+        return GNUTLS_E_INVALID_REQUEST;
+    int rc = s->statements
+                 ? gnutls_privkey_sign_data2(w->key, scheme->algorithm, 0, &text, signature)
+                 : scheme_sign(scheme, w->key, SCHEME_SERVER, hash, signature);
+    if (rc >= 0)
+        *good = (s->statements ? gnutls_pubkey_verify_data2(s->leaf.pubkey, scheme->algorithm, 0,
+                                                            &text, signature)
+                               : scheme_verify(scheme, s->leaf.pubkey, SCHEME_SERVER, hash,
+                                               slice_of(signature->data, signature->size))) >= 0;
+    return rc;
+}
+
 static enum err do_job(const struct worker *w, const struct job *j)
 {
     const struct signer *s = w->signer;
-    const struct scheme *scheme = scheme_find(&s->kind, j->algorithm);
     gnutls_datum_t signature = {0};
+    bool good = false;
     enum err e = ERR_OK;
-    struct slice hash = slice_of(j->hash, j->n);
-    int rc = scheme ? scheme_sign(scheme, w->key, SCHEME_SERVER, hash, &signature)
-                    : GNUTLS_E_INVALID_REQUEST;
+    int rc = sign(s, w, j, &signature, &good);
     if (rc < 0)
         e = token_fail(rc, "signing with %s", s->key);
-    else if (scheme_verify(scheme, s->leaf.pubkey, SCHEME_SERVER, hash,
-                           slice_of(signature.data, signature.size)) < 0)
+    else if (!good)
         e = log_fail(ERR_TOKEN, "signing with %s: the token made a wrong signature", s->key);
     enum err sent =
         IPC_SEND(s->control, signer_signed, SIGNER_SIGNED, .number = j->number,
@@ -225,6 +246,7 @@ static enum err take_start(struct signer *s, const struct ipc_signer_start *m, c
     s->ticket_key =
         m->ticket_key.n ? strndup((const char *)m->ticket_key.p, m->ticket_key.n) : NULL;
     s->allow_extractable = m->allow_extractable != 0;
+    s->statements = m->statements != 0;
     *module_env = m->module_env.n ? strndup((const char *)m->module_env.p, m->module_env.n) : NULL;
     if (!s->key || (m->module.n && !s->module) || (m->module_env.n && !*module_env) ||
         (m->ticket_key.n && !s->ticket_key))
@@ -316,20 +338,46 @@ static enum err prepare(struct signer *s, int control)
 
 /* ---- middle and end ---- */
 
-static enum err take_job(struct signer *s, const struct ipc_in *in)
+/* What a statement begins with, and the text of a handshake does not. */
+static bool is_statement(struct slice text)
+{
+    static const char begin[] = "consign/1 ";
+    return text.n > sizeof begin - 1 && memcmp(text.p, begin, sizeof begin - 1) == 0;
+}
+
+/* False when it is malformed, or not for this key. */
+static bool read_job(const struct signer *s, const struct ipc_in *in, struct job *out)
 {
     struct ipc_signer_sign m;
+    struct ipc_signer_state t;
+    struct slice data;
+    if (s->statements && in->type == IPC_SIGNER_STATE &&
+        ipc_get_signer_state(in->body, in->n, &t) && is_statement(t.text)) {
+        *out = (struct job){.number = t.number, .algorithm = t.algorithm};
+        data = t.text;
+    } else if (!s->statements && in->type == IPC_SIGNER_SIGN &&
+               ipc_get_signer_sign(in->body, in->n, &m) && scheme_hash_ok(m.hash)) {
+        *out = (struct job){.number = m.number, .algorithm = m.algorithm};
+        data = m.hash;
+    } else {
+        return false;
+    }
+    out->n = data.n;
+    memcpy(out->data, data.p, data.n);
+    return true;
+}
+
+static enum err take_job(struct signer *s, const struct ipc_in *in)
+{
+    struct job job;
     enum err e = ERR_OK;
-    if (in->type != IPC_SIGNER_SIGN || !ipc_get_signer_sign(in->body, in->n, &m) ||
-        !scheme_hash_ok(m.hash))
+    if (!read_job(s, in, &job))
         return log_fail(ERR_PROTO, "signer: malformed request of the keeper");
     pthread_mutex_lock(&s->lock);
     if (s->n_jobs == SIGNER_SESSIONS) {
         e = ERR_PROTO;
     } else {
-        struct job *j = &s->jobs[(s->first + s->n_jobs++) % SIGNER_SESSIONS];
-        *j = (struct job){.number = m.number, .algorithm = m.algorithm, .n = m.hash.n};
-        memcpy(j->hash, m.hash.p, m.hash.n);
+        s->jobs[(s->first + s->n_jobs++) % SIGNER_SESSIONS] = job;
         pthread_cond_signal(&s->work);
     }
     pthread_mutex_unlock(&s->lock);

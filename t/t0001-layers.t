@@ -22,7 +22,7 @@ none() {
 
 # Who may include which header of the system's: files by shell pattern.
 allowed='
-<gnutls/crypto.h>        server/keeper_statement.c common/token_patience.c common/tree_engine.c common/cert_id.c client/hash.c pki/*
+<gnutls/crypto.h>        common/token_patience.c common/tree_engine.c common/cert_id.c client/hash.c pki/*
 <gnutls/pkcs11.h>        common/token*.c pki/*
 <p11-kit/p11-kit.h>      common/p11.c common/token*.c pki/*
 <p11-kit/uri.h>          common/p11.c
