@@ -9,6 +9,7 @@
 static void check_line(const struct buf *out, const struct ipc_record *m)
 {
     json_error_t why;
+    struct audit_line l;
     FUZZ_MUST(out->len <= SCRIBE_LINE_MAX && out->len > 2 && out->data[out->len - 1] == '\n');
     FUZZ_MUST(fuzz_shows(out->data, out->len - 1, false));
     json_t *o = json_loadb((const char *)out->data, out->len, JSON_REJECT_DUPLICATES, &why), *v;
@@ -22,14 +23,21 @@ static void check_line(const struct buf *out, const struct ipc_record *m)
     size_t fields = 0;
     for (size_t i = 0; i < m->fields.n; i++)
         fields += m->fields.p[i] == 0;
-    FUZZ_MUST(json_object_size(o) == 5 + fields / 2);
+    FUZZ_MUST(json_object_size(o) == 6 + fields / 2);
     json_decref(o);
+    /* And whoever verifies the log reads it so. */
+    FUZZ_MUST(audit_line_read(slice_of(out->data, out->len - 1), &l));
+    FUZZ_MUST(l.seq == 42 && l.prev[0] == 1 && slice_eq(l.event, m->event));
 }
 
 void fuzz_one(const uint8_t *data, size_t n)
 {
-    const struct scribe_facts facts = {
-        .time = {1800000000, 5000}, .seq = 42, .session = "1-2", .peer = "192.0.2.1:3"};
+    static const uint8_t prev[WIRE_HASH] = {1};
+    const struct scribe_facts facts = {.time = {1800000000, 5000},
+                                       .seq = 42,
+                                       .prev = prev,
+                                       .session = "1-2",
+                                       .peer = "192.0.2.1:3"};
     struct ipc_record m;
     struct buf out;
     uint8_t *copy = fuzz_copy(data, n);
