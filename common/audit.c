@@ -140,7 +140,7 @@ void audit_hash(const void *line, size_t n, uint8_t out[static WIRE_HASH])
 void audit_time(const struct timespec *at, char out[static AUDIT_TIME])
 {
     struct tm tm = {0};
-    char day[24];
+    char day[32] = "";
     gmtime_r(&at->tv_sec, &tm);
     strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &tm);
     snprintf(out, AUDIT_TIME, "%.19s.%06uZ", day, (unsigned)(at->tv_nsec / 1000) % 1000000);
