@@ -356,6 +356,18 @@ static void give_up(struct keeper *k, struct token *t)
     token_lose(k, t, ERR_TOKEN, reason);
 }
 
+/* Some tokens can't be found for a moment while another process logs in to them: that of statements, which often is
+ * the same one, comes after the others. */
+static bool waits_for_others(const struct keeper *k, struct token *t, int64_t now_ms)
+{
+    bool waits = false;
+    for (const struct token *o = k->tokens; t == k->sign && o < k->tokens + k->n_tokens; o++)
+        waits |= o->state == TOKEN_STARTING;
+    if (waits)
+        t->due_ms = now_ms + BACKOFF_MS / 2;
+    return waits;
+}
+
 void token_tend_all(struct keeper *k, int64_t now_ms)
 {
     hear(k);
@@ -365,7 +377,7 @@ void token_tend_all(struct keeper *k, int64_t now_ms)
         if ((t->state == TOKEN_STARTING && now_ms >= t->due_ms) ||
             (t->state == TOKEN_UP && now_ms >= patience_ms(k, t)))
             give_up(k, t);
-        if (t->state == TOKEN_DOWN && now_ms >= t->due_ms)
+        if (t->state == TOKEN_DOWN && now_ms >= t->due_ms && !waits_for_others(k, t, now_ms))
             start(k, t, now_ms);
     }
 }
