@@ -51,6 +51,7 @@ part_internal.h          common/part*.c
 send_internal.h          common/send*.c
 recv_internal.h          common/recv*.c
 requests_internal.h      server/requests*.c
+store_internal.h         server/store*.c
 map_internal.h           server/map*.c
 scribe_internal.h        server/scribe*.c
 cert_internal.h          common/cert*.c common/checkup_cert.c
