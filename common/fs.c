@@ -10,57 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- rights ---- */
-
-static const struct word {
-    const char *text;
-    unsigned right;
-} words[] = {
-    {"list", FS_LIST},           {"read", FS_READ},     {"create", FS_CREATE},
-    {"overwrite", FS_OVERWRITE}, {"delete", FS_DELETE}, {"rename", FS_RENAME},
-    {"mkdir", FS_MKDIR},
-};
-
-enum { N_WORDS = sizeof words / sizeof words[0] };
-
-static unsigned right_of(const char *text, size_t n)
-{
-    for (size_t i = 0; i < N_WORDS; i++)
-        if (strlen(words[i].text) == n && memcmp(words[i].text, text, n) == 0)
-            return words[i].right;
-    return n == 3 && memcmp(text, "all", n) == 0 ? FS_ALL : 0;
-}
-
-bool fs_rights_parse(const char *text, unsigned *rights)
-{
-    unsigned all = 0;
-    *rights = 0;
-    for (;;) {
-        text += strspn(text, " \t,");
-        size_t n = strcspn(text, " \t,");
-        unsigned one = right_of(text, n);
-        if (n == 0)
-            break;
-        if (one == 0)
-            return false;
-        all |= one;
-        text += n;
-    }
-    *rights = all;
-    return all != 0;
-}
-
-void fs_rights_text(unsigned rights, char *out, size_t cap)
-{
-    size_t at = 0;
-    if (cap == 0)
-        return;
-    out[0] = '\0';
-    for (size_t i = 0; i < N_WORDS && at < cap; i++)
-        if (rights & words[i].right)
-            at += (size_t)snprintf(out + at, cap - at, "%s%s", at ? " " : "", words[i].text);
-}
-
 /* ---- roots ---- */
 
 void fs_init(struct fs *fs, const char *owner, bool tidy)
@@ -146,31 +95,6 @@ const char *fs_rel(const struct fs_root *root, const char *path)
     return path[n] == '/' ? path + n + 1 : "";
 }
 
-static enum err no_right(const char *path, unsigned any_of)
-{
-    char missing[64];
-    fs_rights_text(any_of, missing, sizeof missing);
-    return log_fail(ERR_DENIED, "%s: no right here (it would take: %s)", path, missing);
-}
-
-enum err fs_allow(struct fs *fs, const char *path, unsigned any_of, struct fs_place *out)
-{
-    /* Whoever calls has checked the path already; a single ".." that slipped through would be one
-     * too many. */
-    enum err e = path_check(slice_str(path));
-    if (e != ERR_OK)
-        return e;
-    *out = (struct fs_place){.root = fs_root_of(fs, path), .path = path, .rel = ""};
-    if (!out->root && (any_of & ~(unsigned)(FS_LIST | FS_READ)))
-        return no_right(path, any_of);
-    if (!out->root)
-        return fs_above_roots(fs, path) ? ERR_OK : log_fail(ERR_NOENT, "%s: does not exist", path);
-    if ((out->root->rights & any_of) == 0)
-        return no_right(path, any_of);
-    out->rel = fs_rel(out->root, path);
-    return ERR_OK;
-}
-
 /* ---- stat ---- */
 
 static uint8_t type_of(mode_t mode)
@@ -212,7 +136,7 @@ enum err fs_stat(struct fs *fs, const char *path, struct fs_info *out)
     const char *name;
     int dir = -1, trees = -1;
     *out = (struct fs_info){0};
-    enum err e = fs_allow(fs, path, FS_LIST | FS_READ, &at);
+    enum err e = fs_allow(fs, path, FS_DO_STAT, &at);
     if (e != ERR_OK)
         return e;
     if (!at.root || at.rel[0] == '\0') {
@@ -320,7 +244,7 @@ enum err fs_list(struct fs *fs, const char *path, fs_entry_fn *each, void *arg)
 {
     struct listing l = {fs, path, each, arg, -1, 0};
     struct fs_place at;
-    enum err e = fs_allow(fs, path, FS_LIST, &at);
+    enum err e = fs_allow(fs, path, FS_DO_LIST, &at);
     if (e != ERR_OK)
         return e;
     int fd = at.root ? fs_open_beneath(at.root, at.rel, O_RDONLY) : -1;

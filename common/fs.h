@@ -52,11 +52,22 @@ struct fs_root {
     unsigned meta_told, meta_set; /* kinds of attributes: fs_keep_meta */
 };
 
+/* What a user may take in all his roots together, and for how long it stays. 0: no limit, and not at all. */
+struct fs_limits {
+    uint64_t bytes; /* by the files' lengths */
+    uint64_t files; /* and folders, and links */
+    uint64_t parts; /* unfinished uploads */
+    uint64_t
+        retain_s; /* seconds after its commit in which a file can't be replaced, renamed or removed */
+};
+
 struct fs {
     struct fs_root *roots;
     size_t n;
-    char owner[65]; /* goes into the parts' headers */
+    char owner[65]; /* goes into the parts' headers and the files' marks */
     bool tidy;      /* remove service folders that became empty (the client's way) */
+    bool gated;     /* fs_limit was called (the server's way) */
+    struct fs_limits limits;
 };
 
 /* An empty set; fs_add_root opens dir (following links: it is the administrator's word) and copies
@@ -65,6 +76,22 @@ void fs_init(struct fs *fs, const char *owner, bool tidy);
 enum err fs_add_root(struct fs *fs, const char *prefix, const char *dir,
                      unsigned rights) MUST_CHECK;
 void fs_release(struct fs *fs);
+
+/* Sets the limits, and has those of others observed: from here on what is sent by whom is counted and retained in roots
+ * where somebody has limits. There a file carries a mark (an extended attribute that no request can set or see): who
+ * sent it, when, and until when it is retained; and a ledger in PATH_SERVICE/ says how much there is of whose.
+ *   - A file counts to who sent it, for its length; a file without a mark, which was put there before or beside
+ *     consign, to everybody with limits in that folder. An unfinished upload counts for the length it will have. While
+ *     a new version is on its way both count, but room is made by the old one. Small files count when they get their
+ *     names. What goes over a limit is ERR_LIMIT.
+ *   - A retained file can't be replaced, renamed or removed by anybody, nor its folder be renamed: ERR_DENIED with the
+ *     date. That is the one of its mark; where the own limits retain for longer, theirs from its commit (without a
+ *     mark: from its change time) on. */
+void fs_limit(struct fs *fs, const struct fs_limits *l);
+
+/* Counts what is in root i again, where there is a ledger and nobody has done it since (seconds since 1970), and corrects
+ * that. A difference is logged. */
+enum err fs_recount(struct fs *fs, size_t i, int64_t since) MUST_CHECK;
 
 /* Lets symbolic links be kept in the roots there are: made, replaced, and told of with their targets. Without it they
  * are only seen and removed. They are not followed in either case. */
@@ -295,7 +322,7 @@ void fs_group_commit(struct fs_group *g, fs_group_fn *each, void *arg);
 void fs_group_free(struct fs_group *g);
 
 /* Removes the unfinished part for path: ERR_NOENT when there is none, ERR_BUSY when it is in use or
- * another owner's. Needs FS_CREATE. */
+ * another owner's. Needs FS_CREATE or FS_OVERWRITE. */
 enum err fs_discard(struct fs *fs, const char *path) MUST_CHECK;
 
 /* Calls each for every unfinished part below the roots whose path is path or below it ("/" for

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "fs_internal.h"
+#include "fs_gate.h"
 
 #include "log.h"
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 struct committing {
+    struct fs *fs;
     const struct fs_part *part;
     const struct fs_commit *how;
     struct fs_place at;
@@ -18,6 +19,7 @@ struct committing {
     const char *name;
     struct part_header header;
     struct stat old; /* what stands there now */
+    int64_t until;   /* it is retained; 0: not at all */
 };
 
 /* ---- whether ---- */
@@ -53,7 +55,7 @@ static enum err check(struct committing *c)
 {
     enum err e = fs_open_parent(&c->at, O_RDONLY, &c->dir, &c->name);
     if (e == ERR_OK)
-        e = fs_check_target(&c->at, c->dir, c->how->overwrite, FS_CREATE, &c->old);
+        e = fs_check_target(&c->at, c->dir, c->how->overwrite, FS_DO_RECEIVE, &c->old);
     if (e == ERR_OK)
         e = fs_service_open(c->at.root, false, &c->service);
     if (e == ERR_NOENT && c->dir >= 0)
@@ -71,9 +73,28 @@ static enum err check(struct committing *c)
 
 /* ---- how ---- */
 
-/* Mode and time before the sync: they become durable with the data. */
+/* Whose it is. It was counted when it was opened; unless that was before there was a ledger, or the session, which can
+ * write to the data, had more in mind than it said. */
+static enum err mark(struct committing *c)
+{
+    struct fs_mark before, m = fs_mark_now(c->fs, c->header.length);
+    if (!fs_marks(c->fs, c->service.top))
+        return ERR_OK;
+    (void)fs_mark_read(c->part->data, &before);
+    bool counted =
+        before.counted && before.length == c->header.length && strcmp(before.by, c->fs->owner) == 0;
+    enum err e = counted ? ERR_OK : fs_charge(c->fs, &c->at, c->part->data, c->header.length);
+    m.counted = true;
+    c->until = m.until;
+    return e == ERR_OK ? fs_mark_write(c->part->data, &m, c->how->path) : e;
+}
+
+/* Mark, mode and time before the sync: they become durable with the data. */
 static enum err seal(struct committing *c)
 {
+    enum err e = mark(c);
+    if (e != ERR_OK)
+        return e;
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
                                       {.tv_sec = c->how->mtime_s, .tv_nsec = c->how->mtime_ns}};
     if (fchmod(c->part->data, (c->how->mode & 0755) | 0600) < 0)
@@ -82,19 +103,51 @@ static enum err seal(struct committing *c)
         return log_fail_errno("%s: setting the time", c->how->path);
     if (fsync(c->part->data) == 0)
         return ERR_OK;
-    enum err e = log_fail_errno("%s: making what was received durable", c->how->path);
-    (void)unlinkat(c->service.parts, c->names.data, 0);
-    (void)unlinkat(c->service.parts, c->names.journal, 0);
+    e = log_fail_errno("%s: making what was received durable", c->how->path);
+    log_hush(true);
+    if (fs_drop_part(c->fs, c->at.root, c->service.parts, &c->names) != ERR_OK)
+        log_warn("%s: what can't be trusted stays behind", c->how->path);
+    log_hush(false);
     return e;
 }
 
-static enum err publish(const struct committing *c)
+/* Within the gate: that it may go there, once more, and the name. */
+static enum err give_name(struct committing *c, struct fs_gate *g, const struct fs_move *m)
+{
+    struct fs_sum whole = {c->header.length, 1, 0};
+    struct fs_yield old, part = {.sum = {.parts = 1}}, file = {.sum = whole};
+    enum err e = fs_check_target(&c->at, c->dir, c->how->overwrite, FS_DO_RECEIVE, &c->old);
+    if (e == ERR_OK)
+        e = fs_gate_yield(g, c->dir, c->name, &c->old, c->how->path, &old);
+    if (e == ERR_OK)
+        e = fs_gate_room(g, c->how->path, &whole, &whole, &old);
+    if (e == ERR_OK)
+        e = fs_gate_promise(g, c->until);
+    if (e == ERR_OK)
+        e = fs_move_name(m);
+    if (e != ERR_OK)
+        return e;
+    memcpy(part.by, c->fs->owner, sizeof part.by);
+    memcpy(file.by, c->fs->owner, sizeof file.by);
+    fs_gate_moved(g, &file);
+    fs_gate_gone(g, &part);
+    fs_gate_gone(g, &old);
+    return ERR_OK;
+}
+
+static enum err publish(struct committing *c)
 {
     /* Who may not overwrite must not win a race for a free name either. */
-    struct fs_move m = {c->service.parts, c->names.data,
-                        c->dir,           c->name,
-                        c->how->path,     c->how->overwrite && (c->at.root->rights & FS_OVERWRITE)};
-    return fs_move(&m);
+    struct fs_move m = {
+        c->service.parts, c->names.data,
+        c->dir,           c->name,
+        c->how->path,     c->how->overwrite && fs_may(c->at.root, FS_DO_RECEIVE, true)};
+    struct fs_gate g;
+    enum err e = fs_gate_enter(c->fs, c->at.root, true, &g);
+    if (e == ERR_OK)
+        e = give_name(c, &g, &m);
+    fs_gate_leave(&g);
+    return e == ERR_OK ? fs_move_end(&m) : e;
 }
 
 static bool keep_root(const struct committing *c, int trees, const struct stat *st)
@@ -162,8 +215,8 @@ static enum err commit(struct committing *c, bool keep)
 
 enum err fs_commit(struct fs *fs, const struct fs_part *part, const struct fs_commit *how)
 {
-    struct committing c = {.part = part, .how = how, .service = {-1, -1}, .dir = -1};
-    enum err e = fs_allow(fs, how->path, FS_CREATE | FS_OVERWRITE, &c.at);
+    struct committing c = {.fs = fs, .part = part, .how = how, .service = {-1, -1}, .dir = -1};
+    enum err e = fs_allow(fs, how->path, FS_DO_RECEIVE, &c.at);
     if (e != ERR_OK)
         return e;
     fs_names_of(how->path, &c.names);

@@ -20,7 +20,7 @@ enum err fs_folder_open(struct fs *fs, const char *path, unsigned flags, struct 
 {
     struct fs_place at;
     *out = NULL;
-    enum err e = fs_allow(fs, path, FS_LIST | FS_READ, &at);
+    enum err e = fs_allow(fs, path, FS_DO_STAT, &at);
     if (e != ERR_OK)
         return e;
     int dir = at.root ? fs_open_beneath(at.root, at.rel, O_PATH) : -1;

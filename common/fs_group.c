@@ -2,7 +2,7 @@
 /* Small files that arrive together: each is written aside at once; then the data of all is made durable,
  * all get their names, their folders are made durable. What is written aside and never committed is
  * swept like the data of a part without a journal. */
-#include "fs_internal.h"
+#include "fs_gate.h"
 
 #include "log.h"
 #include "text.h"
@@ -40,6 +40,8 @@ struct staged {
     uint8_t root[TREE_HASH];
     struct fs_place at; /* speaks of path */
     ino_t inode;
+    uint64_t length;
+    int64_t until;           /* it is retained */
     char aside[STAGED_NAME]; /* its name in parts; empty: none */
     struct stat old;         /* what its name stood for */
     bool named;              /* it has its own name */
@@ -64,6 +66,9 @@ struct fs_group {
         bool changed;
     } folder;   /* the one that names were last given in */
     bool parts; /* the root may have unfinished transfers */
+    bool marks; /* the root's files get marks */
+    struct fs_gate gate;
+    enum err closed; /* the gate could not be entered */
 };
 
 /* ---- syncing ---- */
@@ -118,7 +123,7 @@ enum err fs_group_new(struct fs *fs, struct fs_group **out)
     }
     g->fs = fs;
     g->service = (struct fs_service){-1, -1};
-    g->folder.fd = -1;
+    g->folder.fd = g->gate.ledger = -1;
     fs_slots_init(&g->slots, -1);
     if (getrandom(g->id, sizeof g->id, 0) != sizeof g->id) {
         enum err e = log_fail_errno("random name for a file");
@@ -142,6 +147,7 @@ static enum err use_root(struct fs_group *g, const struct fs_root *root)
         return e;
     if (!g->fs->tidy)
         fs_slots_init(&g->slots, fs_trees_open(root, true));
+    g->marks = fs_marks(g->fs, g->service.top);
     g->root = root;
     return ERR_OK;
 }
@@ -181,6 +187,15 @@ static enum err furnish(int fd, const struct fs_small *file, struct stat *st)
     return futimens(fd, times) == 0 ? ERR_OK : log_fail_errno("%s: setting the time", file->path);
 }
 
+static enum err mark(const struct fs_group *g, struct staged *s, int fd)
+{
+    struct fs_mark m = fs_mark_now(g->fs, s->length);
+    if (!g->marks)
+        return ERR_OK;
+    s->until = m.until;
+    return fs_mark_write(fd, &m, s->path);
+}
+
 /* Another process or thread that tidies up may remove the folder while nothing is in it. */
 static enum err open_aside(struct fs_group *g, struct staged *s, uint32_t mode, int *fd)
 {
@@ -214,6 +229,8 @@ static enum err write_aside(struct fs_group *g, struct staged *s, const struct f
     e = write_all(fd, file);
     if (e == ERR_OK)
         e = furnish(fd, file, &st);
+    if (e == ERR_OK)
+        e = mark(g, s, fd);
     if (e != ERR_OK) {
         fs_close(&fd);
         return e;
@@ -237,10 +254,11 @@ static enum err need_parents(struct fs_group *g, const struct fs_place *at)
 static enum err stage(struct fs_group *g, struct staged *s, const struct fs_small *file)
 {
     s->overwrite = file->overwrite;
+    s->length = file->n;
     memcpy(s->root, file->root, TREE_HASH);
     if (!(s->path = strdup(file->path)))
         return log_fail(ERR_INTERNAL, "out of memory for a path");
-    enum err e = fs_allow(g->fs, s->path, FS_CREATE | FS_OVERWRITE, &s->at);
+    enum err e = fs_allow(g->fs, s->path, FS_DO_RECEIVE, &s->at);
     /* Before the folder of another file in the group is taken for that of a root. */
     if (e == ERR_OK && s->at.rel[0] == '\0')
         e = log_fail(ERR_DENIED, "%s: a root itself is not touched", s->path);
@@ -307,20 +325,60 @@ static enum err enter_folder(struct fs_group *g, const struct staged *s)
     return e;
 }
 
+/* Enters the gate of s's root, and claims what all its files in the group take. */
+static enum err enter_gate(struct fs_group *g, const struct staged *s)
+{
+    struct fs_sum all = {0};
+    if (!g->fs->gated || g->gate.root == s->at.root)
+        return ERR_OK;
+    if (g->closed != ERR_OK)
+        return log_fail(g->closed, "%s: could not be counted", s->path);
+    fs_gate_leave(&g->gate);
+    enum err e = fs_gate_enter(g->fs, s->at.root, true, &g->gate);
+    for (size_t i = 0; i < g->n; i++) {
+        const struct staged *other = &g->files[i];
+        struct fs_sum one = {other->length, 1, 0};
+        if (other->at.root == s->at.root && other->status == ERR_OK && !other->named)
+            fs_sum_add(&all, &one);
+    }
+    if (e == ERR_OK)
+        e = fs_gate_claim(&g->gate, &all);
+    g->closed = e;
+    return e;
+}
+
+/* Whether it may take its name, and what goes for it. */
+static enum err check(struct fs_group *g, struct staged *s, struct fs_yield *old)
+{
+    struct fs_sum whole = {s->length, 1, 0};
+    enum err e = fs_check_target(&s->at, g->folder.fd, s->overwrite, FS_DO_RECEIVE, &s->old);
+    if (e == ERR_OK)
+        e = fs_gate_yield(&g->gate, g->folder.fd, path_base(s->path), &s->old, s->path, old);
+    if (e == ERR_OK)
+        e = fs_gate_room(&g->gate, s->path, &whole, NULL, old);
+    return e == ERR_OK ? fs_gate_promise(&g->gate, s->until) : e;
+}
+
 static enum err give_name(struct fs_group *g, struct staged *s)
 {
+    struct fs_sum whole = {s->length, 1, 0};
+    struct fs_yield old;
     enum err e = use_root(g, s->at.root);
     if (e == ERR_OK)
         e = enter_folder(g, s);
     if (e == ERR_OK)
-        e = fs_check_target(&s->at, g->folder.fd, s->overwrite, FS_CREATE, &s->old);
+        e = enter_gate(g, s);
+    if (e == ERR_OK)
+        e = check(g, s, &old);
     if (e != ERR_OK)
         return e;
     struct fs_move m = {g->service.parts, s->aside,
                         g->folder.fd,     path_base(s->path),
-                        s->path,          s->overwrite && (s->at.root->rights & FS_OVERWRITE)};
+                        s->path,          s->overwrite && fs_may(s->at.root, FS_DO_RECEIVE, true)};
     if ((e = fs_move_name(&m)) != ERR_OK)
         return e;
+    fs_gate_settle(&g->gate, &whole);
+    fs_gate_gone(&g->gate, &old);
     g->folder.changed = s->named = true;
     if (m.replace)
         s->aside[0] = '\0';
@@ -352,7 +410,7 @@ static void drop_part(const struct fs_group *g, const struct staged *s)
     if (fs_lock(g->service.parts, &names, false, 0, &journal) != ERR_OK)
         return;
     if (!fs_part_is_anothers(g->fs, journal.fd, &h) &&
-        fs_drop_part(g->service.parts, &names) != ERR_OK)
+        fs_drop_part(g->fs, g->root, g->service.parts, &names) != ERR_OK)
         log_warn("%s: an unfinished transfer of it stays behind", s->path);
     fs_close(&journal.fd);
 }
@@ -401,7 +459,9 @@ static void fail_all(struct fs_group *g, enum err e)
 void fs_group_commit(struct fs_group *g, fs_group_fn *each, void *arg)
 {
     fail_all(g, sync_all(&g->data));
+    g->closed = ERR_OK;
     each_staged(g, give_name);
+    fs_gate_leave(&g->gate);
     leave_folder(g);
     fail_all(g, sync_all(&g->folders));
     g->parts = !g->root || g->n < MANY || has_journals(g->service.parts);
@@ -417,6 +477,7 @@ void fs_group_commit(struct fs_group *g, fs_group_fn *each, void *arg)
     }
     g->n = 0;
     g->made[0] = '\0';
+    g->marks = g->root && fs_marks(g->fs, g->service.top);
 }
 
 size_t fs_group_count(const struct fs_group *g)

@@ -20,11 +20,6 @@ struct fs_place {
     const char *rel;      /* below the root, "" for the root itself; borrowed from path */
 };
 
-/* Finds path's root and checks that one of the rights is given there. A path without a root is only
- * allowed for FS_LIST and FS_READ, and only where roots lie below it. */
-enum err fs_allow(struct fs *fs, const char *path, unsigned any_of,
-                  struct fs_place *out) MUST_CHECK;
-
 /* The root with the longest matching prefix, or NULL. */
 struct fs_root *fs_root_of(struct fs *fs, const char *path);
 
@@ -48,6 +43,54 @@ void fs_describe(const struct stat *st, struct fs_info *out);
 
 /* A folder that only leads to roots, or the root that stands there. */
 void fs_describe_root(const struct fs *fs, const char *path, struct fs_info *out);
+
+/* ---- fs_rights.c: what each verb takes ---- */
+
+enum fs_verb {
+    FS_DO_STAT,
+    FS_DO_LIST,
+    FS_DO_READ,
+    FS_DO_RECEIVE, /* a file, whole or in chunks */
+    FS_DO_DISCARD, /* an unfinished upload, of one's own */
+    FS_DO_LINK,
+    FS_DO_REMOVE,
+    FS_DO_RENAME,
+    FS_DO_MKDIR,
+    FS_DO_PARENTS,     /* folders that may be missing above a name */
+    FS_DO_ATTRIBUTES,  /* of a folder */
+    FS_DO_META,        /* attributes of a file */
+    FS_DO_META_FOLDER, /* of a folder */
+    FS_VERBS
+};
+
+/* Finds path's root and checks that a right is given there with which the verb may be of use. A path
+ * without a root is only allowed for verbs that list or read, and only where roots lie below it. */
+enum err fs_allow(struct fs *fs, const char *path, enum fs_verb verb,
+                  struct fs_place *out) MUST_CHECK;
+
+/* The same check alone. */
+bool fs_has(const struct fs_root *root, enum fs_verb verb);
+
+/* Whether the verb may bring something to a free name, or (taken) change or replace what stands there. */
+bool fs_may(const struct fs_root *root, enum fs_verb verb, bool taken);
+/* The same, logged: ERR_DENIED. */
+enum err fs_must(const struct fs_place *at, enum fs_verb verb, bool taken) MUST_CHECK;
+
+/* ---- fs_mark.c: whose a file is ---- */
+
+struct fs_mark {
+    char by[65];     /* who sent it; "": there is no mark */
+    bool counted;    /* as an unfinished upload, */
+    uint64_t length; /* with so many bytes */
+    int64_t since;   /* when it was committed; 0: it is not */
+    int64_t until;   /* it is retained */
+};
+
+/* False, with an empty one, where there is none. */
+bool fs_mark_read(int fd, struct fs_mark *m);
+enum err fs_mark_write(int fd, const struct fs_mark *m, const char *path) MUST_CHECK;
+/* Of the file or folder name in dir, which st describes; nothing else has one. */
+bool fs_mark_at(int dir, const char *name, const struct stat *st, struct fs_mark *m);
 
 /* ---- fs_resolve.c: from paths to descriptors ---- */
 
@@ -141,9 +184,13 @@ bool fs_locked_now(int journal);
  * read (its maker was killed before it wrote one) it is nobody's. */
 bool fs_part_is_anothers(const struct fs *fs, int journal, struct part_header *h);
 
-/* Removes the names of a part whose lock is held: the data first, so that what is left is never
- * data without its lock. */
-enum err fs_drop_part(int parts, const struct fs_names *names) MUST_CHECK;
+/* Removes the names of a part whose lock is held, and gives back what was counted for it: the data first, so that
+ * what is left is never data without its lock. */
+enum err fs_drop_part(struct fs *fs, const struct fs_root *root, int parts,
+                      const struct fs_names *names) MUST_CHECK;
+/* The data alone. */
+enum err fs_drop_data(struct fs *fs, const struct fs_root *root, int parts,
+                      const struct fs_names *names) MUST_CHECK;
 
 /* ---- fs_tree.c: files to read, and stored trees ---- */
 
@@ -228,9 +275,9 @@ bool fs_read_link(int dir, const char *name, char target[static FS_TARGET_MAX + 
 /* ---- fs_change.c ---- */
 
 /* What stands at place's last name in dir (st_nlink 0: nothing), and whether a file may appear
- * there: on a free name with the right create, else with FS_OVERWRITE and overwrite set in the place of a
- * file, or of a link where links are kept. */
-enum err fs_check_target(const struct fs_place *at, int dir, bool overwrite, unsigned create,
+ * there: on a free name as the verb may, else with overwrite set in the place of a file, or of a link where links
+ * are kept, where the verb may do that. */
+enum err fs_check_target(const struct fs_place *at, int dir, bool overwrite, enum fs_verb verb,
                          struct stat *old) MUST_CHECK;
 
 /* Moves the file from, one name in from_dir, to at's name in dir. With replace by rename(), else by
@@ -247,7 +294,8 @@ struct fs_move {
 enum err fs_move(const struct fs_move *m) MUST_CHECK;
 
 /* Only the first step: the new name, not yet durable; without replace the old one is there as
- * well. */
+ * well. And the rest. */
 enum err fs_move_name(const struct fs_move *m) MUST_CHECK;
+enum err fs_move_end(const struct fs_move *m) MUST_CHECK;
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* Symbolic links kept as what they are. Nothing here or elsewhere follows one: where a link stands on the way to
  * something else, fs_resolve.c refuses the way. */
-#include "fs_internal.h"
+#include "fs_gate.h"
 
 #include "log.h"
 #include "text.h"
@@ -67,17 +67,40 @@ static enum err replace(const struct fs_place *at, const struct fs_symlink *l, i
     return e;
 }
 
-static enum err make(const struct fs_place *at, const struct fs_symlink *l, int dir)
+static enum err make_inside(struct fs_gate *g, const struct fs_place *at,
+                            const struct fs_symlink *l, int dir, struct stat *old)
 {
-    struct stat old;
-    enum err e = fs_check_target(at, dir, l->overwrite, FS_CREATE, &old);
+    static const struct fs_sum one = {.files = 1};
+    const char *name = path_base(l->path);
+    struct fs_yield y;
+    enum err e = fs_check_target(at, dir, l->overwrite, FS_DO_LINK, old);
+    if (e == ERR_OK)
+        e = fs_gate_yield(g, dir, name, old, l->path, &y);
+    if (e == ERR_OK)
+        e = fs_gate_room(g, l->path, &one, NULL, &y);
     if (e != ERR_OK)
         return e;
-    if (old.st_nlink > 0)
+    if (old->st_nlink > 0)
         e = replace(at, l, dir);
-    else if (symlinkat(l->target, dir, path_base(l->path)) < 0)
+    else if (symlinkat(l->target, dir, name) < 0)
         e = errno == EEXIST ? log_fail(ERR_EXISTS, "%s: already exists", l->path)
                             : log_fail_errno("%s: making the link", l->path);
+    if (e != ERR_OK)
+        return e;
+    /* A link can't carry a mark. */
+    fs_gate_came(g, &one);
+    fs_gate_gone(g, &y);
+    return ERR_OK;
+}
+
+static enum err make(struct fs *fs, const struct fs_place *at, const struct fs_symlink *l, int dir)
+{
+    struct fs_gate g;
+    struct stat old = {0};
+    enum err e = fs_gate_enter(fs, at->root, true, &g);
+    if (e == ERR_OK)
+        e = make_inside(&g, at, l, dir, &old);
+    fs_gate_leave(&g);
     if (e == ERR_OK)
         e = fs_sync_folder(dir, l->path);
     if (e == ERR_OK && S_ISREG(old.st_mode) && old.st_nlink == 1)
@@ -91,7 +114,7 @@ enum err fs_symlink(struct fs *fs, const struct fs_symlink *l)
     struct fs_place at = {0};
     const char *name;
     int dir = -1;
-    enum err e = fs_allow(fs, l->path, FS_CREATE | FS_OVERWRITE, &at);
+    enum err e = fs_allow(fs, l->path, FS_DO_LINK, &at);
     if (e == ERR_OK)
         e = check(&at, l);
     if (e == ERR_OK && l->parents)
@@ -99,7 +122,7 @@ enum err fs_symlink(struct fs *fs, const struct fs_symlink *l)
     if (e == ERR_OK)
         e = fs_open_parent(&at, O_RDONLY, &dir, &name);
     if (e == ERR_OK && !(fs_read_link(dir, name, there) && strcmp(there, l->target) == 0))
-        e = make(&at, l, dir);
+        e = make(fs, &at, l, dir);
     fs_close(&dir);
     if (fs->tidy && at.root)
         fs_service_tidy(at.root);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Attributes of files and folders (meta.h), by path. */
-#include "fs_internal.h"
+#include "fs_gate.h"
 
 #include "log.h"
 #include <string.h>
@@ -51,7 +51,7 @@ enum err fs_meta_get(struct fs *fs, const char *path, unsigned kinds, struct buf
     struct stat st;
     int fd;
     *out = (struct meta){0};
-    enum err e = fs_allow(fs, path, FS_READ, &at);
+    enum err e = fs_allow(fs, path, FS_DO_READ, &at);
     if (e != ERR_OK)
         return e;
     unsigned told = kinds & (at.root ? at.root->meta_told : 0);
@@ -95,18 +95,28 @@ static void refresh(const struct fs_place *at, int fd, const struct stat *before
         log_warn("%s: its stored tree could not be kept", at->path);
 }
 
-static enum err set_opened(const struct fs_place *at, int fd, const struct stat *st,
-                           const struct meta *m)
+static enum err check(const struct fs *fs, const struct fs_place *at, int fd, const struct stat *st)
+{
+    struct fs_mark mark;
+    bool folder = S_ISDIR(st->st_mode);
+    enum err e = fs_must(at, folder ? FS_DO_META_FOLDER : FS_DO_META, true);
+    if (e != ERR_OK || folder)
+        return e;
+    if (st->st_nlink > 1)
+        return log_fail(ERR_TYPE, "%s: has a second name (hard link)", at->path);
+    (void)fs_mark_read(fd, &mark);
+    return fs->gated ? fs_retained(fs, &mark, st, at->path) : ERR_OK;
+}
+
+static enum err set_opened(const struct fs *fs, const struct fs_place *at, int fd,
+                           const struct stat *st, const struct meta *m)
 {
     struct stored stored;
-    unsigned need = S_ISDIR(st->st_mode) ? FS_MKDIR : FS_OVERWRITE;
-    if (!(at->root->rights & need))
-        return log_fail(ERR_DENIED, "%s: no right to set attributes here (it would take: %s)",
-                        at->path, need == FS_MKDIR ? "mkdir" : "overwrite");
-    if (S_ISREG(st->st_mode) && st->st_nlink > 1)
-        return log_fail(ERR_TYPE, "%s: has a second name (hard link)", at->path);
+    enum err e = check(fs, at, fd, st);
+    if (e != ERR_OK)
+        return e;
     look_up(at, st, &stored);
-    enum err e = meta_write(fd, m, at->path);
+    e = meta_write(fd, m, at->path);
     refresh(at, fd, st, &stored);
     fs_close(&stored.tree);
     fs_slots_release(&stored.slots);
@@ -118,7 +128,7 @@ enum err fs_meta_set(struct fs *fs, const char *path, const struct meta *m)
     struct fs_place at;
     struct stat st;
     int fd;
-    enum err e = fs_allow(fs, path, FS_OVERWRITE | FS_MKDIR, &at);
+    enum err e = fs_allow(fs, path, FS_DO_META, &at);
     if (e == ERR_OK)
         e = meta_check(m, path);
     if (e != ERR_OK || at.rel[0] == '\0')
@@ -126,7 +136,7 @@ enum err fs_meta_set(struct fs *fs, const char *path, const struct meta *m)
     struct meta kept = *m;
     kept.kinds &= at.root->meta_set;
     if (kept.kinds && (e = open_thing(&at, &fd, &st)) == ERR_OK) {
-        e = set_opened(&at, fd, &st, &kept);
+        e = set_opened(fs, &at, fd, &st, &kept);
         fs_close(&fd);
     }
     return e == ERR_OK && kept.kinds != m->kinds ? refuse(path, m->kinds & ~kept.kinds) : e;

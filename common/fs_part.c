@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "fs_internal.h"
+#include "fs_gate.h"
 
 #include "log.h"
 #include <errno.h>
@@ -13,7 +13,7 @@
 enum { JOINED_WAIT_MS = 1000 }; /* for connections that are about to end */
 
 struct opening {
-    const char *owner;
+    struct fs *fs;
     uint64_t length;
     bool overwrite, sparse;
     struct fs_place at;
@@ -36,7 +36,7 @@ static enum err read_header(struct opening *o)
     if (e != ERR_OK && e != ERR_NOENT)
         return e;
     o->valid = e == ERR_OK && strcmp(o->header.path, o->names.path) == 0;
-    if (o->valid && o->owner[0] && strcmp(o->header.owner, o->owner) != 0)
+    if (o->valid && o->fs->owner[0] && strcmp(o->header.owner, o->fs->owner) != 0)
         return log_fail(ERR_BUSY, "%s: there is an unfinished transfer of user \"%s\"",
                         o->names.path, o->header.owner);
     return ERR_OK;
@@ -48,7 +48,7 @@ static enum err write_header(struct opening *o)
                                      .chunk_log2 = (uint8_t)tree_chunk_log2(o->length),
                                      .created = (uint64_t)time(NULL)};
     snprintf(o->header.path, sizeof o->header.path, "%s", o->names.path);
-    snprintf(o->header.owner, sizeof o->header.owner, "%s", o->owner);
+    snprintf(o->header.owner, sizeof o->header.owner, "%s", o->fs->owner);
     return part_header_write(o->journal.fd, &o->header);
 }
 
@@ -145,7 +145,7 @@ static enum err check_place(struct opening *o)
     enum err e = fs_open_parent(&o->at, O_RDONLY, &dir, &name);
     if (e != ERR_OK)
         return e;
-    e = fs_check_target(&o->at, dir, o->overwrite, FS_CREATE, &o->old);
+    e = fs_check_target(&o->at, dir, o->overwrite, FS_DO_RECEIVE, &o->old);
     if (e == ERR_OK && o->service.parts >= 0 &&
         (fstat(dir, &folder) < 0 || fstat(o->service.parts, &parts) < 0))
         e = log_fail_errno("%s: looking at its folder", o->names.path);
@@ -183,12 +183,15 @@ static enum err open_locked(struct opening *o)
     if (e == ERR_OK)
         e = check_owner(o);
     if (e == ERR_OK)
+        e = fs_charge(o->fs, &o->at, o->data, o->length);
+    if (e == ERR_OK)
         e = reserve(o);
     if (e == ERR_OK && !o->valid)
         e = write_header(o);
     /* Nothing is left of a start that failed; what was there before stays. */
-    if (e != ERR_OK && o->fresh)
-        (void)unlinkat(o->service.parts, o->names.data, 0);
+    if (e != ERR_OK && o->fresh &&
+        fs_drop_data(o->fs, o->at.root, o->service.parts, &o->names) != ERR_OK)
+        log_warn("%s: what was begun of it stays behind", o->names.path);
     if (e != ERR_OK && o->journal.fresh)
         (void)unlinkat(o->service.parts, o->names.journal, 0);
     return e;
@@ -204,7 +207,7 @@ static bool worth_a_look(const struct opening *o)
 enum err fs_open_part(struct fs *fs, const char *path, uint64_t length, unsigned flags, int wait_ms,
                       struct fs_part *out)
 {
-    struct opening o = {.owner = fs->owner,
+    struct opening o = {.fs = fs,
                         .length = length,
                         .overwrite = flags & FS_PART_OVERWRITE,
                         .sparse = flags & FS_PART_SPARSE,
@@ -212,7 +215,7 @@ enum err fs_open_part(struct fs *fs, const char *path, uint64_t length, unsigned
                         .journal = {.fd = -1},
                         .data = -1};
     *out = (struct fs_part){.data = -1, .journal = -1};
-    enum err e = fs_allow(fs, path, FS_CREATE | FS_OVERWRITE, &o.at);
+    enum err e = fs_allow(fs, path, FS_DO_RECEIVE, &o.at);
     if (e != ERR_OK)
         return e;
     if (length > INT64_MAX || tree_chunk_log2(length) == 0)
@@ -288,7 +291,7 @@ enum err fs_join_part(struct fs *fs, const char *path, const uint8_t token[stati
     struct fs_names names;
     struct fs_service service;
     *out = (struct fs_part){.data = -1, .journal = -1};
-    enum err e = fs_allow(fs, path, FS_CREATE | FS_OVERWRITE, &at);
+    enum err e = fs_allow(fs, path, FS_DO_RECEIVE, &at);
     if (e != ERR_OK)
         return e;
     fs_names_of(path, &names);
@@ -311,7 +314,8 @@ bool fs_part_is_anothers(const struct fs *fs, int journal, struct part_header *h
            strcmp(h->owner, fs->owner) != 0;
 }
 
-static enum err discard_in(const struct fs *fs, int parts, const struct fs_names *names)
+static enum err discard_in(struct fs *fs, const struct fs_root *root, int parts,
+                           const struct fs_names *names)
 {
     struct fs_locked journal;
     struct part_header h;
@@ -326,7 +330,7 @@ static enum err discard_in(const struct fs *fs, int parts, const struct fs_names
         e = log_fail(ERR_BUSY, "%s: the unfinished transfer is that of user \"%s\"", names->path,
                      h.owner);
     if (e == ERR_OK)
-        e = fs_drop_part(parts, names);
+        e = fs_drop_part(fs, root, parts, names);
     fs_close(&journal.fd);
     return e;
 }
@@ -336,13 +340,13 @@ enum err fs_discard(struct fs *fs, const char *path)
     struct fs_place at;
     struct fs_names names;
     struct fs_service service;
-    enum err e = fs_allow(fs, path, FS_CREATE, &at);
+    enum err e = fs_allow(fs, path, FS_DO_DISCARD, &at);
     if (e != ERR_OK)
         return e;
     fs_names_of(path, &names);
     e = fs_service_open(at.root, false, &service);
     if (e == ERR_OK)
-        e = discard_in(fs, service.parts, &names);
+        e = discard_in(fs, at.root, service.parts, &names);
     fs_service_close(&service);
     if (e == ERR_NOENT)
         e = log_fail(e, "%s: there is no unfinished transfer", path);

@@ -44,7 +44,7 @@ static bool concerns(const struct survey *s, const struct part_header *h, const 
         return false;
     fs_names_of(h->path, &names);
     return strcmp(names.journal, name) == 0 &&
-           (!s->fs->owner[0] || strcmp(h->owner, s->fs->owner) == 0 || s->root->rights & FS_LIST);
+           (!s->fs->owner[0] || strcmp(h->owner, s->fs->owner) == 0 || fs_has(s->root, FS_DO_LIST));
 }
 
 static enum err show_part(const struct survey *s, int parts, const char *name)

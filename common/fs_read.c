@@ -98,7 +98,7 @@ enum err fs_read_small(struct fs_reader *r, const char *path, uint8_t *bytes, st
 {
     struct fs_place at;
     *info = (struct fs_info){0};
-    enum err e = fs_allow(r->fs, path, FS_READ, &at);
+    enum err e = fs_allow(r->fs, path, FS_DO_READ, &at);
     if (e != ERR_OK)
         return e;
     if (!at.root || at.rel[0] == '\0')

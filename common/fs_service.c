@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-#include "fs_internal.h"
+#include "fs_gate.h"
 
 #include "log.h"
 #include "text.h"
@@ -211,8 +211,27 @@ static enum err drop(int parts, const char *name, const char *path)
     return log_fail_errno("%s: removing its unfinished transfer", path);
 }
 
-enum err fs_drop_part(int parts, const struct fs_names *names)
+enum err fs_drop_data(struct fs *fs, const struct fs_root *root, int parts,
+                      const struct fs_names *names)
 {
-    enum err e = drop(parts, names->data, names->path);
+    struct fs_gate g;
+    struct fs_yield y = {0};
+    struct fs_mark m = {0};
+    enum err e = fs_gate_enter(fs, root, false, &g);
+    if (e != ERR_OK)
+        return e;
+    if (g.ledger >= 0 && fs_part_counts(parts, names->data, &m, &y.sum))
+        memcpy(y.by, m.by, sizeof y.by);
+    e = drop(parts, names->data, names->path);
+    if (e == ERR_OK)
+        fs_gate_gone(&g, &y);
+    fs_gate_leave(&g);
+    return e;
+}
+
+enum err fs_drop_part(struct fs *fs, const struct fs_root *root, int parts,
+                      const struct fs_names *names)
+{
+    enum err e = fs_drop_data(fs, root, parts, names);
     return e == ERR_OK ? drop(parts, names->journal, names->path) : e;
 }

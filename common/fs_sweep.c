@@ -12,6 +12,7 @@
 enum { DEPTH_MAX = 64 }; /* folders held open at once while looking for files */
 
 struct sweeping {
+    struct fs *fs;
     const struct fs_root *root;
     int64_t before; /* what was last changed after this stays */
     unsigned removed;
@@ -50,7 +51,7 @@ static void sweep_part(struct sweeping *s, int parts, const struct fs_names *nam
     bool old = e == ERR_OK && (journal.fresh || old_enough(s, parts, names->journal)) &&
                old_enough(s, parts, names->data);
     if (old)
-        e = fs_drop_part(parts, names);
+        e = fs_drop_part(s->fs, s->root, parts, names);
     else if (journal.fresh)
         (void)unlinkat(parts, names->journal, 0);
     if (e != ERR_OK)
@@ -238,7 +239,7 @@ static void sweep_trees(struct sweeping *s)
 
 enum err fs_sweep(struct fs *fs, int64_t max_age_s, unsigned *removed)
 {
-    struct sweeping s = {.before = (int64_t)time(NULL) - max_age_s};
+    struct sweeping s = {.fs = fs, .before = (int64_t)time(NULL) - max_age_s};
     for (size_t i = 0; i < fs->n; i++) {
         s.root = &fs->roots[i];
         sweep_parts(&s);

@@ -172,7 +172,7 @@ bool fs_open_old(const struct fs_place *at, dev_t dev, struct fs_source *out)
     const char *name;
     int dir;
     *out = (struct fs_source){.fd = -1, .tree = -1};
-    if (!(at->root->rights & FS_READ) || fs_open_parent(at, O_PATH, &dir, &name) != ERR_OK)
+    if (!fs_has(at->root, FS_DO_READ) || fs_open_parent(at, O_PATH, &dir, &name) != ERR_OK)
         return false;
     out->fd = fs_open_regular(dir, name, O_RDONLY, &out->st);
     fs_close(&dir);
@@ -189,7 +189,7 @@ enum err fs_open_source(struct fs *fs, const char *path, struct fs_source *out)
     const char *name;
     int dir;
     *out = (struct fs_source){.fd = -1, .tree = -1};
-    enum err e = fs_allow(fs, path, FS_READ, &at);
+    enum err e = fs_allow(fs, path, FS_DO_READ, &at);
     if (e != ERR_OK)
         return e;
     if (!at.root || at.rel[0] == '\0')

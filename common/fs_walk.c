@@ -63,7 +63,7 @@ static enum err open_real(struct segment *s, struct fs_info *info)
     struct stat st;
     if (!root)
         return ERR_OK;
-    if (!(root->rights & FS_LIST)) {
+    if (!fs_has(root, FS_DO_LIST)) {
         errno = EACCES;
         return ERR_DENIED;
     }
@@ -191,7 +191,7 @@ enum err fs_walk_open(struct fs *fs, const char *path, unsigned flags, struct fs
     struct fs_place place;
     struct fs_info info;
     *out = NULL;
-    enum err e = fs_allow(fs, path, FS_LIST, &place);
+    enum err e = fs_allow(fs, path, FS_DO_LIST, &place);
     if (e != ERR_OK)
         return e;
     struct fs_walk *w = calloc(1, sizeof *w);

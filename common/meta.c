@@ -11,6 +11,9 @@
 
 enum { LIST_MAX = 65536, VALUE_MAX = 65535 };
 
+/* consign's own, by which files are counted and retained (fs_mark.c). */
+#define OWN "user.consign"
+
 /* The table: no other name is read, written or taken from anybody. */
 static const struct known {
     const char *name;
@@ -25,6 +28,8 @@ static const struct known {
 unsigned meta_kind(struct slice name)
 {
     if (name.n > META_NAME_MAX || (name.n > 0 && memchr(name.p, '\0', name.n)))
+        return 0;
+    if (name.n >= strlen(OWN) && memcmp(name.p, OWN, strlen(OWN)) == 0)
         return 0;
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         size_t n = strlen(table[i].name);

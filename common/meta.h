@@ -10,7 +10,7 @@
 
 /* Kinds; the flags of META and META_GET, too. */
 enum {
-    META_XATTRS = 1, /* user.* */
+    META_XATTRS = 1, /* user.*, but for user.consign* */
     META_ACLS =
         2, /* system.posix_acl_access and _default, unread: the kernel checks them when they are set */
     META_OWNERS = 4, /* uid and gid, as numbers */

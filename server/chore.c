@@ -37,13 +37,15 @@ static enum err begin(enum confine_process as, const struct policy *policy,
     return e;
 }
 
-int chore_sweep(const struct policy *policy, const struct map_user *user, int fd)
+int chore_sweep(const struct policy *policy, const struct map_user *user, int64_t began, int fd)
 {
     struct fs fs;
     unsigned removed = 0;
     enum err e = begin(CONFINE_STORE, policy, user, fd, &fs);
     if (e == ERR_OK)
         e = fs_sweep(&fs, (int64_t)policy->config->part_expiry_s, &removed);
+    for (size_t i = 0; e == ERR_OK && i < fs.n; i++)
+        e = fs_recount(&fs, i, began);
     if (removed > 0)
         log_info("removed %u expired parts and orphaned trees", removed);
     enum err told = IPC_SEND(fd, swept, SWEPT, .removed = removed);

@@ -7,8 +7,9 @@
 
 #include "policy.h"
 
-/* Removes the user's expired parts and orphaned trees, then sends SWEPT. */
-int chore_sweep(const struct policy *policy, const struct map_user *user, int fd);
+/* Removes the user's expired parts and orphaned trees, counts again what his roots hold where that is counted and was not
+ * since the round began, for another user of the same folder; then sends SWEPT. */
+int chore_sweep(const struct policy *policy, const struct map_user *user, int64_t began, int fd);
 
 /* Scrubs the user's roots with the least priority: sends SCRUBBED at most once a second and at the
  * end, ROT for each finding. A root is left out that one of the n users

@@ -74,7 +74,7 @@ static void sweep(struct sweep *s, const struct policy *policy, int64_t now)
     }
     s->pid = fork();
     if (s->pid == 0)
-        _exit(chore_sweep(policy, user, pair[1]));
+        _exit(chore_sweep(policy, user, s->began, pair[1]));
     map_user_free(user);
     close(pair[1]);
     s->fd = pair[0];

@@ -32,7 +32,7 @@ p11.h                    common/p11* pki/*
 <gnutls/abstract.h>      common/cert* common/token* common/tls* server/policy.h common/scheme.h pki/*
 <gnutls/gnutls.h>        common/cert* common/fips.c common/token* common/tls* pki/*
 <intel-ipsec-mb.h>       common/tree_engine.c
-<zlib.h>                 common/part_header.c common/fs_slot.c common/deflate_engine.c
+<zlib.h>                 common/part_header.c common/fs_slot.c common/fs_ledger.c common/deflate_engine.c
 <isa-l/igzip_lib.h>      common/deflate_engine.c
 <jansson.h>              pki/bundle.c
 <popt.h>                 client/client.h server/consignd.c pki/options.c
@@ -42,11 +42,13 @@ p11.h                    common/p11* pki/*
 <linux/capability.h>     common/confine*.c server/keeper.c server/master_confine.c server/scribe.c
 <linux/openat2.h>        common/fs*.c
 confine_internal.h       common/confine*.c
-<sys/xattr.h>            common/meta.c
+<sys/xattr.h>            common/meta.c common/fs_mark.c
 <termios.h>              common/pin.c
 fs.h                     common/* pki/partner_import.c client/client.h client/remote_order.h server/store*.[ch] server/files.h server/map.h
 fs_scrub.h               common/fs_scrub.c server/scrub.h server/chore.c
-fs_internal.h            common/fs_*.c common/fs.c
+fs_internal.h            common/fs_*.[ch] common/fs.c
+fs_ledger.h              common/fs_*.[ch]
+fs_gate.h                common/fs_*.c
 part_internal.h          common/part*.c
 send_internal.h          common/send*.c
 recv_internal.h          common/recv*.c

@@ -116,7 +116,7 @@ static const struct {
     {SOURCE, FS_READ, 0},
     {PUT_NEW, FS_CREATE, 0},
     {PUT_OVER, FS_OVERWRITE, 0},
-    {DISCARD, FS_CREATE, 0},
+    {DISCARD, FS_CREATE | FS_OVERWRITE, 0},
 };
 
 static void every_verb_takes_its_right(void **state)
