@@ -297,9 +297,9 @@ enum err conf_size(const struct conf_at *at, const char *value, uint64_t *out)
 enum err conf_seconds(const struct conf_at *at, const char *value, uint64_t min, uint64_t max,
                       uint64_t *out)
 {
-    static const uint64_t factors[] = {1, 60, 3600, 86400};
+    static const uint64_t factors[] = {1, 60, 3600, 86400, 7 * 86400, 365 * 86400};
     uint64_t v;
-    if (!scaled(value, "smhd", factors, &v))
+    if (!scaled(value, "smhdwy", factors, &v))
         return conf_fail(at, "\"%s\" is not a time (30, 30s, 5m, 2h, 7d)", value);
     return in_range(at, v, min, max, out);
 }

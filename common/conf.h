@@ -43,7 +43,7 @@ enum err conf_u64(const struct conf_at *at, const char *value, uint64_t min, uin
 enum err conf_size(const struct conf_at *at, const char *value, uint64_t *out) MUST_CHECK;
 /* The same for an option, which has no place in a file: false when it is none. */
 bool conf_parse_size(const char *value, uint64_t *out);
-/* Seconds with an optional s m h d. */
+/* Seconds with an optional s m h d w y (365 days). */
 enum err conf_seconds(const struct conf_at *at, const char *value, uint64_t min, uint64_t max,
                       uint64_t *out) MUST_CHECK;
 enum err conf_bool(const struct conf_at *at, const char *value, bool *out) MUST_CHECK;

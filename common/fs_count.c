@@ -78,7 +78,7 @@ static enum err begin(struct counting *c)
     fs_ledger_head(c->ledger, &head);
     c->moves = head.moves;
     fs_ledger_unlock(c->ledger);
-    if (e == ERR_OK && c->since && head.counted >= c->since)
+    if (e == ERR_OK && c->since && head.counted > c->since)
         c->n = 0;
     else if (e == ERR_OK && fs_counted(c->fs))
         e = need_account(c, c->fs->owner);

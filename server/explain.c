@@ -47,8 +47,11 @@ static void print_user(const struct map_user *u, const char *source)
     printf("user: %s (%s line %u)\n", u->name, source, u->line);
     if (u->has_account)
         printf("account: uid %u, gid %u\n", (unsigned)u->uid, (unsigned)u->gid);
-    printf("limits: sessions %u, quota %llu bytes, rate %llu bytes a second (0: none)\n",
-           u->sessions, (unsigned long long)u->quota, (unsigned long long)u->rate);
+    printf(
+        "limits: sessions %u, quota %llu bytes, %llu files, parts %llu, retain %llu s, rate %llu "
+        "bytes a second (0: none)\n",
+        u->sessions, (unsigned long long)u->quota, (unsigned long long)u->quota_files,
+        (unsigned long long)u->parts, (unsigned long long)u->retain_s, (unsigned long long)u->rate);
 }
 
 /* What path is for the user, and whether the right is there. */

@@ -25,6 +25,10 @@
  *   rights      = list read create           for all roots; default: none, so it must be given
  *   rights /inbox = create                   for one
  *   quota       = 10G                        bytes (K M G T: powers of 1024); 0 or absent: none
+ *   quota-files = 100000                     files, folders and links; 0 or absent: none
+ *   parts       = 16                         unfinished uploads; absent: no limit
+ *   retain      = 30d                        what is committed can't be replaced, renamed or removed
+ *                                            so long (s m h d w y); absent: not at all
  *   sessions    = 8                          at once; default 16
  *   rate        = 10M                        bytes a second of all sessions together, both ways;
  *                                            at least 8K; absent: no limit
@@ -61,7 +65,10 @@ struct map_user {
     unsigned line; /* where the rule begins in the map */
     struct map_root *roots;
     size_t n_roots;
-    uint64_t quota;
+    uint64_t quota;       /* bytes of all files together; 0, as in the next ones: no limit */
+    uint64_t quota_files; /* and folders, and links */
+    uint64_t parts;       /* unfinished uploads */
+    uint64_t retain_s;    /* seconds */
     unsigned sessions;
     uint64_t rate; /* 0: no limit */
     bool links;    /* symbolic links are kept */
@@ -82,7 +89,7 @@ void map_user_free(struct map_user *u);
 void map_user_release(struct map_user *u);
 
 /* Why what was granted by the rule then can't go on under the rule now (static text): another user, account or
- * folder, a right less, a root that lies over what was granted. NULL when it can: limits (quota, sessions,
+ * folder, a right less, a root that lies over what was granted. NULL when it can: limits (quotas, parts, retention, sessions,
  * rate) and rights that were added don't matter to a session that runs. */
 const char *map_user_lost(const struct map_user *now, const struct map_user *then);
 

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 enum { ROOTS_MAX = 64, SANS_MAX = 16, SESSIONS_MAX = 100000 };
+#define RETAIN_MAX_S (UINT64_C(100) * 365 * 86400)
 
 const char *const map_san_names[3] = {"dns", "email", "uri"};
 
@@ -179,6 +180,21 @@ static enum err take_quota(struct map_rule *r, const struct conf_at *at, const c
     return conf_size(at, value, &r->user.quota);
 }
 
+static enum err take_quota_files(struct map_rule *r, const struct conf_at *at, const char *value)
+{
+    return conf_u64(at, value, 0, UINT64_MAX, &r->user.quota_files);
+}
+
+static enum err take_parts(struct map_rule *r, const struct conf_at *at, const char *value)
+{
+    return conf_u64(at, value, 1, UINT64_MAX, &r->user.parts);
+}
+
+static enum err take_retain(struct map_rule *r, const struct conf_at *at, const char *value)
+{
+    return conf_seconds(at, value, 0, RETAIN_MAX_S, &r->user.retain_s);
+}
+
 static enum err take_sessions(struct map_rule *r, const struct conf_at *at, const char *value)
 {
     uint64_t n = 0;
@@ -255,14 +271,25 @@ static const struct {
     enum err (*take)(struct map_rule *r, const struct conf_at *at, const char *value);
     bool own; /* not for groups: it says which rule this is */
 } keys[] = {
-    {"anchor", take_anchor, false},     {"issuer", take_issuer, false},
-    {"group", take_group, true},        {"subject", take_subject, true},
-    {"fingerprint", take_print, true},  {"uri", take_uri, true},
-    {"email", take_email, true},        {"dns", take_dns, true},
-    {"account", take_account, false},   {"networks", take_networks, false},
-    {"hours", take_hours, false},       {"quota", take_quota, false},
-    {"sessions", take_sessions, false}, {"rate", take_rate, false},
-    {"links", take_links, false},       {"attributes", take_attributes, false},
+    {"anchor", take_anchor, false},
+    {"issuer", take_issuer, false},
+    {"group", take_group, true},
+    {"subject", take_subject, true},
+    {"fingerprint", take_print, true},
+    {"uri", take_uri, true},
+    {"email", take_email, true},
+    {"dns", take_dns, true},
+    {"account", take_account, false},
+    {"networks", take_networks, false},
+    {"hours", take_hours, false},
+    {"quota", take_quota, false},
+    {"sessions", take_sessions, false},
+    {"rate", take_rate, false},
+    {"links", take_links, false},
+    {"attributes", take_attributes, false},
+    {"quota-files", take_quota_files, false},
+    {"parts", take_parts, false},
+    {"retain", take_retain, false},
 };
 enum { KEYS = sizeof keys / sizeof keys[0] };
 

@@ -55,6 +55,8 @@ enum err store_prepare(struct fs *fs, const struct config *config, const struct 
         e = fs_add_root(fs, user->roots[i].prefix, user->roots[i].dir, user->roots[i].rights);
     if (user->links)
         fs_keep_links(fs);
+    struct fs_limits limits = {user->quota, user->quota_files, user->parts, user->retain_s};
+    fs_limit(fs, &limits);
     /* Another owner than the account takes a privilege that a store has given up. */
     fs_keep_meta(fs, user->meta, user->meta & ~(unsigned)META_OWNERS);
     for (size_t i = 0; e == ERR_OK && i < fs->n && n < 64; i++)

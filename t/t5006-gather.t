@@ -25,7 +25,7 @@ said() {
 }
 
 test_expect_success 'a site, and a certificate whose key is in a file' '
-	site_setup && conf server.conf limits idle 10s && conf map alice quota 100000 &&
+	site_setup && conf server.conf limits idle 10s &&
 	consign-pki issue client "CN=alice,O=Site" --file-key --pin "$SOFTHSM_PIN_FILE" --out alice-file.pem >file.issued &&
 	FILE_KEY=$(key_of_ file.issued) && start_server
 '
@@ -61,11 +61,6 @@ test_expect_success 'a line that is cut leaves nothing half done' '
 	for n in 1 2 3 4 5; do
 		raw "SMALL path=/cut$n $HELLO" CUT && { test ! -e files/alice/cut$n || same_file hello files/alice/cut$n; } || return 1
 	done && soon "test -z \"\$(parts files/alice)\"" && consign -q put hello alice:/after
-'
-
-test_expect_success 'the quota is that of each' '
-	random_file long 100001 && test_must_fail consign put long alice:/long 2>err && grep -i quota err && test ! -e files/alice/long &&
-	head -c 100000 long >short && consign -q put short alice:/short
 '
 
 test_expect_success 'more files than a group takes, each in a folder of its own, each recorded before it is answered for' '

@@ -308,7 +308,11 @@ static void times(void **state)
     assert_true(v == 604800);
     assert_int_equal(conf_seconds(&here, "0", 1, 1000000, &v), ERR_CONFIG);
     assert_int_equal(conf_seconds(&here, "12d", 1, 1000000, &v), ERR_CONFIG);
-    assert_int_equal(conf_seconds(&here, "1w", 1, 1000000, &v), ERR_CONFIG);
+    assert_int_equal(conf_seconds(&here, "1w", 1, 1000000, &v), ERR_OK);
+    assert_int_equal(v, 7 * 86400);
+    assert_int_equal(conf_seconds(&here, "2y", 1, 100000000, &v), ERR_OK);
+    assert_int_equal(v, 2 * 365 * 86400);
+    assert_int_equal(conf_seconds(&here, "1f", 1, 1000000, &v), ERR_CONFIG);
     assert_int_equal(conf_seconds(&here, "1dd", 1, 1000000, &v), ERR_CONFIG);
     assert_int_equal(conf_seconds(&here, "213503982334602d", 0, UINT64_MAX, &v), ERR_CONFIG);
 }

@@ -86,11 +86,12 @@ static const char *whose(const struct map *m, const struct cert_id *id)
 
 static void whole_rule(void **state)
 {
-    struct map *m = loaded(
-        "# who\n[alice]\n" ALICE "uri = urn:acme:batch\nroot = /srv/alice\nroot /inbox = /srv/in\n"
-        "rights = list read create\nrights /inbox = create\n"
-        "quota = 10G\nsessions = 8\nrate = 5M\nlinks = yes\nattributes = xattrs, owners\n"
-        "[bob@acme.example]\nanchor=acme\nemail=bob@acme.example\n" REST);
+    struct map *m = loaded("# who\n[alice]\n" ALICE
+                           "uri = urn:acme:batch\nroot = /srv/alice\nroot /inbox = /srv/in\n"
+                           "rights = list read create\nrights /inbox = create\n"
+                           "quota = 10G\nquota-files = 5000\nparts = 7\nretain = 4w\nsessions = "
+                           "8\nrate = 5M\nlinks = yes\nattributes = xattrs, owners\n"
+                           "[bob@acme.example]\nanchor=acme\nemail=bob@acme.example\n" REST);
     const struct map_user *u = map_user(m, 0);
     (void)state;
     assert_int_equal(map_count(m), 2);
@@ -103,11 +104,14 @@ static void whole_rule(void **state)
     assert_string_equal(u->roots[1].prefix, "/inbox");
     assert_int_equal(u->roots[1].rights, FS_CREATE);
     assert_true(u->quota == UINT64_C(10) << 30);
+    assert_true(u->quota_files == 5000 && u->parts == 7 && u->retain_s == 28 * 86400);
     assert_int_equal(u->sessions, 8);
     assert_true(u->rate == UINT64_C(5) << 20);
     assert_false(u->has_account);
     assert_int_equal(map_user(m, 1)->sessions, 16);
     assert_true(map_user(m, 1)->quota == 0);
+    assert_true(map_user(m, 1)->quota_files == 0 && map_user(m, 1)->parts == 0);
+    assert_true(map_user(m, 1)->retain_s == 0);
     assert_true(map_user(m, 1)->rate == 0);
     assert_true(u->links && !map_user(m, 1)->links);
     assert_int_equal(u->meta, META_XATTRS | META_OWNERS);
@@ -146,6 +150,10 @@ static void bad_values(void **state)
     refused("[a]\n" ALICE "sessions = 0\n", 4, "");
     refused("[a]\n" ALICE "sessions = -1\n", 4, "");
     refused("[a]\n" ALICE "quota = 10X\n", 4, "");
+    refused("[a]\n" ALICE "quota-files = 10K\n", 4, "");
+    refused("[a]\n" ALICE "parts = 0\n", 4, "");
+    refused("[a]\n" ALICE "retain = 101y\n", 4, "");
+    refused("[a]\n" ALICE "retain = for ever\n", 4, "");
     refused("[a]\n" ALICE "rate = 0\n", 4, "at least");
     refused("[a]\n" ALICE "rate = 8191\n", 4, "at least");
     refused("[a]\n" ALICE "rate = fast\n", 4, "number of bytes");
