@@ -183,6 +183,12 @@ enum err cert_judge_all(const struct cert_store *s, const gnutls_datum_t *chain,
                         enum cert_role role, const char *host, time_t now, cert_reason_fn *each,
                         void *arg, struct cert_id *out) MUST_CHECK;
 
+/* Whether it takes little to verify a signature by the key, and it is of a kind that is accepted at all: RSA up to 16384 bits
+ * with an exponent up to 64 bits, or a curve. What a peer shows may have a key, made in a moment, of hundreds of thousands of
+ * bits, with which one verification takes minutes; so it is asked before any signature by the peer's keys is looked at. */
+bool cert_key_bearable(gnutls_pubkey_t key) MUST_CHECK;
+bool cert_bearable(gnutls_x509_crt_t crt) MUST_CHECK;
+
 /* ---- fips.h ---- */
 
 /* Whether key and signature of a certificate, or the signature of a CRL, are approved: false with why,

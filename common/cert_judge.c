@@ -37,7 +37,7 @@ static gnutls_x509_crt_t find_presented(const struct cert_trial *t, gnutls_x509_
         bool used = false;
         for (unsigned k = 0; k < t->n; k++)
             used |= t->path[k] == chain[i];
-        if (!used && better_issuer(crt, chain[i], found))
+        if (!used && cert_bearable(chain[i]) && better_issuer(crt, chain[i], found))
             found = chain[i];
     }
     return found;

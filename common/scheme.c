@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "scheme.h"
 
+#include "cert.h"
 #include "log.h"
 #include "token.h"
 #include <string.h>
@@ -42,6 +43,9 @@ enum err scheme_key_of(const gnutls_pcert_st *leaf, const char *name, struct sch
     *out = (struct scheme_key){GNUTLS_PK_UNKNOWN, GNUTLS_ECC_CURVE_INVALID};
     if (pk < 0)
         return token_fail(pk, "public key of %s", name);
+    if (!cert_key_bearable(leaf->pubkey))
+        return log_fail(ERR_CONFIG, "public key of %s: not of a kind or size that is accepted",
+                        name);
     out->pk = (gnutls_pk_algorithm_t)pk;
     if (pk == GNUTLS_PK_ECDSA || pk == GNUTLS_PK_EDDSA_ED25519) {
         int rc = gnutls_pubkey_export_ecc_raw2(leaf->pubkey, &out->curve, NULL, NULL, 0);

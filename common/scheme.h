@@ -28,7 +28,7 @@ struct scheme {
 enum scheme_what { SCHEME_SERVER, SCHEME_CLIENT, SCHEME_RESUMED };
 enum { SCHEME_HASH = 48, SCHEME_TEXT = 64 + 40 + 1 + SCHEME_HASH };
 
-/* As the certificate says; name is for the log. */
+/* As the certificate says; name is for the log. ERR_CONFIG, logged: with a key that is not cert_key_bearable. */
 enum err scheme_key_of(const gnutls_pcert_st *leaf, const char *name,
                        struct scheme_key *out) MUST_CHECK;
 

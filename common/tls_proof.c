@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 #include "tls_proof.h"
 
+#include "cert.h"
 #include "log.h"
 #include "tls_internal.h"
 #include "token.h"
@@ -8,12 +9,28 @@
 
 /* ---- a full handshake ---- */
 
+/* GnuTLS verifies by whatever key the peer shows, however long that takes. */
+static bool is_peer_bearable(const struct tls *t)
+{
+    unsigned n;
+    const gnutls_datum_t *chain = tls_peer_chain(t, &n);
+    gnutls_pcert_st leaf;
+    if (!chain || gnutls_pcert_import_x509_raw(&leaf, &chain[0], GNUTLS_X509_FMT_DER, 0) < 0)
+        return false;
+    bool ok = cert_key_bearable(leaf.pubkey);
+    gnutls_pcert_deinit(&leaf);
+    return ok;
+}
+
 /* What comes in is taken before GnuTLS looks at it, as it stops at a ClientHello that it answers by asking for
  * another; what goes out, when it is complete. */
 static int on_message(gnutls_session_t session, unsigned type, unsigned when, unsigned incoming,
                       const gnutls_datum_t *body)
 {
     struct tls *t = gnutls_session_get_ptr(session);
+    if (incoming && when == GNUTLS_HOOK_PRE && type == GNUTLS_HANDSHAKE_CERTIFICATE_VERIFY &&
+        !is_peer_bearable(t))
+        return GNUTLS_E_CONSTRAINT_ERROR;
     if (t->messages_done || when != (incoming ? GNUTLS_HOOK_PRE : GNUTLS_HOOK_POST))
         return 0;
     if (!tls_transcript_add(&t->messages, type, body->data, body->size))

@@ -203,12 +203,36 @@ static void a_list_for_each_key(void **state)
     certs_release(&again);
 }
 
+/* A CA of the issuer's name is shown whose key is such as to take long. */
+static void no_signature_is_looked_at_by_a_key_that_takes_long(void **state)
+{
+    struct certs_spec spec = {
+        .cn = "issuer", .ca = CERTS_CA, .usage = GNUTLS_KEY_KEY_CERT_SIGN, .rsa_bits = 2048};
+    struct cert_store *s = verdict_store(&verdict.root, NULL, 0, CERT_CRL_IF_PRESENT);
+    struct certs_cert issuer = certs_ca("issuer", &verdict.root),
+                      leaf = certs_client("alice", &issuer);
+    (void)state;
+    for (int swapped = 0; swapped < 2; swapped++) {
+        spec.swapped = swapped;
+        struct certs_cert shown = certs_issue(&spec, &verdict.root);
+        const struct certs_cert *chain[] = {&leaf, &shown};
+        verdict_refused(s, chain, 2, swapped ? "issued by no trusted CA" : "a CA of its chain");
+        certs_release(&shown);
+    }
+    certs_release(&leaf);
+    certs_release(&issuer);
+    cert_store_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(path_lengths),        cmocka_unit_test(name_constraints),
-        cmocka_unit_test(every_reason),        cmocka_unit_test(nearest_anchor),
+        cmocka_unit_test(path_lengths),
+        cmocka_unit_test(name_constraints),
+        cmocka_unit_test(every_reason),
+        cmocka_unit_test(nearest_anchor),
         cmocka_unit_test(a_list_for_each_key),
+        cmocka_unit_test(no_signature_is_looked_at_by_a_key_that_takes_long),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, verdict_begin, verdict_end);

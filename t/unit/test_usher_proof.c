@@ -28,7 +28,8 @@ enum { SESSION = 77, WAIT_MS = 20 * 1000 };
 
 static char dir[] = "/tmp/consign-proof-XXXXXX";
 static char map_file[64], ca_file[64];
-static struct certs_cert root, other_root, server, other_server, alice, rsa, mallory, stranger;
+static struct certs_cert root, other_root, server, other_server, alice, rsa, slow, mallory,
+    stranger;
 static gnutls_pcert_st server_leaf;
 static struct config config;
 static struct policy policy;
@@ -179,7 +180,7 @@ static struct shaken shake_at(const struct certs_cert *with, uint64_t session,
     assert_int_equal(tls_key_external(&leaf, ~UINT64_C(0), sign, &k, &key), ERR_OK);
     assert_int_equal(tls_identity_new(true, &config.tls, &leaf, 1, key, &id), ERR_OK);
     assert_int_equal(tls_new(id, pair[0], NULL, &k.tls), ERR_OK);
-    assert_int_equal(tls_handshake(k.tls, tls_now_ms() + WAIT_MS), ERR_OK);
+    assert_int_equal(tls_handshake(k.tls, tls_now_ms() + WAIT_MS), who == &slow ? ERR_TLS : ERR_OK);
     struct slice m = tls_messages(k.tls);
     buf_put(&out.messages, m.p, m.n);
     tls_free(k.tls);
@@ -502,6 +503,20 @@ static void a_client_that_has_the_key(void **state)
     assert_int_equal(tries(&r), ERR_OK);
 }
 
+/* A key that would let its client in, but for the time that it may take to verify by such. */
+static void a_client_whose_key_takes_long(void **state)
+{
+    struct resumed r = right();
+    (void)state;
+    struct shaken s = shake(&slow);
+    release(&s);
+    ends(&slow, &slow, SCHEME_CLIENT, 0x0804, GNUTLS_SIGN_RSA_PSS_RSAE_SHA256);
+    r.shows = r.signs = &slow;
+    r.number = 0x0804;
+    r.algorithm = GNUTLS_SIGN_RSA_PSS_RSAE_SHA256;
+    assert_int_equal(tries(&r), ERR_AUTH);
+}
+
 static void each_field_counts(void **state)
 {
     (void)state;
@@ -579,11 +594,12 @@ static void certificates_alone(void **state)
 
 /* ---- all ---- */
 
-static struct certs_cert rsa_client(const char *cn)
+static struct certs_cert rsa_client(const char *cn, bool swapped)
 {
     const struct certs_spec s = {.cn = cn,
                                  .ca = CERTS_LEAF,
                                  .rsa_bits = 2048,
+                                 .swapped = swapped,
                                  .usage = GNUTLS_KEY_DIGITAL_SIGNATURE,
                                  .purpose = {GNUTLS_KP_TLS_WWW_CLIENT}};
     return certs_issue(&s, &root);
@@ -614,7 +630,8 @@ static int begin(void **state)
     server = certs_server("localhost", &root);
     other_server = certs_server("localhost", &root);
     alice = certs_client("alice", &root);
-    rsa = rsa_client("rsa");
+    rsa = rsa_client("rsa", false);
+    slow = rsa_client("rsa", true);
     mallory = certs_client("mallory", &root);
     stranger = certs_client("alice", &other_root);
     certs_write(ca_file, &ca, 1);
@@ -633,8 +650,8 @@ static int begin(void **state)
 /* It has outlived all of that, and ends when nobody asks any more. */
 static int end(void **state)
 {
-    struct certs_cert *all[] = {&root,  &other_root, &server,  &other_server,
-                                &alice, &rsa,        &mallory, &stranger};
+    struct certs_cert *all[] = {&root, &other_root, &server,  &other_server, &alice,
+                                &rsa,  &slow,       &mallory, &stranger};
     int status = -1;
     (void)state;
     close(usher_fd);
@@ -663,6 +680,7 @@ int main(void)
         cmocka_unit_test(another_signature_of_the_server),
         cmocka_unit_test(another_server),
         cmocka_unit_test(a_client_that_has_the_key),
+        cmocka_unit_test(a_client_whose_key_takes_long),
         cmocka_unit_test(each_field_counts),
         cmocka_unit_test(resumed_bytes),
         cmocka_unit_test(certificates_alone),

@@ -226,7 +226,22 @@ static void put_extensions(struct certs_der *tbs, const struct certs_spec *s)
 
 /* ---- certificates ---- */
 
-static gnutls_privkey_t new_key(unsigned rsa_bits)
+/* The public exponent is the private one, and vice versa: as good a key as the other. */
+static void swap_exponents(gnutls_privkey_t key, gnutls_privkey_t out)
+{
+    gnutls_x509_privkey_t swapped;
+    gnutls_datum_t m, e, d, p, q, u;
+    must(gnutls_privkey_export_rsa_raw(key, &m, &e, &d, &p, &q, &u, NULL, NULL) >= 0, "key");
+    must(gnutls_x509_privkey_init(&swapped) >= 0 &&
+             gnutls_x509_privkey_import_rsa_raw2(swapped, &m, &d, &e, &p, &q, &u, &e, &e) >= 0,
+         "key with its exponents swapped");
+    must(gnutls_privkey_import_x509(out, swapped, GNUTLS_PRIVKEY_IMPORT_AUTO_RELEASE) >= 0, "key");
+    gnutls_datum_t *all[] = {&m, &e, &d, &p, &q, &u};
+    for (int i = 0; i < 6; i++)
+        gnutls_free(all[i]->data);
+}
+
+static gnutls_privkey_t new_key(unsigned rsa_bits, bool swapped)
 {
     gnutls_privkey_t key;
     must(gnutls_privkey_init(&key) >= 0, "key");
@@ -234,6 +249,12 @@ static gnutls_privkey_t new_key(unsigned rsa_bits)
              key, rsa_bits ? GNUTLS_PK_RSA : GNUTLS_PK_ECDSA,
              rsa_bits ? rsa_bits : GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0) >= 0,
          "key generation");
+    if (swapped) {
+        gnutls_privkey_t another = key;
+        must(gnutls_privkey_init(&key) >= 0, "key");
+        swap_exponents(another, key);
+        gnutls_privkey_deinit(another);
+    }
     return key;
 }
 
@@ -252,7 +273,8 @@ static void put_public_key(struct certs_der *tbs, gnutls_privkey_t key)
 struct certs_cert certs_issue(const struct certs_spec *s, const struct certs_cert *issuer)
 {
     static uint8_t next = 1;
-    struct certs_cert c = {.key = new_key(s->rsa_bits), .serial = s->serial ? s->serial : next++};
+    struct certs_cert c = {.key = new_key(s->rsa_bits, s->swapped),
+                           .serial = s->serial ? s->serial : next++};
     struct certs_der tbs = {.n = 0}, body = {.n = 0}, times = {.n = 0}, version = {.n = 0};
     bool dates = s->from_days || s->to_days;
     must(next < 0x80, "a free serial number");

@@ -56,9 +56,10 @@ struct certs_spec {
     const uint8_t *ip4;
     int from_days, to_days; /* from CERTS_NOW; both 0: -30 and 30 */
     unsigned rsa_bits;      /* 0: P-256 */
-    bool sha1;              /* signed with SHA-1 */
-    bool broken;            /* one bit of the signature is wrong */
-    uint8_t serial;         /* 0: the next free one */
+    bool swapped;   /* RSA: the exponents, so that the public one is as long as the modulus */
+    bool sha1;      /* signed with SHA-1 */
+    bool broken;    /* one bit of the signature is wrong */
+    uint8_t serial; /* 0: the next free one */
 };
 
 struct certs_cert {
