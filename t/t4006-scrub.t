@@ -106,7 +106,7 @@ test_expect_success 'an upload cures it, though what stands there would be copie
 test_expect_success 'without a server: the same, with its records' '
 	rot files/bob other 1 && stop_server && test_expect_code 65 scrub &&
 	counts "status=CORRUPT files=5 proven=4 chunks=1 findings.0.user=bob findings.0.path=/other findings.0.chunk=0" &&
-	tail -n 2 server.audit >last && grep "\"event\":\"rot\".*\"user\":\"bob\",\"path\":\"/other\"" last &&
+	tail -n 4 server.audit >last && grep "\"event\":\"rot\".*\"user\":\"bob\",\"path\":\"/other\"" last &&
 	grep "\"event\":\"scrub\",\"status\":\"CORRUPT\"" last && scrub --user alice && counts "proven=4" &&
 	test_expect_code 65 consignd --config server.conf --scrub >out && grep "^rot bob /other: chunk 0" out &&
 	test_expect_code 66 scrub --user nobody && cp other files/bob/other
@@ -136,7 +136,7 @@ test_expect_success 'one that runs: a second is refused, a rate is kept to, an e
 	test_expect_code 75 scrub 2>err && grep "runs already" err && conf server.conf limits scrub-rate "" &&
 	kill -HUP "$(cat server.pid)" && stop_server && soon "test -s slow.status" && cat slow.err &&
 	test "$(cat slow.status)" = 75 && grep "ended before the scrub did" slow.err && ! grep "Terminated" server.audit &&
-	tail -n 2 server.audit | grep "\"event\":\"scrub\",\"status\":\"LIMIT\""
+	tail -n 4 server.audit | grep "\"event\":\"scrub\",\"status\":\"LIMIT\""
 '
 
 test_expect_success 'by itself, once an interval' '
