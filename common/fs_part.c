@@ -30,6 +30,15 @@ struct opening {
 
 /* ---- the header ---- */
 
+/* Whose it is concerns those who may see what is there. */
+static enum err fail_anothers(const struct fs_root *root, const char *path,
+                              const struct part_header *h)
+{
+    bool seen = root->rights & FS_LIST;
+    return log_fail(ERR_BUSY, "%s: there is an unfinished transfer of %s%s", path,
+                    seen ? "user " : "another user", seen ? h->owner : "");
+}
+
 static enum err read_header(struct opening *o)
 {
     enum err e = part_header_read(o->journal.fd, &o->header);
@@ -37,8 +46,7 @@ static enum err read_header(struct opening *o)
         return e;
     o->valid = e == ERR_OK && strcmp(o->header.path, o->names.path) == 0;
     if (o->valid && o->fs->owner[0] && strcmp(o->header.owner, o->fs->owner) != 0)
-        return log_fail(ERR_BUSY, "%s: there is an unfinished transfer of user \"%s\"",
-                        o->names.path, o->header.owner);
+        return fail_anothers(o->at.root, o->names.path, &o->header);
     return ERR_OK;
 }
 
@@ -327,8 +335,7 @@ static enum err discard_in(struct fs *fs, const struct fs_root *root, int parts,
     if (e != ERR_OK)
         return e == ERR_BUSY ? fail_busy(names->path) : e;
     if (fs_part_is_anothers(fs, journal.fd, &h))
-        e = log_fail(ERR_BUSY, "%s: the unfinished transfer is that of user \"%s\"", names->path,
-                     h.owner);
+        e = fail_anothers(root, names->path, &h);
     if (e == ERR_OK)
         e = fs_drop_part(fs, root, parts, names);
     fs_close(&journal.fd);

@@ -322,6 +322,13 @@ static void another_users_part_is_busy(void **state)
     assert_int_equal(fs_open_part(&site_fs, "/f", 5, false, 0, &part), ERR_BUSY);
     assert_non_null(strstr(log_reason(), "alice"));
     assert_int_equal(fs_discard(&site_fs, "/f"), ERR_BUSY);
+    assert_non_null(strstr(log_reason(), "alice"));
+    site_fs.roots[0].rights &= ~(unsigned)FS_LIST;
+    assert_int_equal(fs_open_part(&site_fs, "/f", 5, false, 0, &part), ERR_BUSY);
+    assert_null(strstr(log_reason(), "alice"));
+    assert_int_equal(fs_discard(&site_fs, "/f"), ERR_BUSY);
+    assert_null(strstr(log_reason(), "alice"));
+    site_fs.roots[0].rights |= FS_LIST;
     site_fs.owner[0] = '\0';
     assert_int_equal(fs_open_part(&site_fs, "/f", 5, false, 0, &part), ERR_OK);
     fs_close(&part.data);
