@@ -290,8 +290,7 @@ static void print(const struct audit *a)
                ",\"head_time\":%" PRIu64 ",\"signatures_checked\":%s,\"closed\":%s,\"findings\":[",
                verdict, s->log, s->first, s->last, s->signed_heads, s->unsigned_heads, s->head_seq,
                s->head_time, a->n_keys ? "true" : "false", s->closed ? "true" : "false");
-        fwrite(a->json.data, 1, a->json.len, stdout);
-        printf("]}\n");
+        printf("%.*s]}\n", (int)a->json.len, a->json.len ? (const char *)a->json.data : "");
         return;
     }
     printf("%-6s log %s, lines %" PRIu64 " to %" PRIu64 "%s\n", verdict, s->log, s->first, s->last,

@@ -652,6 +652,7 @@ static void a_rule_of_ones_own(void **state)
     assert_int_equal(fs_remove(&bob, "/d/f", false), ERR_DENIED);
     assert_int_equal(small_n(&bob, "/d/f", 1, 1), ERR_DENIED);
     assert_int_equal(fs_rename(&bob, "/d", "/e", false), ERR_DENIED);
+    fs_release(&bob);
     session(&bob, "bob", &none);
     assert_int_equal(fs_remove(&bob, "/d/f", false), ERR_OK);
     fs_release(&bob);
