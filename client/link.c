@@ -26,8 +26,19 @@ enum {
 
 /* ---- who the server is ---- */
 
-static enum err judge_server(const struct profile *p, struct link *l, struct tls *tls)
+struct judging {
+    const struct profile *profile;
+    struct link *link;
+    bool done;
+    char unapproved[FIPS_NOTE]; /* of its certificates */
+};
+
+/* A tls_judge_fn: what is not who we want to talk to gets no signature of ours, which it might pass on. */
+static enum err judge_server(void *arg, const struct tls *tls)
 {
+    struct judging *j = arg;
+    const struct profile *p = j->profile;
+    struct link *l = j->link;
     struct cert_id id = {0};
     unsigned n;
     const gnutls_datum_t *chain = tls_peer_chain(tls, &n);
@@ -35,10 +46,9 @@ static enum err judge_server(const struct profile *p, struct link *l, struct tls
                             p->server_name ? p->server_name : p->host, time(NULL), &id);
     if (e == ERR_OK) {
         snprintf(l->server, sizeof l->server, "%s", id.subject_text);
-        l->agreed = *tls_agreed(tls);
         memcpy(l->server_key, id.spki_sha256, sizeof l->server_key);
-        if (p->tls.fips != FIPS_OFF)
-            tls_agreed_note(&l->agreed, l->engine->name, id.unapproved, l->unapproved);
+        snprintf(j->unapproved, sizeof j->unapproved, "%s", id.unapproved);
+        j->done = true;
     }
     if (e == ERR_OK && id.stale)
         log_warn("profile %s: a revocation list has run out; it is obeyed all the same (crl-stale)",
@@ -129,6 +139,7 @@ static enum err shake_hands(const struct profile *p, struct link *l, struct tls 
                             unsigned *retry_s)
 {
     const char *name = p->server_name ? p->server_name : p->host;
+    struct judging j = {.profile = p, .link = l};
     struct tls *tls;
     int fd;
     enum err e = papers_connect(l->papers, &fd);
@@ -136,12 +147,19 @@ static enum err shake_hands(const struct profile *p, struct link *l, struct tls 
         e = tls_new(papers_identity(l->papers), fd, name, &tls);
     if (e != ERR_OK)
         return e;
-    if ((e = tls_handshake(tls, tls_now_ms() + HANDSHAKE_MS)) != ERR_OK ||
-        (e = judge_server(p, l, tls)) != ERR_OK) {
+    tls_judge(tls, judge_server, &j);
+    e = tls_handshake(tls, tls_now_ms() + HANDSHAKE_MS);
+    if (e == ERR_OK && !j.done) /* it is resumed */
+        e = judge_server(&j, tls);
+    tls_judge(tls, NULL, NULL);
+    if (e != ERR_OK) {
         *retry_s = tls_retry_s(tls);
         tls_free(tls);
         return e;
     }
+    l->agreed = *tls_agreed(tls);
+    if (p->tls.fips != FIPS_OFF)
+        tls_agreed_note(&l->agreed, l->engine->name, j.unapproved, l->unapproved);
     *out = tls;
     return ERR_OK;
 }

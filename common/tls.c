@@ -241,6 +241,21 @@ void tls_free(struct tls *t)
     free(t);
 }
 
+static int on_server(gnutls_session_t session)
+{
+    struct tls *t = gnutls_session_get_ptr(session);
+    t->judged = t->judge(t->judge_arg, t);
+    return t->judged == ERR_OK ? 0 : -1;
+}
+
+void tls_judge(struct tls *t, tls_judge_fn *judge, void *arg)
+{
+    t->judge = judge;
+    t->judge_arg = arg;
+    gnutls_session_set_ptr(t->session, t);
+    gnutls_session_set_verify_function(t->session, judge ? on_server : NULL);
+}
+
 void tls_retry_after(struct tls *t, unsigned seconds)
 {
     t->retry_s = seconds;
@@ -272,6 +287,8 @@ static void send_alert(struct tls *t, int rc)
 /* Says why a handshake failed, in words that help. */
 static enum err handshake_failed(struct tls *t, int rc)
 {
+    if (t->judged != ERR_OK)
+        return t->judged;
     if (t->eof && rc != GNUTLS_E_FATAL_ALERT_RECEIVED)
         return log_fail(ERR_CONN, "TLS handshake: the peer closed the connection");
     if (t->shaken >= TLS_HANDSHAKE_MAX)

@@ -3,8 +3,8 @@
  * both sides, tickets where both sides want them, no early data. Sockets are non-blocking; sending is gathered to 128 KiB a
  * system call.
  *
- * The peer's certificate is NOT judged here: after tls_handshake the caller takes tls_peer_chain to
- * cert_judge (cert.h). One struct tls serves one connection in one process. */
+ * The peer's certificate is NOT judged here: the caller takes tls_peer_chain to cert_judge (cert.h), a server after
+ * tls_handshake, a client by tls_judge and, in a resumed session, after it. One struct tls serves one connection in one process. */
 #ifndef CONSIGN_TLS_H
 #define CONSIGN_TLS_H
 
@@ -41,6 +41,12 @@ struct tls;
  */
 enum err tls_new(struct tls_identity *id, int fd, const char *host, struct tls **out) MUST_CHECK;
 void tls_free(struct tls *t);
+
+/* A client, before its handshake: judge looks at the server's certificates (tls_peer_chain) before this side shows its own or
+ * signs. Its error, which it logs, ends the handshake and is that of tls_handshake. Nobody is asked where the session is resumed. NULL: nobody
+ * any more. */
+typedef enum err tls_judge_fn(void *arg, const struct tls *t);
+void tls_judge(struct tls *t, tls_judge_fn *judge, void *arg);
 
 /* Runs the handshake until deadline_ms (tls_now_ms). On failure an alert is sent and the reason is
  * logged. */

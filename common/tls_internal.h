@@ -40,6 +40,9 @@ struct tls {
     uint64_t in, out;
     struct tls_tickets *tickets; /* of the identity */
     struct tls_agreed agreed;
+    tls_judge_fn *judge; /* a client's; NULL: it does without */
+    void *judge_arg;
+    enum err judged;     /* what it said */
     struct buf messages; /* a server's: of its handshake (tls_transcript.h) */
     bool messages_done;  /* nothing is added to them any more */
 };

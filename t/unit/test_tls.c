@@ -174,6 +174,89 @@ static void who_comes_while_the_key_is_away_is_told_when_to_come_again(void **st
     }
 }
 
+/* A server of ours with the certificate server: whether the client has finished with it. */
+static int be_server(int fd)
+{
+    gnutls_pcert_st leaf;
+    gnutls_privkey_t key;
+    struct tls_identity *id;
+    struct tls *t;
+    uint32_t asked;
+    log_quiet(true);
+    if (gnutls_pcert_import_x509_raw(&leaf, &server.der, GNUTLS_X509_FMT_DER, 0) < 0 ||
+        tls_key_external(&leaf, UINT64_MAX, sign, &asked, &key) != ERR_OK ||
+        tls_identity_new(true, &(struct tls_policy){0}, &leaf, 1, key, &id) != ERR_OK ||
+        tls_new(id, fd, NULL, &t) != ERR_OK)
+        return 99;
+    return tls_handshake(t, tls_now_ms() + 60 * 1000) != ERR_OK;
+}
+
+/* What a client of ours does, in order. */
+struct doing {
+    enum err verdict;
+    char steps[8];
+};
+
+static enum err judge(void *arg, const struct tls *t)
+{
+    struct doing *d = arg;
+    unsigned n;
+    const gnutls_datum_t *chain = tls_peer_chain(t, &n);
+    assert_int_equal(n, 1);
+    assert_int_equal(chain->size, server.der.size);
+    assert_memory_equal(chain->data, server.der.data, chain->size);
+    strcat(d->steps, "j");
+    return d->verdict;
+}
+
+static enum err sign_as_client(void *arg, uint32_t algorithm, const void *data, size_t n,
+                               uint8_t *sig, size_t *sig_n)
+{
+    struct doing *d = arg;
+    gnutls_datum_t hash = {(uint8_t *)(uintptr_t)data, (unsigned)n}, out;
+    strcat(d->steps, "s");
+    assert_true(gnutls_privkey_sign_hash2(client.key, algorithm, 0, &hash, &out) >= 0);
+    memcpy(sig, out.data, out.size);
+    *sig_n = out.size;
+    gnutls_free(out.data);
+    return ERR_OK;
+}
+
+static void who_is_not_believed_gets_no_signature(void **state)
+{
+    (void)state;
+    for (int refuses = 0; refuses < 2; refuses++) {
+        struct doing d = {.verdict = refuses ? ERR_AUTH : ERR_OK};
+        gnutls_pcert_st leaf;
+        gnutls_privkey_t key;
+        struct tls_identity *id;
+        struct tls *t;
+        int pair[2], status;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+        pid_t pid = fork();
+        if (pid == 0) {
+            close(pair[0]);
+            _exit(be_server(pair[1]));
+        }
+        close(pair[1]);
+        assert_int_equal(gnutls_pcert_import_x509_raw(&leaf, &client.der, GNUTLS_X509_FMT_DER, 0),
+                         0);
+        assert_int_equal(tls_key_external(&leaf, UINT64_MAX, sign_as_client, &d, &key), ERR_OK);
+        assert_int_equal(tls_identity_new(false, &(struct tls_policy){0}, &leaf, 1, key, &id),
+                         ERR_OK);
+        assert_int_equal(tls_new(id, pair[0], "localhost", &t), ERR_OK);
+        tls_judge(t, judge, &d);
+        assert_int_equal(tls_handshake(t, tls_now_ms() + 60 * 1000), d.verdict);
+        assert_string_equal(d.steps, refuses ? "j" : "js");
+        tls_free(t);
+        tls_identity_free(id);
+        gnutls_pcert_deinit(&leaf);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), refuses);
+    }
+}
+
 static int set_up(void **state)
 {
     const struct certs_spec spec = {.cn = "server",
@@ -202,6 +285,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_signature_that_the_key_lacks_is_not_chosen),
         cmocka_unit_test(who_comes_while_the_key_is_away_is_told_when_to_come_again),
+        cmocka_unit_test(who_is_not_believed_gets_no_signature),
     };
     log_quiet(true);
     cmocka_set_message_output(CM_OUTPUT_TAP);
