@@ -5,6 +5,7 @@
 #include "dial.h"
 #include "keyring.h"
 #include "log.h"
+#include "tls_proof.h"
 #include "token_wait.h"
 #include <errno.h>
 #include <signal.h>
@@ -43,6 +44,7 @@ enum { AGENT_SOCKET = 1, AGENT_CA = 2, AGENT_CRL = 4 };
 enum { FDS = 3, MESSAGE = 1 + 68 * 1024, CHAIN_MAX = 16 };
 
 struct agent {
+    const struct tls *tls; /* what it is to sign for */
     int fd;
     pid_t pid;
     uint8_t buffer[MESSAGE];
@@ -196,14 +198,16 @@ static enum err connect_one(struct serving *s)
     return tell(s, e, fd, renewed);
 }
 
-/* Ed25519 signs the text itself, all others its digest (tls_sign_fn). */
-static int make(gnutls_privkey_t key, const struct agent_sign *m, gnutls_datum_t *signature)
+/* Nothing but what a client of TLS 1.3 signs, and by its algorithms, whatever the receiver wants. */
+static int make(const struct keyring *k, const struct agent_sign *m, gnutls_datum_t *signature)
 {
-    const gnutls_datum_t d = {(uint8_t *)(uintptr_t)m->data.p, (unsigned)m->data.n};
-    gnutls_sign_algorithm_t algorithm = (gnutls_sign_algorithm_t)m->algorithm;
-    return algorithm == GNUTLS_SIGN_EDDSA_ED25519
-               ? gnutls_privkey_sign_data2(key, algorithm, 0, &d, signature)
-               : gnutls_privkey_sign_hash2(key, algorithm, 0, &d, signature);
+    struct scheme_key kind;
+    if (scheme_key_of(&k->chain[0], k->profile->certificate, &kind) != ERR_OK)
+        return GNUTLS_E_INVALID_REQUEST;
+    const struct scheme *scheme = scheme_find(&kind, m->algorithm);
+    return scheme && (m->what == SCHEME_CLIENT || m->what == SCHEME_RESUMED)
+               ? scheme_sign(scheme, k->key, (enum scheme_what)m->what, m->hash, signature)
+               : GNUTLS_E_INVALID_REQUEST;
 }
 
 static enum err sign_one(struct serving *s, const struct agent_sign *m)
@@ -214,7 +218,7 @@ static enum err sign_one(struct serving *s, const struct agent_sign *m)
         return ERR_PROTO;
     s->may_sign = false;
     token_wait_begin();
-    int rc = make(s->keys.key, m, &signature);
+    int rc = make(&s->keys, m, &signature);
     token_wait_end();
     if (rc < 0)
         e = token_fail(rc, "signing with %s", s->profile->key);
@@ -344,6 +348,11 @@ enum err agent_connect(struct agent *a, struct agent_news *news)
     return SEND(a->fd, connect, CONNECT, NULL, 0, ) == ERR_OK ? take_news(a, news) : lost();
 }
 
+void agent_signs_for(struct agent *a, const struct tls *tls)
+{
+    a->tls = tls;
+}
+
 enum err agent_sign(void *agent, uint32_t algorithm, const void *data, size_t n, uint8_t *sig,
                     size_t *sig_n)
 {
@@ -352,8 +361,14 @@ enum err agent_sign(void *agent, uint32_t algorithm, const void *data, size_t n,
     struct slice in;
     int fds[FDS];
     unsigned n_fds = 0;
-    if (SEND(a->fd, sign, SIGN, NULL, 0, .algorithm = algorithm, .data = slice_of(data, n)) !=
-            ERR_OK ||
+    uint8_t hash[SCHEME_HASH];
+    size_t hash_n;
+    enum err e = a->tls ? tls_signed_hash(a->tls, algorithm, slice_of(data, n), hash, &hash_n)
+                        : log_fail(ERR_INTERNAL, "signing for no connection");
+    if (e != ERR_OK)
+        return e;
+    if (SEND(a->fd, sign, SIGN, NULL, 0, .algorithm = algorithm, .what = (uint8_t)tls_signs(a->tls),
+             .hash = slice_of(hash, hash_n)) != ERR_OK ||
         take_in(a->fd, a->buffer, &in, fds, &n_fds) != ERR_OK || in.p[0] != AGENT_SIGNED ||
         !agent_get_signed(in.p + 1, in.n - 1, &m) || m.signature.n > *sig_n)
         return lost();

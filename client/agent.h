@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* A command that receives files does so in a process that has no key and can open nothing but the folder it writes to
  * (receiver.h). What that needs of the outside is done by another one, its agent: it has the token, or the key's file,
- * looks up and connects to the server, signs, once for each connection, and opens the files of trust anchors and
+ * looks up and connects to the server, signs, once for each connection and nothing but what a client of TLS 1.3 does, and opens the files of trust anchors and
  * revocation lists when they have changed. It reads no byte of the server's. */
 #ifndef CONSIGN_AGENT_H
 #define CONSIGN_AGENT_H
@@ -26,6 +26,9 @@ enum err agent_start(const struct profile *p, struct agent **out,
 
 /* One more connection, and what has changed since the last one. */
 enum err agent_connect(struct agent *a, struct agent_news *news) MUST_CHECK;
+
+/* The connection that agent_sign is called for from now on; NULL: none. */
+void agent_signs_for(struct agent *a, const struct tls *tls);
 
 /* A tls_sign_fn with the agent as its argument. */
 enum err agent_sign(void *agent, uint32_t algorithm, const void *data, size_t n, uint8_t *sig,

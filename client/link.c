@@ -111,7 +111,9 @@ static enum err on_challenge(struct link *l, const struct frame *f)
         return chan_unexpected(f, "after a full handshake");
     if (!CHAN_GET(f, challenge, &m))
         return chan_malformed(f);
+    papers_sign_for(l->papers, l->chan.tls);
     enum err e = tls_prove(l->chan.tls, m.nonce, l->server_key, &proof);
+    papers_sign_for(l->papers, NULL);
     return e == ERR_OK ? CHAN_SEND(&l->chan, proof, PROOF, .scheme = proof.scheme,
                                    .signature = slice_of(proof.signature, proof.n))
                        : e;
@@ -148,10 +150,12 @@ static enum err shake_hands(const struct profile *p, struct link *l, struct tls 
     if (e != ERR_OK)
         return e;
     tls_judge(tls, judge_server, &j);
+    papers_sign_for(l->papers, tls);
     e = tls_handshake(tls, tls_now_ms() + HANDSHAKE_MS);
     if (e == ERR_OK && !j.done) /* it is resumed */
         e = judge_server(&j, tls);
     tls_judge(tls, NULL, NULL);
+    papers_sign_for(l->papers, NULL);
     if (e != ERR_OK) {
         *retry_s = tls_retry_s(tls);
         tls_free(tls);

@@ -143,6 +143,12 @@ enum err papers_connect(struct papers *p, int *fd)
     return e;
 }
 
+void papers_sign_for(struct papers *p, const struct tls *tls)
+{
+    if (p->agent)
+        agent_signs_for(p->agent, tls);
+}
+
 static enum err open_keys(struct papers *p, bool apart)
 {
     struct agent_news news;

@@ -21,6 +21,9 @@ void papers_free(struct papers *p);
 /* A socket to the server, for one more connection. */
 enum err papers_connect(struct papers *p, int *fd) MUST_CHECK;
 
+/* tls is the connection that signatures are made for from now on; NULL: none. */
+void papers_sign_for(struct papers *p, const struct tls *tls);
+
 /* For one more connection: read anew where files have changed. The identity lives as long as the papers, the
  * anchors until the next call. */
 struct tls_identity *papers_identity(struct papers *p);

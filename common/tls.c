@@ -3,6 +3,7 @@
 
 #include "log.h"
 #include "msg.h"
+#include "tls_proof.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/tcp.h>
@@ -195,11 +196,11 @@ static int set_up(struct tls *t, struct tls_identity *id, const char *host)
         return rc;
     if (id->server) {
         gnutls_certificate_server_set_request(t->session, GNUTLS_CERT_REQUIRE);
-        tls_keep_messages(t);
     } else if (host && !is_address(host) &&
                (rc = gnutls_server_name_set(t->session, GNUTLS_NAME_DNS, host, strlen(host))) < 0) {
         return rc;
     }
+    tls_keep_messages(t);
     gnutls_handshake_set_max_packet_length(t->session, HANDSHAKE_MAX);
     gnutls_transport_set_ptr(t->session, t);
     gnutls_transport_set_push_function(t->session, tls_push);
@@ -252,7 +253,6 @@ void tls_judge(struct tls *t, tls_judge_fn *judge, void *arg)
 {
     t->judge = judge;
     t->judge_arg = arg;
-    gnutls_session_set_ptr(t->session, t);
     gnutls_session_set_verify_function(t->session, judge ? on_server : NULL);
 }
 
@@ -364,6 +364,8 @@ enum err tls_handshake(struct tls *t, int64_t deadline_ms)
     t->shaking = true;
     enum err e = handshake_steps(t, deadline_ms, &rc);
     t->shaking = false;
+    if (!t->server)
+        tls_forget_messages(t);
     t->agreed.indicator = fips_watch_end(&watch);
     if (e != ERR_OK)
         return e;

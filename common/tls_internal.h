@@ -5,6 +5,7 @@
 
 #include "buf.h"
 #include "tls.h"
+#include "wire.h"
 
 enum {
     TLS_GATHER = 128 * 1024, /* bytes a send: measured best between 64 KiB and 1 MiB */
@@ -43,8 +44,10 @@ struct tls {
     tls_judge_fn *judge; /* a client's; NULL: it does without */
     void *judge_arg;
     enum err judged;     /* what it said */
-    struct buf messages; /* a server's: of its handshake (tls_transcript.h) */
+    struct buf messages; /* of the handshake (tls_transcript.h) */
     bool messages_done;  /* nothing is added to them any more */
+    bool proving;        /* tls_prove runs, which has this signed: */
+    uint8_t proof[WIRE_HASH];
 };
 
 /* ---- tls_socket.c ---- */
@@ -65,10 +68,12 @@ void tls_tickets_free(struct tls_tickets *k);
 /* A client's connection before its handshake: uses one of k, when there is one, and lets those that
  * come be kept there. GnuTLS's error, or 0. */
 int tls_tickets_use(struct tls *t, struct tls_tickets *k) MUST_CHECK;
+/* One has come. */
+void tls_ticket_came(const struct tls *t);
 
 /* ---- tls_proof.c ---- */
 
-/* A server's connection before its handshake: has its messages kept. */
+/* Before the handshake: has its messages kept, and a client's tickets heard of. */
 void tls_keep_messages(struct tls *t);
 
 #endif

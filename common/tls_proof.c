@@ -28,6 +28,11 @@ static int on_message(gnutls_session_t session, unsigned type, unsigned when, un
                       const gnutls_datum_t *body)
 {
     struct tls *t = gnutls_session_get_ptr(session);
+    if (type == GNUTLS_HANDSHAKE_NEW_SESSION_TICKET) {
+        if (t->tickets && when == GNUTLS_HOOK_POST)
+            tls_ticket_came(t);
+        return 0;
+    }
     if (incoming && when == GNUTLS_HOOK_PRE && type == GNUTLS_HANDSHAKE_CERTIFICATE_VERIFY &&
         !is_peer_bearable(t))
         return GNUTLS_E_CONSTRAINT_ERROR;
@@ -35,7 +40,7 @@ static int on_message(gnutls_session_t session, unsigned type, unsigned when, un
         return 0;
     if (!tls_transcript_add(&t->messages, type, body->data, body->size))
         return GNUTLS_E_HANDSHAKE_TOO_LARGE;
-    t->messages_done = incoming && type == GNUTLS_HANDSHAKE_CERTIFICATE_VERIFY;
+    t->messages_done = (incoming != 0) == t->server && type == GNUTLS_HANDSHAKE_CERTIFICATE_VERIFY;
     return 0;
 }
 
@@ -74,12 +79,21 @@ enum err tls_signed_hash(const struct tls *t, uint32_t algorithm, struct slice d
                          uint8_t hash[static SCHEME_HASH], size_t *hash_n)
 {
     uint8_t text[SCHEME_TEXT];
-    *hash_n = tls_transcript_hash(tls_messages(t), hash);
+    *hash_n = sizeof t->proof;
+    if (t->proving)
+        memcpy(hash, t->proof, sizeof t->proof);
+    else
+        *hash_n = tls_transcript_hash(tls_messages(t), hash);
     if (*hash_n &&
-        stands_for(data, algorithm, scheme_text(SCHEME_SERVER, slice_of(hash, *hash_n), text)))
+        stands_for(data, algorithm, scheme_text(tls_signs(t), slice_of(hash, *hash_n), text)))
         return ERR_OK;
     return log_fail(ERR_INTERNAL, "signing: the TLS library wants another text signed than that of "
                                   "this handshake");
+}
+
+enum scheme_what tls_signs(const struct tls *t)
+{
+    return t->proving ? SCHEME_RESUMED : t->server ? SCHEME_SERVER : SCHEME_CLIENT;
 }
 
 /* ---- a resumed one ---- */
@@ -148,9 +162,13 @@ static enum err sign(const struct tls_identity *id, struct slice hash, struct tl
 enum err tls_prove(struct tls *t, const uint8_t nonce[static TLS_NONCE],
                    const uint8_t server_key[static TLS_SERVER_KEY], struct tls_proof *out)
 {
-    uint8_t exporter[TLS_EXPORT], hash[WIRE_HASH];
+    uint8_t exporter[TLS_EXPORT];
     enum err e = tls_export(t, TLS_RESUMED_LABEL, "", 0, exporter);
     if (e == ERR_OK)
-        e = tls_resumed_hash(nonce, exporter, server_key, hash);
-    return e == ERR_OK ? sign(t->identity, slice_of(hash, sizeof hash), out) : e;
+        e = tls_resumed_hash(nonce, exporter, server_key, t->proof);
+    t->proving = true;
+    if (e == ERR_OK)
+        e = sign(t->identity, slice_of(t->proof, sizeof t->proof), out);
+    t->proving = false;
+    return e;
 }

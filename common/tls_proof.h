@@ -10,14 +10,17 @@
 
 enum { TLS_NONCE = 32, TLS_SERVER_KEY = 32, TLS_SIGNATURE_MAX = 2048 };
 
-/* A server that is asked for a signature (tls_sign_fn): the transcript hash that it is to be over. ERR_INTERNAL,
+/* What this side signs at the moment: its CertificateVerify or, while tls_prove runs, the proof. */
+enum scheme_what tls_signs(const struct tls *t);
+
+/* Who is asked for a signature (tls_sign_fn): the hash that it is to be over. ERR_INTERNAL,
  * logged, when data is not the text around that hash, or the digest of it by that algorithm: then what GnuTLS wants
  * signed is not this handshake. */
 enum err tls_signed_hash(const struct tls *t, uint32_t algorithm, struct slice data,
                          uint8_t hash[static SCHEME_HASH], size_t *hash_n) MUST_CHECK;
 
-/* A server: the messages of its handshake, ClientHello to the client's CertificateVerify; borrowed until they are
- * forgotten. */
+/* The messages of the handshake, ClientHello to the client's CertificateVerify; borrowed until they are
+ * forgotten, a client's by tls_handshake itself. */
 struct slice tls_messages(const struct tls *t);
 void tls_forget_messages(struct tls *t);
 

@@ -51,31 +51,21 @@ static bool take(struct tls_tickets *k, gnutls_datum_t *ticket)
 }
 
 /* GnuTLS remembers only the last one of a session. */
-static int on_ticket(gnutls_session_t session, unsigned type, unsigned when, unsigned incoming,
-                     const gnutls_datum_t *message)
+void tls_ticket_came(const struct tls *t)
 {
-    const struct tls *t = gnutls_session_get_ptr(session);
     gnutls_datum_t ticket = {0};
-    (void)type;
-    (void)when;
-    (void)incoming;
-    (void)message;
-    if (gnutls_session_get_data2(session, &ticket) < 0)
-        return 0;
+    if (gnutls_session_get_data2(t->session, &ticket) < 0)
+        return;
     if (ticket.size <= TICKET_MAX)
         put(t->tickets, ticket);
     else
         wipe(&ticket);
-    return 0;
 }
 
 int tls_tickets_use(struct tls *t, struct tls_tickets *k)
 {
     gnutls_datum_t ticket;
     t->tickets = k;
-    gnutls_session_set_ptr(t->session, t);
-    gnutls_handshake_set_hook_function(t->session, GNUTLS_HANDSHAKE_NEW_SESSION_TICKET,
-                                       GNUTLS_HOOK_POST, on_ticket);
     int rc = gnutls_session_ticket_enable_client(t->session);
     if (rc < 0 || !take(k, &ticket))
         return rc;

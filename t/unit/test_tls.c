@@ -3,6 +3,7 @@
 #include "lib/certs.h"
 #include "log.h"
 #include "tls.h"
+#include "tls_proof.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -175,7 +176,7 @@ static void who_comes_while_the_key_is_away_is_told_when_to_come_again(void **st
 }
 
 /* A server of ours with the certificate server: whether the client has finished with it. */
-static int be_server(int fd)
+static int be_server(int fd, const struct tls_policy *policy)
 {
     gnutls_pcert_st leaf;
     gnutls_privkey_t key;
@@ -185,7 +186,7 @@ static int be_server(int fd)
     log_quiet(true);
     if (gnutls_pcert_import_x509_raw(&leaf, &server.der, GNUTLS_X509_FMT_DER, 0) < 0 ||
         tls_key_external(&leaf, UINT64_MAX, sign, &asked, &key) != ERR_OK ||
-        tls_identity_new(true, &(struct tls_policy){0}, &leaf, 1, key, &id) != ERR_OK ||
+        tls_identity_new(true, policy, &leaf, 1, key, &id) != ERR_OK ||
         tls_new(id, fd, NULL, &t) != ERR_OK)
         return 99;
     return tls_handshake(t, tls_now_ms() + 60 * 1000) != ERR_OK;
@@ -193,6 +194,8 @@ static int be_server(int fd)
 
 /* What a client of ours does, in order. */
 struct doing {
+    const struct tls *tls;
+    bool again; /* it had to send another ClientHello */
     enum err verdict;
     char steps[8];
 };
@@ -214,7 +217,16 @@ static enum err sign_as_client(void *arg, uint32_t algorithm, const void *data, 
 {
     struct doing *d = arg;
     gnutls_datum_t hash = {(uint8_t *)(uintptr_t)data, (unsigned)n}, out;
+    uint8_t hash_it_is[SCHEME_HASH];
+    size_t hash_n;
     strcat(d->steps, "s");
+    assert_int_equal(tls_messages(d->tls).p[0] == 254, d->again);
+    assert_int_equal(tls_signs(d->tls), SCHEME_CLIENT);
+    assert_int_equal(tls_signed_hash(d->tls, algorithm, slice_of(data, n), hash_it_is, &hash_n),
+                     ERR_OK);
+    assert_int_equal(
+        tls_signed_hash(d->tls, algorithm, slice_of(client.der.data, n), hash_it_is, &hash_n),
+        ERR_INTERNAL);
     assert_true(gnutls_privkey_sign_hash2(client.key, algorithm, 0, &hash, &out) >= 0);
     memcpy(sig, out.data, out.size);
     *sig_n = out.size;
@@ -225,7 +237,10 @@ static enum err sign_as_client(void *arg, uint32_t algorithm, const void *data, 
 static void who_is_not_believed_gets_no_signature(void **state)
 {
     (void)state;
-    for (int refuses = 0; refuses < 2; refuses++) {
+    for (int i = 0; i < 3; i++) {
+        /* The last server asks for another ClientHello. */
+        const struct tls_policy policy = {.groups = {i == 2, {GNUTLS_GROUP_SECP384R1}}};
+        const int refuses = i == 1;
         struct doing d = {.verdict = refuses ? ERR_AUTH : ERR_OK};
         gnutls_pcert_st leaf;
         gnutls_privkey_t key;
@@ -236,7 +251,7 @@ static void who_is_not_believed_gets_no_signature(void **state)
         pid_t pid = fork();
         if (pid == 0) {
             close(pair[0]);
-            _exit(be_server(pair[1]));
+            _exit(be_server(pair[1], &policy));
         }
         close(pair[1]);
         assert_int_equal(gnutls_pcert_import_x509_raw(&leaf, &client.der, GNUTLS_X509_FMT_DER, 0),
@@ -245,6 +260,8 @@ static void who_is_not_believed_gets_no_signature(void **state)
         assert_int_equal(tls_identity_new(false, &(struct tls_policy){0}, &leaf, 1, key, &id),
                          ERR_OK);
         assert_int_equal(tls_new(id, pair[0], "localhost", &t), ERR_OK);
+        d.tls = t;
+        d.again = i == 2;
         tls_judge(t, judge, &d);
         assert_int_equal(tls_handshake(t, tls_now_ms() + 60 * 1000), d.verdict);
         assert_string_equal(d.steps, refuses ? "j" : "js");
