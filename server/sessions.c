@@ -216,13 +216,13 @@ static enum err may_start(const struct sessions *t, const struct sessions_entry 
 {
     char reason[513], name[65];
     uint64_t same = 0;
+    if (s->generation != p->generation)
+        return log_fail(ERR_LIMIT, "the server has just loaded a new configuration: try again");
     if (m->status != ERR_OK) {
         keep(m->reason, reason, sizeof reason);
         log_take_reason(reason);
         return err_from_wire(m->status);
     }
-    if (s->generation != p->generation)
-        return log_fail(ERR_LIMIT, "the server has just loaded a new configuration: try again");
     *user = slice_copy(m->user, name, sizeof name) ? map_grant(p->map, m->rule, name) : NULL;
     if (!*user)
         return log_fail(ERR_INTERNAL, "the usher names a rule that is not there");

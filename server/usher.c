@@ -261,12 +261,18 @@ static void take_verdict(struct usher *u, struct sessions *t, struct policy *p,
         go_on(u, s, p, m, scribe);
         return;
     }
-    if (m->lied)
+    /* By another policy than it was forked with: the server may have another certificate by now. */
+    struct ipc_verdict v = *m;
+    if (s->generation != p->generation) {
+        v.lied = 0;
+        v.told = (struct slice){0};
+    }
+    if (v.lied)
         log_warn("session %s peer=%s: its proof is none: it is not ours any more, and killed",
                  s->name, s->peer);
-    if (sessions_grant(t, s, p, m, scribe) != ERR_OK || m->lied)
+    if (sessions_grant(t, s, p, &v, scribe) != ERR_OK || v.lied)
         sessions_close(s);
-    if (m->lied)
+    if (v.lied)
         kill(s->pid, SIGKILL);
     u->due = s->due < u->due ? s->due : u->due;
 }

@@ -387,6 +387,34 @@ static void a_liar_is_killed(void **state)
     release(&x);
 }
 
+/* What shows another certificate of the server than the new policy has is none's fault. */
+static void no_liar_of_another_policy(void **state)
+{
+    struct table x;
+    int status;
+    (void)state;
+    fill(&x);
+    struct sessions_entry *s = x.entries[0];
+    s->user[0] = '\0';
+    s->generation = 1;
+    s->pid = fork();
+    if (s->pid == 0) {
+        pause();
+        _exit(0);
+    }
+    tick(&x);
+    assert_int_equal(asked(&x, USHER_FULL), 1);
+    assert_int_equal(IPC_SEND(x.usher, verdict, VERDICT, .session = 1, .status = ERR_AUTH,
+                              .lied = 1, .reason = slice_str("another server's certificate")),
+                     ERR_OK);
+    usher_event(&x.u, &x.t, &x.site.policy, -1);
+    assert_true(was_refused(&x, 0, ERR_LIMIT));
+    assert_int_equal(kill(s->pid, SIGTERM), 0);
+    assert_int_equal(waitpid(s->pid, &status, 0), s->pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    release(&x);
+}
+
 /* ---- an usher that dies ---- */
 
 static void whoever_it_was_at(void **state)
@@ -503,6 +531,7 @@ int main(void)
         cmocka_unit_test(answers_that_nobody_waits_for),
         cmocka_unit_test(a_grant_by_another_policy),
         cmocka_unit_test(a_liar_is_killed),
+        cmocka_unit_test(no_liar_of_another_policy),
         cmocka_unit_test(whoever_it_was_at),
         cmocka_unit_test(who_was_not_let_in_yet_is_refused),
         cmocka_unit_test(nobody_for_one_that_is_gone),
