@@ -13,7 +13,7 @@ refused() {
 	before_=$(wc -l <server.audit)
 	within 30 consign whoami "$1:" >"$1.out" 2>"$1.err"
 	code_=$?
-	tail -n "+$((before_ + 1))" server.audit | grep -v "\"event\":\"keeper\"" >"$1.audit"
+	tail -n "+$((before_ + 1))" server.audit | grep "\"session\":" >"$1.audit"
 	test "$code_" -eq 77 && grep -i "refused us: .*$2" "$1.err" &&
 		test "$(grep -c . "$1.audit")" -eq 1 &&
 		grep '"event":"refused".*"status":"AUTH"' "$1.audit" | grep -i "\"reason\":\".*$2" && return
