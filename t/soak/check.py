@@ -77,7 +77,7 @@ class Checker:
         # Clients are gone; their sessions have to follow.
         left = self.server.quiet(60)
         if left is not None:
-            raise Divergence(f"processes at rest are not master, keeper, signer and scribe: {self.describe(left)}")
+            raise Divergence(f"processes at rest are not master, keeper, signer, usher and scribe: {self.describe(left)}")
         self.model.settle()
         if thorough:
             self.known.clear()
@@ -156,7 +156,7 @@ class Checker:
             counter.clear()
 
     def number(self, record):
-        """Each scribe counts from 1; an old one may still write for its last sessions beside the new."""
+        """Each line has the number after the one before, whoever wrote it."""
         seq = record["seq"]
         if seq == 1:
             self.chains.append(1)

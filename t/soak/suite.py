@@ -156,10 +156,13 @@ class Server:
         return self.process.pid
 
     def role(self, pid):
-        """master, keeper, signer, scribe or other (session, store, sweeper, judge)."""
+        """master, keeper, signer, usher, scribe or other (session, store, sweeper)."""
         if pid == self.master:
             return "master"
         try:
+            with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as f:
+                if f.read().strip() == "consign-usher":
+                    return "usher"
             with open(f"/proc/{pid}/cmdline", "rb") as f:
                 words = f.read().split(b"\0")
             for role in ("keeper", "signer"):
@@ -203,14 +206,15 @@ class Server:
                     pass
 
     def quiet(self, seconds):
-        """Waits until only master, keeper, signer and scribe run. Returns the processes that are too many, or that
+        """Waits until only master, keeper, signer, usher and scribe run. Returns the processes that are too many, or that
         there are too few of them; None when all is well."""
         until = time.monotonic() + seconds
         while True:
             found = descendants(os.getpid())
             self.reap(found)
             roles = sorted(self.role(p) for p, (state, _) in found.items() if state != "Z")
-            if roles == sorted(["keeper", "master", "signer", "scribe" if SEES_ALL else "other"]) and len(found) == 4:
+            wanted = ["keeper", "master", "signer", "usher", "scribe" if SEES_ALL else "other"]
+            if roles == sorted(wanted) and len(found) == len(wanted):
                 return None
             if time.monotonic() > until:
                 return found
@@ -292,7 +296,7 @@ class Relay:
 class Trouble:
     """Faults of the server's side, at random times while a round runs."""
 
-    KINDS = (("session", 8), ("stop", 6), ("keeper", 2), ("signer", 2), ("scribe", 2), ("master", 1), ("whole", 2), ("reload", 1))
+    KINDS = (("session", 8), ("stop", 6), ("keeper", 2), ("signer", 2), ("scribe", 2), ("usher", 2), ("master", 1), ("whole", 2), ("reload", 1))
 
     def __init__(self, server, seed, number, count, fail):
         self.server, self.count, self.fail = server, count, fail
@@ -327,7 +331,7 @@ class Trouble:
         return bool(found) and send(self.rng.choice(sorted(found)), signal.SIGKILL)
 
     def pause(self):
-        role = self.rng.choice(("other", "other", "other", "keeper", "signer", "scribe", "master"))
+        role = self.rng.choice(("other", "other", "other", "keeper", "signer", "usher", "scribe", "master"))
         found = [self.server.master] if role == "master" else self.server.below(role)
         if not found:
             return False
