@@ -101,7 +101,7 @@ test_expect_success 'consignd(8) says of each process what common/confine.def gi
 '
 
 test_expect_success 'the files that the documents name exist' '
-	for page in README.md t/README common/PROTOCOL.md; do
+	for page in README.md t/README.md common/PROTOCOL.md; do
 		perl -ne "while (m{(?<![\\w/.])((?:common|client|server|pki|contrib|t)/[\\w./-]*\\w)}g) {print qq(\$1\\n)}" \
 			"$SOURCE/$page" | grep -vE "NAME|_X\.|/x\.h" | sort -u >named && test -s named &&
 		while read -r file; do
