@@ -15,8 +15,9 @@
 #include <unistd.h>
 
 enum {
-    AT_ONCE = 64, /* messages taken before others have their turn */
-    AHEAD = 8,    /* questions asked before the first is answered */
+    AT_ONCE = 64,  /* messages taken before others have their turn */
+    AHEAD = 8,     /* questions asked before the first is answered, */
+    AHEAD_NEW = 6, /* of which those who want to be let in leave some to those that run */
     AGAIN_MS = 1000,
 };
 
@@ -151,25 +152,27 @@ static bool ask(struct usher *u, struct sessions_entry *s)
 /* Those that run, or those that do not, as far as they are due; false when there is more than the usher takes. */
 static bool ask_those(struct usher *u, struct sessions *t, bool running, int64_t now)
 {
+    unsigned most = running ? AHEAD : AHEAD_NEW;
     for (struct sessions_entry *s = t->head; s; s = s->next) {
         if (runs(s) != running || !has_question(u, s))
             continue;
         if (s->due > now)
             u->due = s->due < u->due ? s->due : u->due;
-        else if (u->asked >= AHEAD || !ask(u, s))
+        else if (u->asked >= most || !ask(u, s))
             return false;
     }
     return true;
 }
 
-/* Who waits to be let in goes first. */
+/* Who waits to be let in goes first, but however many they are, a revocation does not wait for them. */
 static void ask_all(struct usher *u, struct sessions *t)
 {
     int64_t now = (int64_t)time(NULL);
     if (u->fd < 0 || u->due > now)
         return;
     u->due = never;
-    if (!ask_those(u, t, false, now) || !ask_those(u, t, true, now))
+    bool all = ask_those(u, t, false, now);
+    if (!ask_those(u, t, true, now) || !all)
         u->due = 0;
 }
 

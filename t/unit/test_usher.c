@@ -317,6 +317,25 @@ static void who_waits_to_be_let_in_goes_first(void **state)
     release(&x);
 }
 
+static void a_flood_of_them_leaves_room(void **state)
+{
+    struct table x;
+    (void)state;
+    fill(&x);
+    x.entries[2]->user[0] = '\0';
+    x.u.asked = 6;
+    tick(&x);
+    assert_int_equal(asked(&x, USHER_AGAIN), 1);
+    assert_int_equal(asked(&x, USHER_AGAIN), 2);
+    assert_int_equal(asked(&x, USHER_AGAIN), 0);
+    says(&x, 1, ERR_OK, 0);
+    says(&x, 2, ERR_OK, 0);
+    x.u.asked--;
+    tick(&x);
+    assert_int_equal(asked(&x, USHER_FULL), 3);
+    release(&x);
+}
+
 static void what_has_changed_is_cut(void **state)
 {
     struct table x;
@@ -527,6 +546,7 @@ int main(void)
         cmocka_unit_test(accounts_count),
         cmocka_unit_test(each_that_is_due_once),
         cmocka_unit_test(who_waits_to_be_let_in_goes_first),
+        cmocka_unit_test(a_flood_of_them_leaves_room),
         cmocka_unit_test(what_has_changed_is_cut),
         cmocka_unit_test(answers_that_nobody_waits_for),
         cmocka_unit_test(a_grant_by_another_policy),
