@@ -79,8 +79,8 @@ test_expect_success 'more sessions than the user may have: refused with a reason
 	kill -KILL $client && relay_do go && soon "consign whoami alice:" && conf map alice sessions "" && restart_server
 '
 
-# The session of the only connection, and its store: the master's youngest children.
-held_pids() { pgrep -P "$SERVER_PID" | sort -n | tail -n 2; }
+# The session of the last connection, and its store: the youngest children of the master. Numbers of processes begin anew at some point: they are no order.
+held_pids() { ps -o pid= --ppid "$SERVER_PID" --sort=start_time | tail -n 2; }
 
 # A small file of which the server has the beginning.
 held_small() {
