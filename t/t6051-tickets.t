@@ -63,7 +63,7 @@ test_expect_success 'always with a new key exchange, never with early data' '
 '
 
 test_expect_success "gnutls's client resumes, too" '
-	{ sleep 1 | within 20 gnutls-cli --resume --waitresumption --port "$PORT" --alpn consign/1 --x509cafile ca/ca.pem \
+	: >gnutls.out && { within 15 sh -c "until grep -aq \"This is a resumed session\" gnutls.out; do sleep 0.1; done" | within 20 gnutls-cli --resume --waitresumption --port "$PORT" --alpn consign/1 --x509cafile ca/ca.pem \
 		--x509certfile alice-file.pem --x509keyfile "$(key_of_ alice.issued)" 127.0.0.1 >gnutls.out 2>gnutls.err || :; } && cat gnutls.out gnutls.err &&
 	grep -a "This is a resumed session" gnutls.out
 '

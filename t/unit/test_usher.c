@@ -382,6 +382,24 @@ static void a_grant_by_another_policy(void **state)
     release(&x);
 }
 
+/* The first session, with a process of its own, waits to be let in, and the usher says that its proof is a lie. */
+static void lies(struct table *x)
+{
+    struct sessions_entry *s = x->entries[0];
+    s->user[0] = '\0';
+    s->pid = fork();
+    if (s->pid == 0) {
+        pause();
+        _exit(0);
+    }
+    tick(x);
+    assert_int_equal(asked(x, USHER_FULL), 1);
+    assert_int_equal(IPC_SEND(x->usher, verdict, VERDICT, .session = 1, .status = ERR_AUTH,
+                              .lied = 1, .reason = slice_str("a lie")),
+                     ERR_OK);
+    usher_event(&x->u, &x->t, &x->site.policy, -1);
+}
+
 static void a_liar_is_killed(void **state)
 {
     struct table x;
@@ -389,18 +407,7 @@ static void a_liar_is_killed(void **state)
     (void)state;
     fill(&x);
     struct sessions_entry *s = x.entries[0];
-    s->user[0] = '\0';
-    s->pid = fork();
-    if (s->pid == 0) {
-        pause();
-        _exit(0);
-    }
-    tick(&x);
-    assert_int_equal(asked(&x, USHER_FULL), 1);
-    assert_int_equal(IPC_SEND(x.usher, verdict, VERDICT, .session = 1, .status = ERR_AUTH,
-                              .lied = 1, .reason = slice_str("a lie")),
-                     ERR_OK);
-    usher_event(&x.u, &x.t, &x.site.policy, -1);
+    lies(&x);
     assert_int_equal(waitpid(s->pid, &status, 0), s->pid);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     release(&x);
@@ -414,19 +421,8 @@ static void no_liar_of_another_policy(void **state)
     (void)state;
     fill(&x);
     struct sessions_entry *s = x.entries[0];
-    s->user[0] = '\0';
     s->generation = 1;
-    s->pid = fork();
-    if (s->pid == 0) {
-        pause();
-        _exit(0);
-    }
-    tick(&x);
-    assert_int_equal(asked(&x, USHER_FULL), 1);
-    assert_int_equal(IPC_SEND(x.usher, verdict, VERDICT, .session = 1, .status = ERR_AUTH,
-                              .lied = 1, .reason = slice_str("another server's certificate")),
-                     ERR_OK);
-    usher_event(&x.u, &x.t, &x.site.policy, -1);
+    lies(&x);
     assert_true(was_refused(&x, 0, ERR_LIMIT));
     assert_int_equal(kill(s->pid, SIGTERM), 0);
     assert_int_equal(waitpid(s->pid, &status, 0), s->pid);
